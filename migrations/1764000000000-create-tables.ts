@@ -1,0 +1,156 @@
+import { type MigrationInterface, type QueryRunner, Table, type TableColumnOptions, type TableIndexOptions } from 'typeorm';
+import { columnsFor, NULLABLE, PRIMARY } from './columns';
+
+/*
+ * Rows cluster by their primary key on both databases (InnoDB always, SQLite by WITHOUT ROWID), and every key below an
+ * application begins with it: appending is sequential per application, a page of a list is a range.
+ */
+export class CreateTables1764000000000 implements MigrationInterface {
+  readonly name = 'CreateTables1764000000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    const { id, text, longText, number, small } = columnsFor(runner);
+    const create = (name: string, columns: TableColumnOptions[], indices: TableIndexOptions[] = []) =>
+      runner.createTable(new Table({ name, columns, indices, withoutRowid: true, engine: 'InnoDB' }));
+
+    await create(
+      'applications',
+      [
+        id('id', PRIMARY),
+        text('unique_key', 255, NULLABLE),
+        text('name', 255),
+        longText('metadata', NULLABLE),
+        number('created_at'),
+        number('updated_at'),
+        number('deleted_at', NULLABLE),
+      ],
+      [{ name: 'applications_by_key', columnNames: ['unique_key'], isUnique: true }],
+    );
+
+    // One row an application and log. The event row is what an append takes first, so lock order is commit order is
+    // sequence order; `version` beside it counts changes of the webhooks, so an append always matches against the
+    // current ones. Delivery updates have a row of their own: settling must not wait for appending.
+    await create('counters', [id('application_id', PRIMARY), id('log', PRIMARY), number('last_sequence'), number('version')]);
+
+    await create(
+      'api_keys',
+      [
+        id('id', PRIMARY),
+        id('application_id', NULLABLE),
+        text('name', 255),
+        id('token_hash', { length: '64' }),
+        id('hint'),
+        longText('scopes'),
+        number('created_at'),
+        number('expires_at', NULLABLE),
+        number('revoked_at', NULLABLE),
+        id('origin'),
+      ],
+      [
+        { name: 'api_keys_by_token', columnNames: ['token_hash'], isUnique: true },
+        { name: 'api_keys_by_application', columnNames: ['application_id'] },
+      ],
+    );
+
+    await create('webhooks', [
+      id('id', PRIMARY),
+      id('application_id'),
+      text('url', 2048),
+      longText('description', NULLABLE),
+      longText('event_types'),
+      longText('headers'),
+      longText('retry_schedule', NULLABLE),
+      small('timeout_seconds'),
+      small('max_concurrency'),
+      longText('sealed_secret'),
+      id('secret_hint'),
+      id('status'),
+      small('version'),
+      number('created_at'),
+      number('updated_at'),
+      number('deleted_at', NULLABLE),
+    ]);
+
+    await create(
+      'events',
+      [
+        id('application_id', PRIMARY),
+        number('sequence', PRIMARY),
+        id('id'),
+        id('type', { length: '255' }),
+        longText('payload'),
+        text('idempotency_key', 255, NULLABLE),
+        text('ordering_key', 255, NULLABLE),
+        number('occurred_at'),
+        number('created_at'),
+      ],
+      [{ name: 'events_by_idempotency_key', columnNames: ['application_id', 'idempotency_key'], isUnique: true }],
+    );
+
+    // `owner` and `due_at` are null once a delivery is finished, so that due work is a range of the first index which
+    // finished deliveries are no part of.
+    await create(
+      'deliveries',
+      [
+        id('id', PRIMARY),
+        id('application_id'),
+        id('webhook_id'),
+        id('event_type', { length: '255' }),
+        id('status'),
+        small('attempt_count'),
+        id('owner', NULLABLE),
+        number('due_at', NULLABLE),
+        id('next_trigger', NULLABLE),
+        number('created_at'),
+        number('completed_at', NULLABLE),
+      ],
+      [
+        { name: 'deliveries_due', columnNames: ['owner', 'webhook_id', 'due_at'] },
+        { name: 'deliveries_by_webhook', columnNames: ['webhook_id', 'id'] },
+        { name: 'deliveries_by_status', columnNames: ['application_id', 'status', 'id'] },
+      ],
+    );
+
+    await create('attempts', [
+      id('id', { ...PRIMARY, length: '64' }),
+      id('triggered_by'),
+      number('started_at'),
+      small('duration_ms'),
+      id('outcome'),
+      small('status_code', NULLABLE),
+      longText('error', NULLABLE),
+      longText('url'),
+      longText('request_headers'),
+      longText('response_headers'),
+      longText('response_body', NULLABLE),
+      small('response_truncated'),
+    ]);
+
+    // The log of delivery updates: a row holds all updates of one application in one transaction, so that watching
+    // costs a row a batch and not a row a delivery.
+    await create('delivery_updates', [
+      id('application_id', PRIMARY),
+      number('last_sequence', PRIMARY),
+      number('first_sequence'),
+      longText('updates'),
+      number('created_at'),
+    ]);
+
+    await create('instances', [id('id', PRIMARY), text('host', 255), number('pid'), number('started_at'), number('heartbeat_at')]);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const table of [
+      'instances',
+      'delivery_updates',
+      'attempts',
+      'deliveries',
+      'events',
+      'webhooks',
+      'api_keys',
+      'counters',
+      'applications',
+    ])
+      await runner.dropTable(table);
+  }
+}

@@ -1,0 +1,96 @@
+import DataLoader from 'dataloader';
+import type { Scope } from '../applications/api-key';
+import type { Caller } from '../applications/api-keys';
+import type { Attempt } from '../attempts/attempt';
+import type { Delivery } from '../deliveries/delivery';
+import { HubError, refuse, UserErrorCode } from '../errors';
+import type { Event } from '../events/event';
+import { applicationIdOf, sequenceOf } from '../ids';
+import type { Webhook } from '../webhooks/webhook';
+import type { Services } from './services';
+
+/** What every resolver gets. */
+export interface Context {
+  readonly services: Services;
+  /** Whoever sent a valid key, or null. */
+  readonly caller: Caller | null;
+  readonly loaders: Loaders;
+}
+
+/** Rows that fields of many objects ask for, read together. */
+export interface Loaders {
+  readonly delivery: DataLoader<string, Delivery | null>;
+  readonly webhook: DataLoader<string, Webhook | null>;
+  readonly attempt: DataLoader<string, Attempt | null>;
+  /** By the id of a delivery or attempt of the event. */
+  readonly event: DataLoader<string, Event | null>;
+}
+
+/** `isLasting`: for a stream, which must neither keep nor repeat what it has once read. */
+export function createContext(services: Services, caller: Caller | null, { isLasting }: { isLasting: boolean }): Context {
+  const options = { cache: !isLasting, maxBatchSize: 500 };
+  return {
+    services,
+    caller,
+    loaders: {
+      delivery: new DataLoader((ids) => inOrder(ids, services.deliveries.byIds(ids), (row) => row.id), options),
+      webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
+      attempt: new DataLoader((ids) => inOrder(ids, services.attempts.byIds(ids), (row) => row.id), options),
+      event: new DataLoader((ids) => loadEvents(services, ids), options),
+    },
+  };
+}
+
+async function inOrder<Row>(ids: readonly string[], rows: Promise<readonly Row[]>, keyOf: (row: Row) => string): Promise<(Row | null)[]> {
+  const byId = new Map((await rows).map((row) => [keyOf(row), row]));
+  return ids.map((id) => byId.get(id) ?? null);
+}
+
+async function loadEvents(services: Services, ids: readonly string[]): Promise<(Event | null)[]> {
+  const wanted = new Map<string, Set<number>>();
+  for (const id of ids) {
+    const applicationId = applicationIdOf(id);
+    wanted.set(applicationId, (wanted.get(applicationId) ?? new Set()).add(sequenceOf(id)));
+  }
+  const found = new Map<string, Event>();
+  for (const [applicationId, sequences] of wanted)
+    for (const event of await services.events.bySequences(applicationId, [...sequences]))
+      found.set(`${applicationId}${event.sequence}`, event);
+  return ids.map((id) => found.get(`${applicationIdOf(id)}${sequenceOf(id)}`) ?? null);
+}
+
+export function requireCaller({ caller }: Context): Caller {
+  if (caller === null) throw new HubError('UNAUTHENTICATED');
+  return caller;
+}
+
+export function requireAdmin(context: Context): Caller {
+  const caller = requireCaller(context);
+  if (caller.applicationId !== null) throw new HubError('FORBIDDEN', 'Only an admin key permits this.');
+  return caller;
+}
+
+function requireScope(context: Context, scope: Scope): Caller {
+  const caller = requireCaller(context);
+  if (!caller.scopes.has(scope)) throw new HubError('FORBIDDEN', `The key lacks the scope ${scope}.`);
+  return caller;
+}
+
+/** The application to act for: the key's own, or the one that an admin names. `named` is the argument, `input` tells where an error goes. */
+export function applicationFor(context: Context, scope: Scope, named: string | null | undefined, where: 'input' | 'argument'): string {
+  const caller = requireScope(context, scope);
+  if (caller.applicationId !== null) {
+    if (named && named !== caller.applicationId) throw new HubError('FORBIDDEN', 'The key belongs to another application.');
+    return caller.applicationId;
+  }
+  if (named) return named;
+  const message = 'expected the id of an application: an admin key has none of its own';
+  if (where === 'input') return refuse('applicationId', message, UserErrorCode.REQUIRED);
+  throw new HubError('BAD_USER_INPUT', `applicationId: ${message}`);
+}
+
+/** Whether the caller may do `scope` to the thing with this id; what belongs to others is as if it did not exist. */
+export function maySee(context: Context, scope: Scope, id: string): boolean {
+  const caller = requireScope(context, scope);
+  return caller.applicationId === null || caller.applicationId === applicationIdOf(id);
+}

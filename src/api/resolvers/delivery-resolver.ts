@@ -1,0 +1,229 @@
+import {
+  Arg,
+  Ctx,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+} from 'type-graphql';
+import { Scope } from '../../applications/api-key';
+import { Attempt } from '../../attempts/attempt';
+import { curlOf } from '../../attempts/curl';
+import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import type { DeliverySelection } from '../../deliveries/deliveries';
+import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
+import { bodyOf } from '../../dispatch/body';
+import { HubError, refuse, shown, UserErrorCode } from '../../errors';
+import { Event } from '../../events/event';
+import { eventTypePatternProblem } from '../../events/event-type';
+import { attemptId, isId } from '../../ids';
+import { type UpdatePage, updateStream } from '../../live/streams';
+import type { LoggedUpdate } from '../../live/update-log';
+import type { Page, PageRequest } from '../../store/page';
+import { Webhook } from '../../webhooks/webhook';
+import { type Connection, connection, connectionType, type PageArguments, pageRequest } from '../connection';
+import { applicationFor, type Context, maySee } from '../context';
+import { type Answer, answer, UserError } from '../user-error';
+
+@InputType({ description: 'What is left out does not restrict.' })
+export class DeliveryFilter implements DeliverySelection {
+  @Field(() => [ID], { nullable: true })
+  webhookIds?: string[] | null;
+
+  @Field(() => [ID], { nullable: true })
+  eventIds?: string[] | null;
+
+  @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
+  eventTypes?: string[] | null;
+
+  @Field(() => [DeliveryStatus], { nullable: true })
+  statuses?: DeliveryStatus[] | null;
+
+  @Field(() => Date, { nullable: true })
+  createdAfter?: Date | null;
+
+  @Field(() => Date, { nullable: true })
+  createdBefore?: Date | null;
+}
+
+@ObjectType()
+export class DeliveryPayload {
+  @Field(() => Delivery, { nullable: true })
+  delivery?: Delivery | null;
+
+  @Field(() => [UserError])
+  userErrors!: UserError[];
+}
+
+@ObjectType({ description: 'A delivery reached a status.' })
+export class DeliveryUpdate {
+  @Field(() => DeliveryStatus)
+  status!: DeliveryStatus;
+}
+
+@ObjectType()
+export class DeliveryUpdatePage {
+  @Field(() => [DeliveryUpdate])
+  updates!: DeliveryUpdate[];
+
+  @Field(() => String, { description: 'Where the last of them stands: pass it as `after`.' })
+  cursor!: string;
+}
+
+export const DeliveryConnection = connectionType(Delivery);
+const AttemptConnection = connectionType(Attempt);
+
+export async function deliveryConnection(
+  _context: Context,
+  args: PageArguments,
+  read: (page: PageRequest) => Promise<Page<Delivery>>,
+): Promise<Connection<Delivery>> {
+  const request = pageRequest(args, (cursor) => decodeKeyCursor(cursor, (key) => isId('dlv', key)));
+  return connection(await read(request), (row) => encodeKeyCursor(row.id), request);
+}
+
+function checkFilter(filter: DeliveryFilter | null | undefined): DeliverySelection {
+  for (const pattern of filter?.eventTypes ?? []) {
+    const problem = eventTypePatternProblem(pattern);
+    if (problem) throw new HubError('BAD_USER_INPUT', `filter.eventTypes: ${problem}`);
+  }
+  return filter ?? {};
+}
+
+/** A row that a foreign key would promise: retention may have removed it. */
+function present<Row>(row: Row | null, what: string): Row {
+  if (row === null) throw new HubError('BAD_USER_INPUT', `the ${what} of this delivery has been removed`);
+  return row;
+}
+
+@Resolver(() => Delivery)
+export class DeliveryResolver {
+  @FieldResolver(() => Event)
+  async event(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Event> {
+    return present(await loaders.event.load(delivery.id), 'event');
+  }
+
+  @FieldResolver(() => Webhook)
+  async webhook(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Webhook> {
+    return present(await loaders.webhook.load(delivery.webhookId), 'webhook');
+  }
+
+  @FieldResolver(() => String, { nullable: true, description: 'The body of every attempt, byte for byte.' })
+  async requestBody(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<string | null> {
+    const event = await loaders.event.load(delivery.id);
+    return event ? bodyOf(event).toString() : null;
+  }
+
+  @FieldResolver(() => AttemptConnection, { description: 'First to last.' })
+  async attempts(
+    @Ctx() context: Context,
+    @Root() delivery: Delivery,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+  ): Promise<Connection<Attempt>> {
+    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('att', key)));
+    return connection(await context.services.attempts.list(delivery.id, request), (row) => encodeKeyCursor(row.id), request);
+  }
+
+  @Query(() => Delivery, { nullable: true })
+  async delivery(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Delivery | null> {
+    return maySee(context, Scope.DELIVERIES_READ, id) ? context.services.deliveries.byId(id) : null;
+  }
+
+  @Query(() => DeliveryConnection, { description: 'Those of the newest event first.' })
+  async deliveries(
+    @Ctx() context: Context,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true }) filter?: DeliveryFilter | null,
+  ): Promise<Connection<Delivery>> {
+    const owner = applicationFor(context, Scope.DELIVERIES_READ, applicationId, 'argument');
+    const selection = checkFilter(filter);
+    return deliveryConnection(context, { first, after }, (page) => context.services.deliveries.list(owner, selection, page));
+  }
+
+  @Mutation(() => DeliveryPayload, { description: 'A new attempt now, with the same `webhook-id`.' })
+  async deliveryRetry(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
+    return answer(async () => ({ delivery: await context.services.deliveries.retry(own(context, id)) }));
+  }
+
+  @Mutation(() => DeliveryPayload, { description: 'Stops a delivery that is not finished.' })
+  async deliveryCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
+    return answer(async () => ({ delivery: await context.services.deliveries.cancel(own(context, id)) }));
+  }
+
+  @Subscription(() => DeliveryUpdatePage, {
+    description: 'Changes of deliveries, gathered into pages of at most `maxBatch` at most every `intervalMs`. Resumes like `event`.',
+    subscribe: async ({ args, context }: { args: UpdateSubscriptionArguments; context: Context }) => {
+      const applicationId = applicationFor(context, Scope.DELIVERIES_READ, args.applicationId, 'argument');
+      const { after, maxBatch, intervalMs } = args;
+      return updateStream(context.services.updateLog, context.services.clock, {
+        applicationId,
+        selection: checkFilter(args.filter),
+        after,
+        maxBatch,
+        intervalMs,
+      });
+    },
+  })
+  deliveryUpdates(
+    @Root() page: UpdatePage,
+    @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true }) _filter?: DeliveryFilter | null,
+    @Arg('after', () => String, { nullable: true }) _after?: string | null,
+    @Arg('maxBatch', () => Int, { defaultValue: 100 }) _maxBatch?: number,
+    @Arg('intervalMs', () => Int, { defaultValue: 100 }) _intervalMs?: number,
+  ): DeliveryUpdatePage {
+    return page as unknown as DeliveryUpdatePage;
+  }
+}
+
+interface UpdateSubscriptionArguments {
+  readonly applicationId?: string | null;
+  readonly filter?: DeliveryFilter | null;
+  readonly after?: string | null;
+  readonly maxBatch: number;
+  readonly intervalMs: number;
+}
+
+function own(context: Context, id: string): string {
+  return maySee(context, Scope.DELIVERIES_WRITE, id)
+    ? id
+    : refuse('id', `expected the id of a delivery, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+}
+
+@Resolver(() => DeliveryUpdate)
+export class DeliveryUpdateResolver {
+  @FieldResolver(() => Delivery)
+  async delivery(@Ctx() { loaders }: Context, @Root() update: LoggedUpdate): Promise<Delivery> {
+    return update.delivery ?? present(await loaders.delivery.load(update.deliveryId), 'row');
+  }
+
+  @FieldResolver(() => Attempt, { nullable: true, description: 'The attempt that brought it there, where one did.' })
+  async attempt(@Ctx() { loaders }: Context, @Root() update: LoggedUpdate): Promise<Attempt | null> {
+    if (update.attemptNumber === 0) return null;
+    return update.attempt ?? loaders.attempt.load(attemptId(update.deliveryId, update.attemptNumber));
+  }
+
+  @FieldResolver(() => Date)
+  at(@Root() update: LoggedUpdate): Date {
+    return new Date(update.at);
+  }
+}
+
+@Resolver(() => Attempt)
+export class AttemptResolver {
+  @FieldResolver(() => String, { description: 'The request as a command for a shell.' })
+  async curl(@Ctx() { loaders }: Context, @Root() attempt: Attempt): Promise<string> {
+    const event = await loaders.event.load(attempt.deliveryId);
+    return curlOf(attempt, event ? bodyOf(event).toString() : null);
+  }
+}

@@ -1,0 +1,229 @@
+import { GraphQLJSON } from 'graphql-scalars';
+import {
+  Arg,
+  Ctx,
+  Field,
+  FieldResolver,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+} from 'type-graphql';
+import { Scope } from '../../applications/api-key';
+import { decodeCursor } from '../../cursor';
+import { Delivery } from '../../deliveries/delivery';
+import { HubError, InputRefused, Problems, refuse, UserErrorCode } from '../../errors';
+import type { NewEvent } from '../../events/append';
+import { Event } from '../../events/event';
+import { eventTypePatternProblem } from '../../events/event-type';
+import { at } from '../../events/path';
+import { checkEvent, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
+import { eventStream } from '../../live/streams';
+import { type Connection, connection, connectionType, pageRequest } from '../connection';
+import { applicationFor, type Context, maySee } from '../context';
+import { type Answer, answer, UserError, userErrors } from '../user-error';
+import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
+
+@InputType()
+abstract class EventFields implements EventInput {
+  @Field(() => String, { description: 'A dotted name: order.created' })
+  type!: string;
+
+  @Field(() => GraphQLJSON, { description: 'At most 1 MiB; its keys keep their order.' })
+  payload!: unknown;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Same key, same application: the first event comes back, deduplicated: true, nothing is sent again.',
+  })
+  idempotencyKey?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'For webhooks with ordering BY_KEY.' })
+  orderingKey?: string | null;
+
+  @Field(() => Date, { nullable: true, description: 'Default: now.' })
+  occurredAt?: Date | null;
+}
+
+@InputType()
+export class EventPublishInput extends EventFields {
+  @Field(() => ID, { nullable: true })
+  applicationId?: string | null;
+}
+
+@InputType()
+export class EventsPublishItem extends EventFields {}
+
+@InputType()
+export class EventsPublishInput {
+  @Field(() => ID, { nullable: true })
+  applicationId?: string | null;
+
+  @Field(() => [EventsPublishItem], { description: `1 to ${MOST_EVENTS_A_PUBLISH}, stored in this order.` })
+  events!: EventsPublishItem[];
+}
+
+@InputType()
+export class EventFilter {
+  @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
+  types?: string[] | null;
+
+  @Field(() => String, { nullable: true })
+  idempotencyKey?: string | null;
+
+  @Field(() => Date, { nullable: true })
+  createdAfter?: Date | null;
+
+  @Field(() => Date, { nullable: true })
+  createdBefore?: Date | null;
+}
+
+@ObjectType()
+export class EventPublishPayload {
+  @Field(() => Event, { nullable: true })
+  event?: Event | null;
+
+  @Field(() => Boolean, { description: 'The event was there already, under the same idempotency key.' })
+  deduplicated!: boolean;
+
+  @Field(() => [UserError])
+  userErrors!: UserError[];
+}
+
+@ObjectType()
+export class EventsPublishPayload {
+  @Field(() => [EventPublishPayload], { description: 'One for each event given, in their order.' })
+  results!: EventPublishPayload[];
+
+  @Field(() => [UserError], { description: 'What is wrong with the input as a whole.' })
+  userErrors!: UserError[];
+}
+
+const EventConnection = connectionType(Event);
+
+@Resolver(() => Event)
+export class EventResolver {
+  @FieldResolver(() => GraphQLJSON, {
+    nullable: true,
+    description: 'A part of the payload: `order.lines.0.sku`. Null where there is none.',
+  })
+  get(@Root() event: Event, @Arg('path', () => String) path: string): unknown {
+    return at(event.payload, path);
+  }
+
+  @FieldResolver(() => DeliveryConnection)
+  async deliveries(
+    @Ctx() context: Context,
+    @Root() event: Event,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+  ): Promise<Connection<Delivery>> {
+    return deliveryConnection(context, { first, after }, (page) => context.services.deliveries.ofEvent(event.id, page));
+  }
+
+  @Query(() => Event, { nullable: true })
+  async event(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Event | null> {
+    return maySee(context, Scope.EVENTS_READ, id) ? context.services.events.byId(id) : null;
+  }
+
+  @Query(() => EventConnection, { description: 'Newest first.' })
+  async events(
+    @Ctx() context: Context,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @Arg('filter', () => EventFilter, { nullable: true }) filter?: EventFilter | null,
+  ): Promise<Connection<Event>> {
+    const owner = applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument');
+    for (const pattern of filter?.types ?? []) {
+      const problem = eventTypePatternProblem(pattern);
+      if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);
+    }
+    const request = pageRequest({ first, after }, (cursor) => String(decodeCursor('event', owner, cursor)));
+    return connection(await context.services.events.list(owner, filter ?? {}, request), (event) => event.cursor, request);
+  }
+
+  @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })
+  async eventPublish(
+    @Ctx() context: Context,
+    @Arg('input', () => EventPublishInput) input: EventPublishInput,
+  ): Promise<Answer<EventPublishPayload>> {
+    const payload = await answer<Partial<EventPublishPayload>>(async () => {
+      const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
+      const problems = new Problems();
+      const event = checkEvent(input, problems);
+      problems.throwIfAny();
+      const [appended] = await context.services.appender.append({ applicationId, events: [event] });
+      return { ...appended };
+    });
+    return { deduplicated: false, ...payload };
+  }
+
+  @Mutation(() => EventsPublishPayload, {
+    description: 'Up to 1,000 events, each on its own merit: a wrong one leaves its neighbours alone.',
+  })
+  async eventsPublish(
+    @Ctx() context: Context,
+    @Arg('input', () => EventsPublishInput) input: EventsPublishInput,
+  ): Promise<Answer<EventsPublishPayload>> {
+    const payload = await answer<Partial<EventsPublishPayload>>(async () => {
+      const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
+      const { length } = input.events;
+      if (length < 1 || length > MOST_EVENTS_A_PUBLISH)
+        refuse(
+          'events',
+          `expected 1 to ${MOST_EVENTS_A_PUBLISH} events, got ${length}`,
+          length < 1 ? UserErrorCode.REQUIRED : UserErrorCode.TOO_LARGE,
+        );
+      return { results: await publishAll(context, applicationId, input.events) };
+    });
+    return { results: [], ...payload };
+  }
+
+  @Subscription(() => Event, {
+    description:
+      'Events of an application in sequence order: those after `after`, then live ones. None missed, none repeated, whatever instance serves it and however often it reconnects.',
+    subscribe: async ({ args, context }: { args: EventSubscriptionArguments; context: Context }) => {
+      const applicationId = applicationFor(context, Scope.EVENTS_READ, args.applicationId, 'argument');
+      return eventStream(context.services.eventLog, { ...args, applicationId });
+    },
+    name: 'event',
+  })
+  eventSubscription(
+    @Root() event: Event,
+    @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
+    @Arg('types', () => [String], { nullable: true, description: 'Names or wildcards.' }) _types?: string[] | null,
+    @Arg('after', () => String, { nullable: true, description: "An event's `cursor`." }) _after?: string | null,
+  ): Event {
+    return event;
+  }
+}
+
+interface EventSubscriptionArguments {
+  readonly applicationId?: string | null;
+  readonly types?: string[] | null;
+  readonly after?: string | null;
+}
+
+async function publishAll(context: Context, applicationId: string, inputs: readonly EventsPublishItem[]): Promise<EventPublishPayload[]> {
+  const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
+  const good: { index: number; event: NewEvent }[] = [];
+  for (const [index, input] of inputs.entries()) {
+    const problems = new Problems();
+    const event = checkEvent(input, problems, ['events', String(index)]);
+    if (problems.found.length > 0) results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
+    else good.push({ index, event });
+  }
+  if (good.length === 0) return results;
+  const appended = await context.services.appender.append({ applicationId, events: good.map(({ event }) => event) });
+  for (const [place, { index }] of good.entries()) {
+    const stored = appended[place];
+    if (stored) results[index] = { ...stored, userErrors: [] };
+  }
+  return results;
+}

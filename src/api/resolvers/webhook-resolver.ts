@@ -1,0 +1,172 @@
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import { Scope } from '../../applications/api-key';
+import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import { Delivery } from '../../deliveries/delivery';
+import { isId } from '../../ids';
+import { Webhook, WebhookStatus } from '../../webhooks/webhook';
+import { refuseUnknownWebhook } from '../../webhooks/webhooks';
+import { type Connection, connection, connectionType, pageRequest } from '../connection';
+import { applicationFor, type Context, maySee } from '../context';
+import { type Answer, answer, UserError } from '../user-error';
+import { DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
+
+@InputType()
+export class HeaderInput {
+  @Field(() => String)
+  name!: string;
+
+  @Field(() => String)
+  value!: string;
+}
+
+@InputType()
+abstract class WebhookSettingsInput {
+  @Field(() => String, { nullable: true })
+  description?: string | null;
+
+  @Field(() => [String], { nullable: true, description: 'Names or wildcards: "order.*", "*.created"; default ["*"].' })
+  eventTypes?: string[] | null;
+
+  @Field(() => [HeaderInput], { nullable: true, description: 'Sent with every request; names of the hub and of HTTP itself are refused.' })
+  headers?: HeaderInput[] | null;
+
+  @Field(() => [Int], { nullable: true, description: 'Seconds between attempts; default: LIVEHOOK_RETRY_SCHEDULE.' })
+  retrySchedule?: number[] | null;
+
+  @Field(() => Int, { nullable: true, description: '1 to 30, default 15.' })
+  timeoutSeconds?: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'Requests in flight to this webhook, default 10.' })
+  maxConcurrency?: number | null;
+}
+
+@InputType()
+export class WebhookCreateInput extends WebhookSettingsInput {
+  @Field(() => ID, { nullable: true })
+  applicationId?: string | null;
+
+  @Field(() => String)
+  url!: string;
+
+  @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
+  secret?: string | null;
+}
+
+@InputType({ description: 'An omitted field stays as it is, null puts the default back.' })
+export class WebhookUpdateInput extends WebhookSettingsInput {
+  @Field(() => String, { nullable: true })
+  url?: string | null;
+
+  @Field(() => Int, { nullable: true, description: 'Refused with CONFLICT unless the webhook is still at this version.' })
+  expectedVersion?: number | null;
+}
+
+@InputType()
+export class WebhookFilter {
+  @Field(() => [WebhookStatus], { nullable: true })
+  statuses?: WebhookStatus[] | null;
+
+  @Field(() => String, { nullable: true, description: 'Only webhooks with exactly this URL.' })
+  url?: string | null;
+}
+
+@ObjectType()
+export class WebhookPayload {
+  @Field(() => Webhook, { nullable: true })
+  webhook?: Webhook | null;
+
+  @Field(() => [UserError])
+  userErrors!: UserError[];
+}
+
+@ObjectType()
+export class WebhookCreatePayload extends WebhookPayload {
+  @Field(() => String, { nullable: true, description: 'Shown this once.' })
+  signingSecret?: string | null;
+}
+
+@ObjectType()
+export class WebhookDeletePayload extends WebhookPayload {
+  @Field(() => ID, { nullable: true })
+  deletedId?: string | null;
+}
+
+const WebhookConnection = connectionType(Webhook);
+
+@Resolver(() => Webhook)
+export class WebhookResolver {
+  @FieldResolver(() => [Int], { description: 'Seconds between attempts.' })
+  retrySchedule(@Ctx() context: Context, @Root() webhook: Webhook): readonly number[] {
+    return webhook.ownRetrySchedule ?? context.services.defaultRetrySchedule;
+  }
+
+  @FieldResolver(() => DeliveryConnection, { description: 'Newest first.' })
+  async deliveries(
+    @Ctx() context: Context,
+    @Root() webhook: Webhook,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true }) filter?: DeliveryFilter | null,
+  ): Promise<Connection<Delivery>> {
+    const isWanted = !filter?.webhookIds || filter.webhookIds.includes(webhook.id);
+    return deliveryConnection(context, { first, after }, (page) =>
+      context.services.deliveries.list(webhook.applicationId, { ...filter, webhookIds: isWanted ? [webhook.id] : [] }, page),
+    );
+  }
+
+  @Query(() => Webhook, { nullable: true })
+  async webhook(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Webhook | null> {
+    return maySee(context, Scope.WEBHOOKS_READ, id) ? context.services.webhooks.byId(id) : null;
+  }
+
+  @Query(() => WebhookConnection)
+  async webhooks(
+    @Ctx() context: Context,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @Arg('filter', () => WebhookFilter, { nullable: true }) filter?: WebhookFilter | null,
+  ): Promise<Connection<Webhook>> {
+    const owner = applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument');
+    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('whk', key)));
+    return connection(await context.services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
+  }
+
+  @Mutation(() => WebhookCreatePayload)
+  async webhookCreate(
+    @Ctx() context: Context,
+    @Arg('input', () => WebhookCreateInput) input: WebhookCreateInput,
+  ): Promise<Answer<WebhookCreatePayload>> {
+    return answer(async () =>
+      context.services.webhooks.create(applicationFor(context, Scope.WEBHOOKS_WRITE, input.applicationId, 'input'), input),
+    );
+  }
+
+  @Mutation(() => WebhookPayload)
+  async webhookUpdate(
+    @Ctx() context: Context,
+    @Arg('id', () => ID) id: string,
+    @Arg('input', () => WebhookUpdateInput) input: WebhookUpdateInput,
+  ): Promise<Answer<WebhookPayload>> {
+    return answer(async () => ({ webhook: await context.services.webhooks.update(own(context, id), input) }));
+  }
+
+  @Mutation(() => WebhookDeletePayload, { description: 'What still waits for it is cancelled.' })
+  async webhookDelete(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookDeletePayload>> {
+    return answer(async () => ({ webhook: await context.services.webhooks.delete(own(context, id)), deletedId: id }));
+  }
+
+  @Mutation(() => WebhookPayload, { description: 'Events keep being stored as deliveries; nothing is sent.' })
+  async webhookPause(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
+    return answer(async () => ({ webhook: await context.services.webhooks.pause(own(context, id)) }));
+  }
+
+  @Mutation(() => WebhookPayload, { description: 'Sends again, beginning with what waited; enables a disabled webhook.' })
+  async webhookResume(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
+    return answer(async () => ({ webhook: await context.services.webhooks.resume(own(context, id)) }));
+  }
+}
+
+function own(context: Context, id: string): string {
+  return maySee(context, Scope.WEBHOOKS_WRITE, id) ? id : refuseUnknownWebhook(id);
+}

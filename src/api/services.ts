@@ -1,0 +1,27 @@
+import type { ApiKeys } from '../applications/api-keys';
+import type { Applications } from '../applications/applications';
+import type { Attempts } from '../attempts/attempts';
+import type { Clock } from '../clock';
+import type { Deliveries } from '../deliveries/deliveries';
+import type { Appender } from '../events/appender';
+import type { Event } from '../events/event';
+import type { Events } from '../events/events';
+import type { LiveLog } from '../live/live-log';
+import type { LoggedUpdate } from '../live/update-log';
+import type { Webhooks } from '../webhooks/webhooks';
+
+/** The stages, as the edge calls them. */
+export interface Services {
+  readonly applications: Applications;
+  readonly apiKeys: ApiKeys;
+  readonly webhooks: Webhooks;
+  readonly events: Events;
+  readonly appender: Pick<Appender, 'append'>;
+  readonly deliveries: Deliveries;
+  readonly attempts: Attempts;
+  readonly eventLog: LiveLog<Event>;
+  readonly updateLog: LiveLog<LoggedUpdate>;
+  readonly clock: Clock;
+  /** Seconds between attempts where a webhook has no schedule of its own. */
+  readonly defaultRetrySchedule: readonly number[];
+}

@@ -1,0 +1,227 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type Clock, SECOND } from '../clock';
+import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import { newApiKeyId } from '../ids';
+import type { Log } from '../log';
+import type { Database } from '../store/database';
+import { ALL_SCOPES, ApiKey, type Scope } from './api-key';
+import { Application } from './application';
+import { refuseUnknown } from './applications';
+
+export interface ApiKeyCreation {
+  /** Null or omitted: an admin key. */
+  readonly applicationId?: string | null;
+  readonly name?: string | null;
+  readonly scopes?: readonly Scope[] | null;
+  readonly expiresAt?: Date | null;
+  readonly origin?: ApiKey['origin'];
+}
+
+/** Whoever presented a valid token. */
+export interface Caller {
+  readonly apiKey: ApiKey;
+  /** Null: an admin key. */
+  readonly applicationId: string | null;
+  readonly scopes: ReadonlySet<Scope>;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How long a key is trusted without asking the database: the longest that another instance's revocation takes to act here. */
+const TRUST_MS = 1 * SECOND;
+const MOST_REMEMBERED = 10_000;
+const MOST_NAME_CHARS = 255;
+
+/** Keys and who they let in. */
+export class ApiKeys {
+  readonly #deps: Deps;
+  readonly #remembered = new Map<string, { caller: Caller; readAt: number }>();
+  readonly #watched = new Map<() => void, Caller>();
+  #stopWatching: (() => void) | undefined;
+  /** Moves on with every `forget`, so that an answer read before it is not remembered after it. */
+  #generation = 0;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  async create(creation: ApiKeyCreation): Promise<{ apiKey: ApiKey; token: string }> {
+    const { database, clock } = this.#deps;
+    const problems = new Problems();
+    const name = creation.name ?? 'unnamed';
+    if (name.length > MOST_NAME_CHARS) problems.add('name', `expected at most ${MOST_NAME_CHARS} characters, got ${name.length}`);
+    if (creation.expiresAt && creation.expiresAt.getTime() <= clock.now())
+      problems.add('expiresAt', `expected a time to come, got ${creation.expiresAt.toISOString()}`);
+    if (creation.scopes && creation.scopes.length === 0) problems.add('scopes', 'expected at least one scope, or none given for all');
+    problems.throwIfAny();
+
+    const token = `lhk_${randomBytes(32).toString('base64url')}`;
+    const apiKey = Object.assign(new ApiKey(), {
+      id: newApiKeyId(),
+      applicationId: creation.applicationId ?? null,
+      name,
+      tokenHash: hashOf(token),
+      hint: token.slice(-4),
+      scopes: [...new Set(creation.scopes ?? ALL_SCOPES)],
+      createdAt: new Date(clock.now()),
+      expiresAt: creation.expiresAt ?? null,
+      revokedAt: null,
+      origin: creation.origin ?? 'API',
+    } satisfies Partial<ApiKey>);
+    await database.transaction(async (tx) => {
+      if (apiKey.applicationId !== null) {
+        const application = await tx.manager.findOneBy(Application, { id: apiKey.applicationId });
+        if (application === null || application.deletedAt !== null) refuseUnknown(apiKey.applicationId);
+      }
+      await tx.manager.insert(ApiKey, apiKey);
+    });
+    return { apiKey, token };
+  }
+
+  /** Ends a key at once, and every stream that it opened on this instance; on others within a second. */
+  async revoke(id: string): Promise<ApiKey> {
+    const { database, clock } = this.#deps;
+    const apiKey = await database.transaction(async (tx) => {
+      const found = await tx.manager.findOneBy(ApiKey, { id });
+      if (found === null) return refuse('id', `expected the id of a key, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+      if (found.revokedAt === null) {
+        found.revokedAt = new Date(clock.now());
+        await tx.manager.update(ApiKey, { id }, { revokedAt: found.revokedAt });
+      }
+      return found;
+    });
+    this.forget();
+    return apiKey;
+  }
+
+  async byId(id: string): Promise<ApiKey | null> {
+    return this.#deps.database.read.manager.findOneBy(ApiKey, { id });
+  }
+
+  /** The caller behind a token, or null for one that is unknown, expired or revoked. */
+  async authenticate(token: string): Promise<Caller | null> {
+    return this.#callerByHash(hashOf(token));
+  }
+
+  /** Drops what is remembered, so that the next look is at the database, and checks running streams at once. */
+  forget(): void {
+    this.#generation++;
+    this.#remembered.clear();
+    void this.#checkWatched();
+  }
+
+  /** Calls `ended` once when the caller's key is revoked or expires. Returns how to stop watching. */
+  watch(caller: Caller, ended: () => void): () => void {
+    this.#watched.set(ended, caller);
+    this.#scheduleCheck();
+    return () => {
+      this.#watched.delete(ended);
+      if (this.#watched.size === 0) this.close();
+    };
+  }
+
+  close(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+  }
+
+  /**
+   * Sees to an admin key existing at the start. Returns a token that was generated for the first one and must be shown
+   * now or never.
+   */
+  async ensureAdminKey(fromEnvironment: string | undefined): Promise<string | undefined> {
+    const { database } = this.#deps;
+    if (fromEnvironment !== undefined) {
+      await this.#adoptEnvironmentKey(fromEnvironment);
+      return undefined;
+    }
+    const [row] = await database.read.query<{ keys: number }>(
+      'SELECT COUNT(*) AS `keys` FROM api_keys WHERE application_id IS NULL AND revoked_at IS NULL',
+    );
+    if (Number(row?.keys ?? 0) > 0) return undefined;
+    const { token } = await this.create({ name: 'first admin key', origin: 'GENERATED' });
+    return token;
+  }
+
+  async #adoptEnvironmentKey(token: string): Promise<void> {
+    const { database, clock } = this.#deps;
+    const tokenHash = hashOf(token);
+    try {
+      await database.transaction(async (tx) => {
+        await tx.execute("UPDATE api_keys SET revoked_at = ? WHERE origin = 'ENVIRONMENT' AND token_hash <> ? AND revoked_at IS NULL", [
+          clock.now(),
+          tokenHash,
+        ]);
+        const known = await tx.execute('UPDATE api_keys SET revoked_at = NULL WHERE token_hash = ?', [tokenHash]);
+        if (known > 0 || (await tx.manager.existsBy(ApiKey, { tokenHash }))) return;
+        await tx.manager.insert(ApiKey, {
+          id: newApiKeyId(),
+          applicationId: null,
+          name: 'LIVEHOOK_ADMIN_KEY',
+          tokenHash,
+          hint: token.slice(-4),
+          scopes: [...ALL_SCOPES],
+          createdAt: new Date(clock.now()),
+          expiresAt: null,
+          revokedAt: null,
+          origin: 'ENVIRONMENT',
+        });
+      });
+    } catch (error) {
+      // Another instance that starts at the same time has stored it.
+      if (database.dialect.classify(error) !== 'duplicate') throw error;
+    }
+  }
+
+  async #callerByHash(tokenHash: string): Promise<Caller | null> {
+    const { clock } = this.#deps;
+    const remembered = this.#remembered.get(tokenHash);
+    if (remembered && clock.monotonic() - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
+    const readAt = clock.monotonic();
+    const generation = this.#generation;
+    const apiKey = await this.#deps.database.read.manager.findOneBy(ApiKey, { tokenHash });
+    this.#remembered.delete(tokenHash);
+    if (apiKey === null) return null;
+    const caller: Caller = { apiKey, applicationId: apiKey.applicationId, scopes: new Set(apiKey.scopes) };
+    if (generation === this.#generation) this.#remembered.set(tokenHash, { caller, readAt });
+    if (this.#remembered.size > MOST_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value ?? '');
+    return this.#unlessOver(caller);
+  }
+
+  #unlessOver(caller: Caller): Caller | null {
+    const { revokedAt, expiresAt } = caller.apiKey;
+    const isOver = revokedAt !== null || (expiresAt !== null && expiresAt.getTime() <= this.#deps.clock.now());
+    return isOver ? null : caller;
+  }
+
+  #scheduleCheck(): void {
+    this.#stopWatching ??= this.#deps.clock.after(TRUST_MS, () => {
+      this.#stopWatching = undefined;
+      void this.#checkWatched();
+    });
+  }
+
+  /** One look at each distinct key, however many streams it holds open. */
+  async #checkWatched(): Promise<void> {
+    const verdicts = new Map<string, Promise<Caller | null>>();
+    for (const [ended, { apiKey }] of [...this.#watched]) {
+      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#callerByHash(apiKey.tokenHash);
+      verdicts.set(apiKey.tokenHash, verdict);
+      try {
+        if ((await verdict) === null && this.#watched.delete(ended)) ended();
+      } catch (error) {
+        this.#deps.log.warn({ error: (error as Error).message }, 'key.check_failed'); // asked again in a second
+        break;
+      }
+    }
+    if (this.#watched.size > 0) this.#scheduleCheck();
+  }
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}

@@ -1,0 +1,37 @@
+import { GraphQLJSON } from 'graphql-scalars';
+import { Field, ID, ObjectType } from 'type-graphql';
+import { Entity, PrimaryColumn } from 'typeorm';
+import { Node } from '../node';
+import { JsonColumn, TextColumn, TimeColumn } from '../store/columns';
+
+@Entity('applications')
+@ObjectType({ implements: Node, description: 'A tenant. Owns its webhooks, events and keys; nothing crosses from one to another.' })
+export class Application extends Node {
+  @Field(() => ID)
+  @PrimaryColumn({ type: 'varchar' })
+  id!: string;
+
+  @Field(() => String, { nullable: true, description: 'Your own unique name for it, such as a customer number.' })
+  @TextColumn('unique_key', { nullable: true })
+  key!: string | null;
+
+  @Field(() => String)
+  @TextColumn('name')
+  name!: string;
+
+  @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it.' })
+  @JsonColumn('metadata', { nullable: true })
+  metadata!: unknown;
+
+  @Field(() => Date)
+  @TimeColumn('created_at')
+  createdAt!: Date;
+
+  @Field(() => Date)
+  @TimeColumn('updated_at')
+  updatedAt!: Date;
+
+  /** Set while a deleted application's rows are being removed in the background. */
+  @TimeColumn('deleted_at', { nullable: true })
+  deletedAt!: Date | null;
+}

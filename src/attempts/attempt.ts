@@ -1,0 +1,111 @@
+import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { attemptNumberOf, deliveryIdOf } from '../ids';
+import { Node } from '../node';
+import { JsonColumn, LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
+import { Header } from '../webhooks/webhook';
+
+export enum AttemptTrigger {
+  FIRST = 'FIRST',
+  AUTOMATIC = 'AUTOMATIC',
+  MANUAL = 'MANUAL',
+  TEST = 'TEST',
+}
+
+export enum AttemptOutcome {
+  SUCCESS = 'SUCCESS',
+  HTTP_ERROR = 'HTTP_ERROR',
+  TIMEOUT = 'TIMEOUT',
+  DNS = 'DNS',
+  CONNECT = 'CONNECT',
+  TLS = 'TLS',
+  BLOCKED_ADDRESS = 'BLOCKED_ADDRESS',
+  REDIRECT = 'REDIRECT',
+  PAYLOAD_ERROR = 'PAYLOAD_ERROR',
+}
+
+registerEnumType(AttemptTrigger, {
+  name: 'AttemptTrigger',
+  valuesConfig: {
+    FIRST: { description: 'The first attempt of a delivery.' },
+    AUTOMATIC: { description: 'The retry schedule.' },
+    MANUAL: { description: 'Somebody asked for it.' },
+    TEST: { description: 'A test of the webhook.' },
+  },
+});
+
+registerEnumType(AttemptOutcome, {
+  name: 'AttemptOutcome',
+  valuesConfig: {
+    SUCCESS: { description: 'Answered 2xx.' },
+    HTTP_ERROR: { description: 'Answered another status, or with something that is not HTTP.' },
+    TIMEOUT: { description: 'The exchange had not ended at its deadline.' },
+    DNS: { description: 'The name could not be resolved.' },
+    CONNECT: { description: 'No connection, or it broke.' },
+    TLS: { description: 'No trusted TLS connection.' },
+    BLOCKED_ADDRESS: { description: 'The name leads only to addresses that webhooks may not reach.' },
+    REDIRECT: { description: 'Answered 3xx; redirects are not followed.' },
+    PAYLOAD_ERROR: { description: 'The body could not be made.' },
+  },
+});
+
+@Entity('attempts')
+@ObjectType({ implements: Node, description: 'One HTTP request of a delivery. Written once, never changed.' })
+export class Attempt extends Node {
+  @Field(() => ID)
+  @PrimaryColumn({ type: 'varchar' })
+  id!: string;
+
+  @Field(() => AttemptTrigger)
+  @TextColumn('triggered_by')
+  trigger!: AttemptTrigger;
+
+  @Field(() => Date)
+  @TimeColumn('started_at')
+  startedAt!: Date;
+
+  @Field(() => Int)
+  @Column({ name: 'duration_ms', type: 'integer' })
+  durationMs!: number;
+
+  @Field(() => AttemptOutcome)
+  @TextColumn('outcome')
+  outcome!: AttemptOutcome;
+
+  @Field(() => Int, { nullable: true })
+  @Column({ name: 'status_code', type: 'integer', nullable: true })
+  statusCode!: number | null;
+
+  @Field(() => String, { nullable: true, description: 'What went wrong, in one sentence.' })
+  @LongTextColumn('error', { nullable: true })
+  error!: string | null;
+
+  /** Where it went; a webhook may change its URL between attempts. */
+  @LongTextColumn('url')
+  url!: string;
+
+  @Field(() => [Header])
+  @JsonColumn('request_headers')
+  requestHeaders!: Header[];
+
+  @Field(() => [Header])
+  @JsonColumn('response_headers')
+  responseHeaders!: Header[];
+
+  @Field(() => String, { nullable: true, description: 'At most its first 64 KiB.' })
+  @LongTextColumn('response_body', { nullable: true })
+  responseBody!: string | null;
+
+  @Field(() => Boolean, { description: 'Whether the body went on past what is kept.' })
+  @Column({ name: 'response_truncated', type: 'smallint', transformer: { to: Number, from: Boolean } })
+  responseTruncated!: boolean;
+
+  @Field(() => Int, { description: '1 for the first attempt of its delivery.' })
+  get number(): number {
+    return attemptNumberOf(this.id);
+  }
+
+  get deliveryId(): string {
+    return deliveryIdOf(this.id);
+  }
+}

@@ -1,0 +1,66 @@
+import { attemptRangeOf, isId } from '../ids';
+import type { Database, Tx } from '../store/database';
+import { type Page, type PageRequest, readPage } from '../store/page';
+import { Attempt } from './attempt';
+
+const COLUMNS = [
+  'id',
+  'triggered_by',
+  'started_at',
+  'duration_ms',
+  'outcome',
+  'status_code',
+  'error',
+  'url',
+  'request_headers',
+  'response_headers',
+  'response_body',
+  'response_truncated',
+];
+
+/** In the transaction that moves their deliveries on. */
+export async function insertAttempts(tx: Tx, attempts: readonly Attempt[]): Promise<void> {
+  await tx.insert(
+    'attempts',
+    COLUMNS,
+    attempts.map((attempt) => [
+      attempt.id,
+      attempt.trigger,
+      attempt.startedAt.getTime(),
+      attempt.durationMs,
+      attempt.outcome,
+      attempt.statusCode,
+      attempt.error,
+      attempt.url,
+      JSON.stringify(attempt.requestHeaders),
+      JSON.stringify(attempt.responseHeaders),
+      attempt.responseBody,
+      Number(attempt.responseTruncated),
+    ]),
+  );
+}
+
+/** Reads of the attempt log. */
+export class Attempts {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async byId(id: string): Promise<Attempt | null> {
+    return isId('att', id) ? this.#database.read.manager.findOneBy(Attempt, { id }) : null;
+  }
+
+  async byIds(ids: readonly string[]): Promise<Attempt[]> {
+    return this.#database.read.manager.createQueryBuilder(Attempt, 'a').where('a.id IN (:...ids)', { ids }).getMany();
+  }
+
+  /** The attempts of a delivery, first to last. */
+  async list(deliveryId: string, page: PageRequest): Promise<Page<Attempt>> {
+    const select = this.#database.read.manager
+      .createQueryBuilder(Attempt, 'a')
+      .where('a.id >= :from AND a.id < :to', attemptRangeOf(deliveryId));
+    return readPage(select, { ...page, column: 'a.id', direction: 'ASC' });
+  }
+}

@@ -1,0 +1,41 @@
+import { Command } from 'commander';
+import { settingLines } from '../config';
+import { VERSION } from '../version';
+import { createKey } from './keys';
+import { migrate } from './migrate';
+import { serve } from './serve';
+
+/** The `livehook` command. */
+export function createProgram(): Command {
+  const program = new Command('livehook')
+    .description(
+      'A GraphQL subscription-and-webhook hub: publish events by mutation, deliver them as signed HTTP requests, watch everything live.',
+    )
+    .version(VERSION)
+    .showHelpAfterError()
+    .addHelpText('after', settingsHelp());
+
+  program.command('serve').description('migrate the database and serve until SIGTERM or SIGINT').action(serve);
+  program.command('migrate').description('apply the migrations that are missing and exit').action(migrate);
+
+  const keys = program.command('keys').description('API keys');
+  keys
+    .command('create')
+    .description('create a key and print its token, once: an admin key, or the key of one application')
+    .option('--application <id>', 'the application it acts for; left out: an admin key')
+    .option('--name <name>', 'what it is for')
+    .option('--scope <scope...>', "what it may do; left out: everything an application's key can")
+    .option('--expires-in <duration>', 'how long it lasts, such as 90d; left out: until it is revoked')
+    .action(createKey);
+  return program;
+}
+
+function settingsHelp(): string {
+  const settings = settingLines();
+  const width = Math.max(...settings.map(({ name }) => name.length)) + 2;
+  const lines = settings.map(
+    ({ name, default: fallback, description }) =>
+      `  ${name.padEnd(width)}${description}${fallback === '' ? '' : ` (default: ${fallback})`}`,
+  );
+  return `\nSettings, from the environment:\n${lines.join('\n')}\n`;
+}

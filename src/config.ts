@@ -1,0 +1,206 @@
+import ms from 'ms';
+import { SECOND } from './clock';
+import { parseAllowedTarget } from './dispatch/address-policy';
+import { shown } from './errors';
+import type { LogLevel } from './log';
+
+/** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the README's table. */
+interface Setting<T> {
+  readonly name: string;
+  /** As it would be written in the environment; null: none. */
+  readonly default: string | null;
+  readonly description: string;
+  readonly secret?: true;
+  /** Returns the value or throws an `Error` that says what was expected. */
+  parse(text: string): T;
+}
+
+const setting = <T>(definition: Setting<T>) => definition;
+
+export const SETTINGS = {
+  databaseUrl: setting({
+    name: 'DATABASE_URL',
+    default: 'sqlite:./livehook.db',
+    description: 'embedded SQLite, or mysql://user:password@host:port/database (MySQL 8+, MariaDB 10.6+)',
+    secret: true,
+    parse: parseDatabaseUrl,
+  }),
+  host: setting({ name: 'HOST', default: '127.0.0.1', description: 'address to listen on', parse: nonEmpty }),
+  port: setting({
+    name: 'PORT',
+    default: '4000',
+    description: 'port to listen on; 0 picks a free one',
+    parse: (text) => integer(text, 0, 65_535),
+  }),
+  adminKey: setting({
+    name: 'LIVEHOOK_ADMIN_KEY',
+    default: null,
+    description: 'the first admin key, at least 32 characters; generated at the first start and printed once when absent',
+    secret: true,
+    parse: parseAdminKey,
+  }),
+  secretKey: setting({
+    name: 'LIVEHOOK_SECRET_KEY',
+    default: null,
+    description: '32 bytes, base64; encrypts signing secrets at rest. Generated beside the SQLite file; required with MySQL',
+    secret: true,
+    parse: parseSecretKey,
+  }),
+  allowedTargets: setting({
+    name: 'LIVEHOOK_ALLOWED_TARGETS',
+    default: null,
+    description: 'comma-separated CIDRs of private addresses that webhooks may reach, e.g. 127.0.0.0/8',
+    parse: parseAllowedTargets,
+  }),
+  allowHttp: setting({ name: 'LIVEHOOK_ALLOW_HTTP', default: 'false', description: 'permit http:// targets', parse: boolean }),
+  retrySchedule: setting({
+    name: 'LIVEHOOK_RETRY_SCHEDULE',
+    default: '5s,5m,30m,2h,5h,10h,10h',
+    description: 'default delays between attempts; a webhook may override it',
+    parse: parseSchedule,
+  }),
+  logLevel: setting({
+    name: 'LIVEHOOK_LOG_LEVEL',
+    default: 'info',
+    description: 'debug, info, warn, error or silent; JSON lines on standard error',
+    parse: parseLogLevel,
+  }),
+};
+
+type Settings = typeof SETTINGS;
+type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
+type Optional = 'adminKey' | 'secretKey' | 'allowedTargets';
+
+export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
+
+export type DatabaseUrl = { readonly kind: 'sqlite'; readonly path: string } | { readonly kind: 'mysql'; readonly url: string };
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a mistake' : `${problems.length} mistakes`}:\n${problems.map((line) => `  ${line}`).join('\n')}`,
+    );
+  }
+}
+
+/** Reads every setting once and reports all mistakes at once, as a `ConfigError`. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, { name, default: fallback, parse, secret }] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+    const given = environment[name]?.trim();
+    const text = given === undefined || given === '' ? fallback : given;
+    if (text === null) continue;
+    try {
+      values[key] = parse(text);
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}; got ${secret ? `a value of ${text.length} characters` : shown(text)}`);
+    }
+  }
+  const database = values.databaseUrl as DatabaseUrl | undefined;
+  if (database?.kind === 'mysql' && values.secretKey === undefined && !problems.some((line) => line.startsWith('LIVEHOOK_SECRET_KEY')))
+    problems.push(
+      'LIVEHOOK_SECRET_KEY: required with a MySQL DATABASE_URL, because every instance must read the signing secrets; make one with: openssl rand -base64 32',
+    );
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(values) as unknown as Config;
+}
+
+/** The settings as a start-up log line may show them: secrets only as given or not. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  const facts: Record<string, unknown> = {};
+  for (const [key, { name, secret }] of Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][]) {
+    const value = config[key];
+    facts[name] = secret ? (value === undefined ? 'none' : 'given') : (value ?? 'none');
+  }
+  const { databaseUrl } = config;
+  facts[SETTINGS.databaseUrl.name] = databaseUrl.kind === 'sqlite' ? `sqlite:${databaseUrl.path}` : withoutPassword(databaseUrl.url);
+  return facts;
+}
+
+/** The table of settings as lines for `--help` and `.env.example`. */
+export function settingLines(): readonly { name: string; default: string; description: string }[] {
+  return Object.values(SETTINGS).map(({ name, default: fallback, description }) => ({ name, default: fallback ?? '', description }));
+}
+
+function withoutPassword(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.password !== '') parsed.password = '***';
+  return parsed.toString();
+}
+
+function nonEmpty(text: string): string {
+  return text;
+}
+
+function integer(text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most) throw new Error(`expected a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function boolean(text: string): boolean {
+  switch (text.toLowerCase()) {
+    case 'true':
+    case '1':
+      return true;
+    case 'false':
+    case '0':
+      return false;
+    default:
+      throw new Error('expected true or false');
+  }
+}
+
+function parseDatabaseUrl(text: string): DatabaseUrl {
+  const expected = 'expected sqlite:<path of a file> or mysql://user:password@host:port/database';
+  if (text.startsWith('sqlite:')) {
+    const path = text.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
+    if (path === '' || path.includes(':memory:')) throw new Error(`${expected}; a database in memory would lose what it acknowledged`);
+    return { kind: 'sqlite', path };
+  }
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['mysql:', 'mariadb:'].includes(url.protocol)) throw new Error(expected);
+  if (url.hostname === '' || url.pathname.length < 2) throw new Error(`${expected}; host and database must both be named`);
+  return { kind: 'mysql', url: text };
+}
+
+function parseAdminKey(text: string): string {
+  if (text.length < 32) throw new Error('expected at least 32 characters');
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new Error('expected printable ASCII without spaces');
+  return text;
+}
+
+function parseSecretKey(text: string): Buffer {
+  const key = Buffer.from(text, 'base64');
+  if (key.length !== 32) throw new Error('expected 32 bytes in base64 (make them with: openssl rand -base64 32)');
+  return key;
+}
+
+function parseAllowedTargets(text: string): readonly string[] {
+  const cidrs = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  for (const cidr of cidrs) parseAllowedTarget(cidr);
+  return cidrs;
+}
+
+/** Delays in milliseconds. */
+function parseSchedule(text: string): readonly number[] {
+  return text.split(',').map((part) => {
+    const delay = ms(part.trim() as ms.StringValue);
+    if (typeof delay !== 'number' || !Number.isFinite(delay) || delay < SECOND || !/[a-z]$/i.test(part.trim()))
+      throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h, but one is ${shown(part)}`);
+    return delay;
+  });
+}
+
+function parseLogLevel(text: string): LogLevel {
+  const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+  const level = levels.find((candidate) => candidate === text);
+  if (level === undefined) throw new Error(`expected one of ${levels.join(', ')}`);
+  return level;
+}

@@ -1,0 +1,33 @@
+import { HubError, shown } from './errors';
+
+/** Positions in an application's two logs. */
+export type LogName = 'event' | 'update';
+
+/** Opaque to clients; says which log of which application, so that a cursor from elsewhere is refused and not misread. */
+export function encodeCursor(log: LogName, applicationId: string, sequence: number): string {
+  return Buffer.from(`${log}:${applicationId}:${sequence}`).toString('base64url');
+}
+
+/** The sequence in a cursor of that log and application; throws `BAD_USER_INPUT` for any other text. */
+export function decodeCursor(log: LogName, applicationId: string, cursor: string): number {
+  const [name, application, digits = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
+  const sequence = Number(digits);
+  if (name !== log || !/^\d{1,16}$/.test(digits) || !Number.isSafeInteger(sequence))
+    throw new HubError(
+      'BAD_USER_INPUT',
+      `after: expected a cursor of this ${log === 'event' ? 'event log' : 'list of delivery updates'}, got ${shown(cursor)}`,
+    );
+  if (application !== applicationId) throw new HubError('BAD_USER_INPUT', 'after: this cursor belongs to another application');
+  return sequence;
+}
+
+/** A list's cursor is the last row's key. */
+export function encodeKeyCursor(key: string): string {
+  return Buffer.from(key).toString('base64url');
+}
+
+export function decodeKeyCursor(cursor: string, isKey: (key: string) => boolean): string {
+  const key = Buffer.from(cursor, 'base64url').toString();
+  if (!isKey(key)) throw new HubError('BAD_USER_INPUT', `after: expected a cursor of this list, got ${shown(cursor)}`);
+  return key;
+}

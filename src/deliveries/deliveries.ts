@@ -1,0 +1,186 @@
+import { AttemptTrigger } from '../attempts/attempt';
+import type { Clock } from '../clock';
+import { refuse, shown, UserErrorCode } from '../errors';
+import { typeCondition } from '../events/events';
+import { deliveryRangeOf, idRange, isId, sequenceOf } from '../ids';
+import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import type { Database, Tx } from '../store/database';
+import type { Page, PageRequest } from '../store/page';
+import { Delivery, DeliveryStatus } from './delivery';
+
+/** Which deliveries; what is absent or null does not restrict. */
+export interface DeliverySelection {
+  readonly webhookIds?: readonly string[] | null;
+  readonly eventIds?: readonly string[] | null;
+  /** Names or wildcards. */
+  readonly eventTypes?: readonly string[] | null;
+  readonly statuses?: readonly DeliveryStatus[] | null;
+  readonly createdAfter?: Date | null;
+  readonly createdBefore?: Date | null;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+  /** A delivery is due now and nobody's. */
+  readonly due: () => void;
+  /** A delivery was cancelled: whoever has it queued here drops it. */
+  readonly cancelled: (delivery: Delivery) => void;
+}
+
+/** Reads of deliveries, and what people may do to one. */
+export class Deliveries {
+  readonly #deps: Deps;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  async byId(id: string): Promise<Delivery | null> {
+    return isId('dlv', id) ? this.#deps.database.read.manager.findOneBy(Delivery, { id }) : null;
+  }
+
+  async byIds(ids: readonly string[]): Promise<Delivery[]> {
+    return this.#deps.database.read.manager.createQueryBuilder(Delivery, 'd').where('d.id IN (:...ids)', { ids }).getMany();
+  }
+
+  /** Newest event first. */
+  async list(applicationId: string, selection: DeliverySelection, page: PageRequest): Promise<Page<Delivery>> {
+    return this.#page(idRange('dlv', applicationId), selection, page);
+  }
+
+  async ofEvent(eventId: string, page: PageRequest): Promise<Page<Delivery>> {
+    return this.#page(deliveryRangeOf(eventId), {}, page);
+  }
+
+  /** Makes a new attempt due now, whatever became of the earlier ones; the `webhook-id` stays. */
+  async retry(id: string): Promise<Delivery> {
+    const { database, clock, announce, due } = this.#deps;
+    const { delivery, updates } = await database.transaction(async (tx) => {
+      const found = await lock(tx, id);
+      if (found.owner !== null && found.owner !== '') return { delivery: found, updates: undefined }; // an attempt is under way already
+      const isFresh = found.status === DeliveryStatus.PENDING;
+      found.status = isFresh ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
+      found.owner = '';
+      found.dueAt = new Date(clock.now());
+      found.nextTrigger = AttemptTrigger.MANUAL;
+      found.completedAt = null;
+      await tx.execute(
+        `UPDATE deliveries SET status = ?, owner = '', due_at = ${tx.dialect.now}, next_trigger = ?, completed_at = NULL WHERE id = ?`,
+        [found.status, found.nextTrigger, id],
+      );
+      return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
+    });
+    if (updates) {
+      announce(updates);
+      due();
+    }
+    return delivery;
+  }
+
+  /** Stops a delivery that is not finished. A request that is under way still ends, and is recorded. */
+  async cancel(id: string): Promise<Delivery> {
+    const { database, clock, announce, cancelled } = this.#deps;
+    const { delivery, updates } = await database.transaction(async (tx) => {
+      const found = await lock(tx, id);
+      if (found.status === DeliveryStatus.CANCELLED) return { delivery: found, updates: undefined };
+      if (found.status === DeliveryStatus.SUCCEEDED || found.status === DeliveryStatus.FAILED)
+        refuse('id', `expected a delivery that is not finished; this one has ${found.status}`, UserErrorCode.CONFLICT);
+      found.status = DeliveryStatus.CANCELLED;
+      found.owner = null;
+      found.dueAt = null;
+      found.nextTrigger = null;
+      found.completedAt = new Date(clock.now());
+      await tx.execute(
+        "UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE id = ?",
+        [found.completedAt.getTime(), id],
+      );
+      return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
+    });
+    cancelled(delivery);
+    if (updates) announce(updates);
+    return delivery;
+  }
+
+  async #page(range: { from: string; to: string }, selection: DeliverySelection, { first, after }: PageRequest): Promise<Page<Delivery>> {
+    const select = this.#deps.database.read.manager
+      .createQueryBuilder(Delivery, 'd')
+      .where('d.id >= :from AND d.id < :to', range)
+      .orderBy('d.id', 'DESC')
+      .limit(first + 1);
+    if (after !== undefined) select.andWhere('d.id < :after', { after });
+    const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
+    if (webhookIds) select.andWhere('d.webhookId IN (:...webhookIds)', { webhookIds: orNone(webhookIds) });
+    if (statuses) select.andWhere('d.status IN (:...statuses)', { statuses: orNone(statuses) });
+    if (createdAfter) select.andWhere('d.createdAt > :createdAfter', { createdAfter: createdAfter.getTime() });
+    if (createdBefore) select.andWhere('d.createdAt < :createdBefore', { createdBefore: createdBefore.getTime() });
+    if (eventIds) select.andWhere(...eventCondition(eventIds));
+    if (eventTypes) select.andWhere(...named(typeCondition(eventTypes, 'd.event_type')));
+    const rows = await select.getMany();
+    return { rows: rows.slice(0, first), hasNextPage: rows.length > first };
+  }
+}
+
+/** The same test in memory, for live updates. `createdAt` is the delivery's, in milliseconds since the epoch. */
+export function matchesSelection(
+  selection: DeliverySelection,
+  update: { webhookId: string; eventSequence: number; eventType: string; status: DeliveryStatus; createdAt: number },
+  matchesType: (patterns: readonly string[], type: string) => boolean,
+): boolean {
+  const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
+  if (webhookIds && !webhookIds.includes(update.webhookId)) return false;
+  if (eventIds && !eventIds.some((id) => isId('evt', id) && sequenceOf(id) === update.eventSequence)) return false;
+  if (statuses && !statuses.includes(update.status)) return false;
+  if (eventTypes && !matchesType(eventTypes, update.eventType)) return false;
+  if (createdAfter && update.createdAt <= createdAfter.getTime()) return false;
+  if (createdBefore && update.createdAt >= createdBefore.getTime()) return false;
+  return true;
+}
+
+/** A list in SQL has at least one member. */
+function orNone(values: readonly string[]): readonly string[] {
+  return values.length > 0 ? values : [''];
+}
+
+function eventCondition(eventIds: readonly string[]): [string, Record<string, string>] {
+  const ranges = eventIds.filter((id) => isId('evt', id)).map(deliveryRangeOf);
+  if (ranges.length === 0) return ['1 = 0', {}];
+  const parameters: Record<string, string> = {};
+  const conditions = ranges.map(({ from, to }, index) => {
+    parameters[`event${index}`] = from;
+    parameters[`eventEnd${index}`] = to;
+    return `(d.id >= :event${index} AND d.id < :eventEnd${index})`;
+  });
+  return [`(${conditions.join(' OR ')})`, parameters];
+}
+
+/** `?` placeholders as the query builder's named ones. */
+function named([condition, ...values]: [string, ...unknown[]]): [string, Record<string, unknown>] {
+  const parameters: Record<string, unknown> = {};
+  let index = 0;
+  const text = condition.replace(/\?/g, () => {
+    parameters[`type${index}`] = values[index];
+    return `:type${index++}`;
+  });
+  return [text, parameters];
+}
+
+async function lock(tx: Tx, id: string): Promise<Delivery> {
+  const unknown = () => refuse('id', `expected the id of a delivery, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+  if (!isId('dlv', id)) return unknown();
+  await tx.query(`SELECT id FROM deliveries WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
+  return (await tx.manager.findOneBy(Delivery, { id })) ?? unknown();
+}
+
+function updateOf(delivery: Delivery, at: number) {
+  return {
+    deliveryId: delivery.id,
+    eventType: delivery.eventType,
+    status: delivery.status,
+    attemptNumber: 0,
+    at,
+    createdAt: delivery.createdAt.getTime(),
+    delivery,
+  };
+}

@@ -1,0 +1,74 @@
+import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { sequenceOf } from '../ids';
+import { Node } from '../node';
+import { TextColumn, TimeColumn } from '../store/columns';
+
+export enum DeliveryStatus {
+  PENDING = 'PENDING',
+  RETRYING = 'RETRYING',
+  SUCCEEDED = 'SUCCEEDED',
+  FAILED = 'FAILED',
+  CANCELLED = 'CANCELLED',
+}
+
+registerEnumType(DeliveryStatus, {
+  name: 'DeliveryStatus',
+  valuesConfig: {
+    PENDING: { description: 'No attempt has ended yet.' },
+    RETRYING: { description: 'The last attempt failed; another one follows.' },
+    SUCCEEDED: { description: 'The receiver answered 2xx.' },
+    FAILED: { description: 'Every attempt failed.' },
+    CANCELLED: { description: 'Somebody stopped it, or its webhook was deleted.' },
+  },
+});
+
+@Entity('deliveries')
+@ObjectType({ implements: Node, description: 'One event on its way to one webhook.' })
+export class Delivery extends Node {
+  /** Carries application, sequence and webhook; see `ids.ts`. */
+  @Field(() => ID)
+  @PrimaryColumn({ type: 'varchar' })
+  id!: string;
+
+  @TextColumn('application_id')
+  applicationId!: string;
+
+  @TextColumn('webhook_id')
+  webhookId!: string;
+
+  @TextColumn('event_type')
+  eventType!: string;
+
+  @Field(() => DeliveryStatus)
+  @TextColumn('status')
+  status!: DeliveryStatus;
+
+  @Field(() => Int)
+  @Column({ name: 'attempt_count', type: 'integer' })
+  attemptCount!: number;
+
+  /** The instance that sends it; '' while it waits for one; null once it is finished. */
+  @TextColumn('owner', { nullable: true })
+  owner!: string | null;
+
+  @Field(() => Date, { nullable: true, name: 'nextAttemptAt', description: 'When the next attempt is due; null once it is finished.' })
+  @TimeColumn('due_at', { nullable: true })
+  dueAt!: Date | null;
+
+  /** What the next attempt is for; null: the schedule. */
+  @TextColumn('next_trigger', { nullable: true })
+  nextTrigger!: string | null;
+
+  @Field(() => Date)
+  @TimeColumn('created_at')
+  createdAt!: Date;
+
+  @Field(() => Date, { nullable: true, description: 'When it succeeded, failed for good or was cancelled.' })
+  @TimeColumn('completed_at', { nullable: true })
+  completedAt!: Date | null;
+
+  get eventSequence(): number {
+    return sequenceOf(this.id);
+  }
+}

@@ -1,0 +1,172 @@
+import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
+import { fanOut, insertDeliveries, type Room } from '../fanout/fan-out';
+import { newEventId } from '../ids';
+import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import type { Tx } from '../store/database';
+import type { Directory } from '../webhooks/directory';
+import type { Event } from './event';
+import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
+
+/** An event that passed every check and waits for its place in the log. */
+export interface NewEvent {
+  readonly type: string;
+  /** Minified JSON. */
+  readonly payloadText: string;
+  readonly idempotencyKey: string | null;
+  readonly orderingKey: string | null;
+  /** Null: when it is stored. */
+  readonly occurredAt: Date | null;
+}
+
+export interface AppendedEvent {
+  readonly event: Event;
+  /** The event was there already, under the same idempotency key. */
+  readonly deduplicated: boolean;
+}
+
+/** Events of one application, to be stored together. */
+export interface AppendRequest {
+  readonly applicationId: string;
+  readonly events: readonly NewEvent[];
+}
+
+export interface Batch {
+  /** For each request what became of its events, or null where the application does not exist. */
+  readonly answers: readonly (readonly AppendedEvent[] | null)[];
+  readonly stored: readonly Event[];
+  readonly deliveries: readonly Delivery[];
+  readonly updates: ReadonlyMap<string, LoggedUpdate[]>;
+}
+
+interface Counter {
+  readonly applicationId: string;
+  lastSequence: number;
+  readonly version: number;
+}
+
+/**
+ * Stores events and their deliveries. The counter rows come first: whoever holds an application's row writes the next
+ * sequences, and nobody commits a later sequence before an earlier one.
+ */
+export async function append(tx: Tx, requests: readonly AppendRequest[], directory: Directory, room: Room): Promise<Batch> {
+  const { counters, now } = await lockCounters(tx, [...new Set(requests.map(({ applicationId }) => applicationId))]);
+  const known = await findByIdempotencyKey(
+    tx,
+    requests.filter(({ applicationId }) => counters.has(applicationId)),
+  );
+
+  const stored: Event[] = [];
+  const answers = requests.map(({ applicationId, events }) => {
+    const counter = counters.get(applicationId);
+    return counter ? events.map((fresh) => place(fresh, counter, known, now, stored)) : null;
+  });
+
+  const deliveries: Delivery[] = [];
+  for (const event of stored) {
+    const snapshot = await directory.at(tx, event.applicationId, counters.get(event.applicationId)?.version ?? 0);
+    for (const delivery of fanOut(event, snapshot.receiving, now, room)) deliveries.push(delivery);
+  }
+
+  await insertEvents(tx, stored);
+  await saveCounters(tx, stored, counters);
+  await insertDeliveries(tx, deliveries);
+  const updates = await appendUpdates(
+    tx,
+    deliveries.map((delivery) => ({
+      deliveryId: delivery.id,
+      eventType: delivery.eventType,
+      status: DeliveryStatus.PENDING,
+      attemptNumber: 0,
+      at: now.getTime(),
+      createdAt: now.getTime(),
+      delivery,
+    })),
+  );
+  return { answers, stored, deliveries, updates };
+}
+
+async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<{ counters: Map<string, Counter>; now: Date }> {
+  const { sql, parameters } = tx.dialect.oneOf('application_id', [...applicationIds].sort());
+  const rows = await tx.query<{ application_id: string; last_sequence: number; version: number; now: number }>(
+    `SELECT application_id, last_sequence, version, ${tx.dialect.now} AS now FROM counters
+      WHERE log = 'event' AND ${sql} ORDER BY application_id ${tx.dialect.forUpdate}`,
+    parameters,
+  );
+  const counters = new Map<string, Counter>();
+  for (const { application_id: applicationId, last_sequence, version } of rows)
+    counters.set(applicationId, { applicationId, lastSequence: Number(last_sequence), version: Number(version) });
+  return { counters, now: new Date(Number(rows[0]?.now ?? 0)) };
+}
+
+/** Under the lock, so that two publishes with the same key, on any two instances, see each other. */
+async function findByIdempotencyKey(tx: Tx, requests: readonly AppendRequest[]): Promise<Map<string, Event>> {
+  const keys = new Map<string, Set<string>>();
+  for (const { applicationId, events } of requests)
+    for (const { idempotencyKey } of events)
+      if (idempotencyKey !== null) keys.set(applicationId, (keys.get(applicationId) ?? new Set()).add(idempotencyKey));
+  const known = new Map<string, Event>();
+  for (const [applicationId, wanted] of keys) {
+    const { sql, parameters } = tx.dialect.oneOf('idempotency_key', [...wanted]);
+    const rows = await tx.query<EventRow>(`SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND ${sql}`, [
+      applicationId,
+      ...parameters,
+    ]);
+    for (const row of rows) known.set(dedupeKey(applicationId, row.idempotency_key ?? ''), eventOf(row));
+  }
+  return known;
+}
+
+function dedupeKey(applicationId: string, idempotencyKey: string): string {
+  return `${applicationId} ${idempotencyKey}`;
+}
+
+/** Gives a new event the next sequence, or answers with the one that has its key already. */
+function place(fresh: NewEvent, counter: Counter, known: Map<string, Event>, now: Date, stored: Event[]): AppendedEvent {
+  const { applicationId } = counter;
+  const key = fresh.idempotencyKey === null ? null : dedupeKey(applicationId, fresh.idempotencyKey);
+  const first = key === null ? undefined : known.get(key);
+  if (first) return { event: first, deduplicated: true };
+  const sequence = ++counter.lastSequence;
+  const event = eventOf({
+    application_id: applicationId,
+    sequence,
+    id: newEventId(applicationId, sequence),
+    type: fresh.type,
+    payload: fresh.payloadText,
+    idempotency_key: fresh.idempotencyKey,
+    ordering_key: fresh.orderingKey,
+    occurred_at: (fresh.occurredAt ?? now).getTime(),
+    created_at: now.getTime(),
+  });
+  if (key !== null) known.set(key, event);
+  stored.push(event);
+  return { event, deduplicated: false };
+}
+
+const COLUMNS = EVENT_COLUMNS.split(', ');
+
+async function insertEvents(tx: Tx, events: readonly Event[]): Promise<void> {
+  await tx.insert(
+    'events',
+    COLUMNS,
+    events.map((event) => [
+      event.applicationId,
+      event.sequence,
+      event.id,
+      event.type,
+      event.payloadText,
+      event.idempotencyKey,
+      event.orderingKey,
+      event.occurredAt.getTime(),
+      event.createdAt.getTime(),
+    ]),
+  );
+}
+
+async function saveCounters(tx: Tx, stored: readonly Event[], counters: ReadonlyMap<string, Counter>): Promise<void> {
+  for (const applicationId of new Set(stored.map((event) => event.applicationId)))
+    await tx.execute("UPDATE counters SET last_sequence = ? WHERE application_id = ? AND log = 'event'", [
+      counters.get(applicationId)?.lastSequence,
+      applicationId,
+    ]);
+}

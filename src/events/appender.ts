@@ -1,0 +1,185 @@
+import { refuseUnknown } from '../applications/applications';
+import { type Clock, SECOND, sleep } from '../clock';
+import type { Delivery } from '../deliveries/delivery';
+import { HubError, type InputRefused } from '../errors';
+import type { Room } from '../fanout/fan-out';
+import type { LoggedUpdate } from '../live/update-log';
+import type { Log } from '../log';
+import { CommitInDoubt, type Database } from '../store/database';
+import type { Directory } from '../webhooks/directory';
+import { type AppendedEvent, type AppendRequest, append, type Batch } from './append';
+import type { Event } from './event';
+
+/** A batch's claim on the queues: kept when the batch is stored, given back when it is not. */
+export interface Reservation extends Room {
+  /** Forgets what was reserved. */
+  release(): void;
+  /** The deliveries are stored; those that are owned here are sent. */
+  take(deliveries: readonly Delivery[], events: readonly Event[]): void;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly directory: Directory;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reserve: () => Reservation;
+  readonly announce: (events: readonly Event[], updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+}
+
+/** How many events join one transaction, and how many may wait for theirs before publishers are told to slow down. */
+const MOST_EVENTS_A_BATCH = 500;
+const MOST_CHARS_A_BATCH = 8 * 1024 * 1024;
+const MOST_PENDING_EVENTS = 20_000;
+const MOST_PENDING_CHARS = 64 * 1024 * 1024;
+const RETRY_AFTER_SECONDS = 1;
+
+/** How long an answer may wait for the database to tell what became of a commit whose own answer was lost. */
+const DOUBT_MS = 10 * SECOND;
+
+interface Waiting {
+  readonly request: AppendRequest;
+  readonly chars: number;
+  readonly resolve: (answer: readonly AppendedEvent[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Group commit: while one transaction is under way, what arrives gathers for the next one. A lone publish waits for
+ * nobody, a crowd shares a commit. Answers come after the commit.
+ */
+export class Appender {
+  readonly #deps: Deps;
+  #waiting: Waiting[] = [];
+  #pendingEvents = 0;
+  #pendingChars = 0;
+  #running: Promise<void> | undefined;
+  #isStopping = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Stores events of one application, all in one transaction and in the order given.
+   * @throws HubError RATE_LIMITED when too much waits already, UNAVAILABLE when the database is away
+   * @throws InputRefused NOT_FOUND when there is no such application
+   */
+  async append(request: AppendRequest): Promise<readonly AppendedEvent[]> {
+    if (this.#isStopping) throw new HubError('UNAVAILABLE', 'The hub is shutting down: nothing was stored, try again.');
+    const chars = request.events.reduce((sum, event) => sum + event.payloadText.length, 0);
+    if (this.#pendingEvents + request.events.length > MOST_PENDING_EVENTS || this.#pendingChars + chars > MOST_PENDING_CHARS)
+      throw new HubError('RATE_LIMITED', `Too many events wait to be stored: try again in ${RETRY_AFTER_SECONDS} s.`, RETRY_AFTER_SECONDS);
+    this.#pendingEvents += request.events.length;
+    this.#pendingChars += chars;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#waiting.push({ request, chars, resolve, reject });
+        this.#running ??= this.#run();
+      });
+    } finally {
+      this.#pendingEvents -= request.events.length;
+      this.#pendingChars -= chars;
+    }
+  }
+
+  /** Stores what waits, refuses what comes. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // What this turn of the event loop still brings joins the first batch.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) await this.#commit(this.#nextBatch());
+    this.#running = undefined;
+  }
+
+  #nextBatch(): Waiting[] {
+    let events = 0;
+    let chars = 0;
+    let end = 0;
+    for (const { request, chars: more } of this.#waiting) {
+      if (end > 0 && (events + request.events.length > MOST_EVENTS_A_BATCH || chars + more > MOST_CHARS_A_BATCH)) break;
+      events += request.events.length;
+      chars += more;
+      end++;
+    }
+    return this.#waiting.splice(0, end);
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    const reservation = this.#deps.reserve();
+    try {
+      const stored = await this.#store(batch, reservation);
+      reservation.take(stored.deliveries, stored.stored);
+      this.#deps.announce(stored.stored, stored.updates);
+      for (const [index, { request, resolve, reject }] of batch.entries()) {
+        const answer = stored.answers[index];
+        if (answer) resolve(answer);
+        else reject(unknownApplication(request.applicationId));
+      }
+    } catch (error) {
+      reservation.release();
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  async #store(batch: readonly Waiting[], reservation: Reservation): Promise<Batch> {
+    const { database, directory } = this.#deps;
+    let latest: Batch | undefined;
+    try {
+      return await database.transaction(async (tx) => {
+        reservation.release(); // of an earlier try of this transaction
+        latest = await append(
+          tx,
+          batch.map(({ request }) => request),
+          directory,
+          reservation,
+        );
+        return latest;
+      });
+    } catch (error) {
+      if (error instanceof CommitInDoubt && latest && (await this.#wasStored(latest))) return latest;
+      throw error instanceof CommitInDoubt ? new HubError('UNAVAILABLE') : error;
+    }
+  }
+
+  /**
+   * The connection broke while committing. The counter row is locked until the server has decided, so once it can be
+   * locked here, the log tells whether the batch is in it.
+   */
+  async #wasStored({ stored }: Batch): Promise<boolean> {
+    const { database, clock, log } = this.#deps;
+    const [first] = stored;
+    if (!first) return true;
+    for (const since = clock.monotonic(); ; await sleep(clock, 200)) {
+      try {
+        return await database.transaction(async (tx) => {
+          await tx.query(`SELECT last_sequence FROM counters WHERE application_id = ? AND log = 'event' ${tx.dialect.forUpdate}`, [
+            first.applicationId,
+          ]);
+          const rows = await tx.query('SELECT id FROM events WHERE application_id = ? AND sequence = ? AND id = ?', [
+            first.applicationId,
+            first.sequence,
+            first.id,
+          ]);
+          return rows.length > 0;
+        });
+      } catch (error) {
+        if (clock.monotonic() - since < DOUBT_MS) continue;
+        log.error({ applicationId: first.applicationId, sequence: first.sequence, error: (error as Error).message }, 'append.in_doubt');
+        return false;
+      }
+    }
+  }
+}
+
+function unknownApplication(applicationId: string): InputRefused {
+  try {
+    return refuseUnknown(applicationId);
+  } catch (error) {
+    return error as InputRefused;
+  }
+}

@@ -1,0 +1,59 @@
+import { GraphQLJSON, GraphQLSafeInt } from 'graphql-scalars';
+import { Field, ID, ObjectType } from 'type-graphql';
+import { Entity, PrimaryColumn } from 'typeorm';
+import { encodeCursor } from '../cursor';
+import { Node } from '../node';
+import { LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
+
+@Entity('events')
+@ObjectType({ implements: Node, description: 'One thing that happened. Immutable.' })
+export class Event extends Node {
+  @PrimaryColumn({ name: 'application_id', type: 'varchar' })
+  applicationId!: string;
+
+  @Field(() => GraphQLSafeInt, { description: '1, 2, 3 … per application, in commit order, without gaps.' })
+  @PrimaryColumn({ type: 'bigint', transformer: { to: (value: number) => value, from: Number } })
+  sequence!: number;
+
+  @Field(() => ID)
+  @TextColumn('id')
+  id!: string;
+
+  @Field(() => String)
+  @TextColumn('type')
+  type!: string;
+
+  /** Minified JSON, its keys in the order they were published: the `data` of every request, byte for byte. */
+  @LongTextColumn('payload')
+  payloadText!: string;
+
+  @Field(() => String, { nullable: true })
+  @TextColumn('idempotency_key', { nullable: true })
+  idempotencyKey!: string | null;
+
+  @Field(() => String, { nullable: true })
+  @TextColumn('ordering_key', { nullable: true })
+  orderingKey!: string | null;
+
+  @Field(() => Date, { description: 'When it happened, as its publisher says.' })
+  @TimeColumn('occurred_at')
+  occurredAt!: Date;
+
+  @Field(() => Date, { description: 'When the hub stored it.' })
+  @TimeColumn('created_at')
+  createdAt!: Date;
+
+  #payload: unknown;
+
+  @Field(() => GraphQLJSON)
+  get payload(): unknown {
+    // Parsed once, however many subscribers of this instance look at it.
+    if (this.#payload === undefined) this.#payload = JSON.parse(this.payloadText);
+    return this.#payload;
+  }
+
+  @Field(() => String, { description: 'Where this event stands in the log: pass it as `after`.' })
+  get cursor(): string {
+    return encodeCursor('event', this.applicationId, this.sequence);
+  }
+}

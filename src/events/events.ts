@@ -1,0 +1,126 @@
+import { applicationIdOf, isId, sequenceOf } from '../ids';
+import type { Database, Queries } from '../store/database';
+import { type Page, type PageRequest } from '../store/page';
+import { Event } from './event';
+
+/** A row of `events` as the drivers hand it over. */
+export interface EventRow {
+  readonly application_id: string;
+  readonly sequence: number | string;
+  readonly id: string;
+  readonly type: string;
+  readonly payload: string;
+  readonly idempotency_key: string | null;
+  readonly ordering_key: string | null;
+  readonly occurred_at: number | string;
+  readonly created_at: number | string;
+}
+
+export const EVENT_COLUMNS = 'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at';
+
+export function eventOf(row: EventRow): Event {
+  const event = new Event();
+  event.applicationId = row.application_id;
+  event.sequence = Number(row.sequence);
+  event.id = row.id;
+  event.type = row.type;
+  event.payloadText = row.payload;
+  event.idempotencyKey = row.idempotency_key;
+  event.orderingKey = row.ordering_key;
+  event.occurredAt = new Date(Number(row.occurred_at));
+  event.createdAt = new Date(Number(row.created_at));
+  return event;
+}
+
+export interface EventSelection {
+  readonly types?: readonly string[] | null;
+  readonly idempotencyKey?: string | null;
+  readonly createdAfter?: Date | null;
+  readonly createdBefore?: Date | null;
+}
+
+/** Reads of the event log. */
+export class Events {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async byId(id: string): Promise<Event | null> {
+    if (!isId('evt', id)) return null;
+    const [event] = await readEvents(this.#database.read, applicationIdOf(id), [sequenceOf(id)]);
+    return event?.id === id ? event : null;
+  }
+
+  /** Events of one application by their sequences; those that are not there are left out. */
+  async bySequences(applicationId: string, sequences: readonly number[]): Promise<Event[]> {
+    return readEvents(this.#database.read, applicationId, sequences);
+  }
+
+  /** In sequence order, without a gap: those after `sequence`. */
+  async after(applicationId: string, sequence: number, most: number): Promise<Event[]> {
+    const rows = await this.#database.read.query<EventRow>(
+      `SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT ${most}`,
+      [applicationId, sequence],
+    );
+    return rows.map(eventOf);
+  }
+
+  /** Newest first. `after` is a sequence in digits. */
+  async list(applicationId: string, selection: EventSelection, { first, after }: PageRequest): Promise<Page<Event>> {
+    const conditions = ['application_id = ?'];
+    const parameters: unknown[] = [applicationId];
+    const where = (condition: string, ...values: unknown[]) => {
+      conditions.push(condition);
+      parameters.push(...values);
+    };
+    if (after !== undefined) where('sequence < ?', Number(after));
+    if (selection.types) where(...typeCondition(selection.types));
+    if (selection.idempotencyKey) where('idempotency_key = ?', selection.idempotencyKey);
+    if (selection.createdAfter) where('created_at > ?', selection.createdAfter.getTime());
+    if (selection.createdBefore) where('created_at < ?', selection.createdBefore.getTime());
+    const rows = await this.#database.read.query<EventRow>(
+      `SELECT ${EVENT_COLUMNS} FROM events WHERE ${conditions.join(' AND ')} ORDER BY sequence DESC LIMIT ${first + 1}`,
+      parameters,
+    );
+    return { rows: rows.slice(0, first).map(eventOf), hasNextPage: rows.length > first };
+  }
+}
+
+async function readEvents(queries: Queries, applicationId: string, sequences: readonly number[]): Promise<Event[]> {
+  if (sequences.length === 0) return [];
+  const { sql, parameters } = queries.dialect.oneOf('sequence', sequences);
+  const rows = await queries.query<EventRow>(`SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND ${sql}`, [
+    applicationId,
+    ...parameters,
+  ]);
+  return rows.map(eventOf);
+}
+
+/**
+ * Names and wildcards as a condition on the `type` column. SQLite's LIKE ignores case, so wildcards compare by
+ * substring instead, which both databases do byte by byte.
+ */
+export function typeCondition(patterns: readonly string[], column = 'type'): [condition: string, ...values: unknown[]] {
+  const conditions: string[] = [];
+  const values: unknown[] = [];
+  for (const pattern of patterns) {
+    if (pattern === '*') return ['1 = 1'];
+    const core = pattern.replace(/^\*(?=\.)/, '').replace(/(?<=\.)\*$/, '');
+    const isOpenBefore = pattern.startsWith('*.');
+    const isOpenAfter = pattern.endsWith('.*');
+    if (!isOpenBefore && !isOpenAfter) {
+      conditions.push(`${column} = ?`);
+      values.push(core);
+    } else if (isOpenBefore && isOpenAfter) {
+      conditions.push(`(INSTR(${column}, ?) > 1 AND INSTR(${column}, ?) + ${core.length} <= LENGTH(${column}))`);
+      values.push(core, core);
+    } else {
+      const start = isOpenAfter ? `SUBSTR(${column}, 1, ${core.length})` : `SUBSTR(${column}, LENGTH(${column}) - ${core.length} + 1)`;
+      conditions.push(`(LENGTH(${column}) > ${core.length} AND ${start} = ?)`);
+      values.push(core);
+    }
+  }
+  return [conditions.length > 0 ? `(${conditions.join(' OR ')})` : '1 = 0', ...values];
+}

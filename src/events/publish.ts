@@ -1,0 +1,58 @@
+import { Problems, shown, UserErrorCode } from '../errors';
+import type { NewEvent } from './append';
+import { eventTypeProblem } from './event-type';
+
+/** An event as its publisher gives it. */
+export interface EventInput {
+  readonly type: string;
+  readonly payload: unknown;
+  readonly idempotencyKey?: string | null;
+  readonly orderingKey?: string | null;
+  readonly occurredAt?: Date | null;
+}
+
+export const MOST_PAYLOAD_BYTES = 1024 * 1024;
+export const MOST_EVENTS_A_PUBLISH = 1_000;
+const MOST_KEY_CHARS = 255;
+/** Years that a time of an event may name: what four digits can say. */
+const LATEST_MS = Date.UTC(9999, 11, 31);
+
+/** Checks an event and makes its payload into text; `path` is its place in the input. */
+export function checkEvent(input: EventInput, problems: Problems, path: readonly string[] = []): NewEvent {
+  const typeProblem = eventTypeProblem(input.type);
+  if (typeProblem) problems.add([...path, 'type'], typeProblem);
+  for (const field of ['idempotencyKey', 'orderingKey'] as const) {
+    const key = input[field];
+    if (typeof key === 'string' && (key.length > MOST_KEY_CHARS || !/^\S(.*\S)?$/su.test(key)))
+      problems.add([...path, field], `expected 1 to ${MOST_KEY_CHARS} characters without white space around them, got ${shown(key)}`);
+  }
+  const { occurredAt } = input;
+  if (occurredAt && !(occurredAt.getTime() >= 0 && occurredAt.getTime() <= LATEST_MS))
+    problems.add([...path, 'occurredAt'], 'expected a time between the years 1970 and 9999');
+  return {
+    type: input.type,
+    payloadText: payloadText(input.payload, problems, [...path, 'payload']),
+    idempotencyKey: input.idempotencyKey ?? null,
+    orderingKey: input.orderingKey ?? null,
+    occurredAt: occurredAt ?? null,
+  };
+}
+
+function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(payload);
+  } catch {
+    problems.add(path, 'expected JSON that is not nested thousands of levels deep');
+    return '';
+  }
+  if (text === undefined) {
+    problems.add(path, 'expected JSON, got nothing', UserErrorCode.REQUIRED);
+    return '';
+  }
+  // A character has 1 to 3 bytes: most payloads need no counting.
+  const bytes = text.length * 3 <= MOST_PAYLOAD_BYTES ? 0 : Buffer.byteLength(text);
+  if (bytes > MOST_PAYLOAD_BYTES)
+    problems.add(path, `expected at most ${MOST_PAYLOAD_BYTES} bytes of minified JSON, got ${bytes}`, UserErrorCode.TOO_LARGE);
+  return text;
+}

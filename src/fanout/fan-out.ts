@@ -1,0 +1,55 @@
+import { Delivery, DeliveryStatus } from '../deliveries/delivery';
+import type { Event } from '../events/event';
+import { deliveryId } from '../ids';
+import type { Tx } from '../store/database';
+import type { LiveWebhook } from '../webhooks/directory';
+import { matchesAnyType } from './match';
+
+/** Room in this instance's queues, asked for before the commit and taken up after it. */
+export interface Room {
+  /** The instance that will send the delivery, or '' when its queue for the webhook is full. */
+  ownerFor(webhook: LiveWebhook, event: Event): string;
+}
+
+/** The deliveries of an event: one for each webhook that wants it. */
+export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Date, room: Room): Delivery[] {
+  const deliveries: Delivery[] = [];
+  for (const webhook of webhooks) {
+    if (!matchesAnyType(webhook.eventTypes, event.type)) continue;
+    const delivery = new Delivery();
+    delivery.id = deliveryId(event.sequence, webhook.id);
+    delivery.applicationId = event.applicationId;
+    delivery.webhookId = webhook.id;
+    delivery.eventType = event.type;
+    delivery.status = DeliveryStatus.PENDING;
+    delivery.attemptCount = 0;
+    delivery.owner = room.ownerFor(webhook, event);
+    delivery.dueAt = dueAt;
+    delivery.nextTrigger = null;
+    delivery.createdAt = dueAt;
+    delivery.completedAt = null;
+    deliveries.push(delivery);
+  }
+  return deliveries;
+}
+
+const COLUMNS = ['id', 'application_id', 'webhook_id', 'event_type', 'status', 'attempt_count', 'owner', 'due_at', 'created_at'];
+
+/** Inside the append's transaction: an event is never stored without its deliveries. */
+export async function insertDeliveries(tx: Tx, deliveries: readonly Delivery[]): Promise<void> {
+  await tx.insert(
+    'deliveries',
+    COLUMNS,
+    deliveries.map((delivery) => [
+      delivery.id,
+      delivery.applicationId,
+      delivery.webhookId,
+      delivery.eventType,
+      delivery.status,
+      delivery.attemptCount,
+      delivery.owner,
+      delivery.dueAt?.getTime() ?? null,
+      delivery.createdAt.getTime(),
+    ]),
+  );
+}

@@ -1,0 +1,300 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { ApiServer, type Readiness } from './api/server';
+import { ApiKeys } from './applications/api-keys';
+import { Applications } from './applications/applications';
+import { Attempts } from './attempts/attempts';
+import { type Clock, SECOND, systemClock } from './clock';
+import type { Config } from './config';
+import { Deliveries } from './deliveries/deliveries';
+import { AddressPolicy } from './dispatch/address-policy';
+import { Dispatcher } from './dispatch/dispatcher';
+import { Lease } from './dispatch/lease';
+import { Scout } from './dispatch/scout';
+import { Sender } from './dispatch/sender';
+import { Settler } from './dispatch/settler';
+import { giveBack, Strays } from './dispatch/strays';
+import { Appender } from './events/appender';
+import type { Event } from './events/event';
+import { Events } from './events/events';
+import { newInstanceId } from './ids';
+import { LiveLog } from './live/live-log';
+import { Poll } from './live/poll';
+import { type LoggedUpdate, readUpdates } from './live/update-log';
+import type { Log } from './log';
+import { Database } from './store/database';
+import { readHead } from './store/heads';
+import { VERSION } from './version';
+import { Directory } from './webhooks/directory';
+import { Seal } from './webhooks/seal';
+import { parseTargetUrl } from './webhooks/target-url';
+import { Webhooks } from './webhooks/webhooks';
+
+export interface HubOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
+}
+
+export interface Started {
+  /** e.g. `http://127.0.0.1:4000` */
+  readonly url: string;
+  /** A key that was generated for the first start, to be shown now or never. */
+  readonly generatedAdminKey: string | undefined;
+}
+
+/** The composition root: makes the stages and hands each what it needs, in the order of the flow. */
+export class Hub {
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #instanceId = newInstanceId();
+  readonly #database: Database;
+  readonly #apiKeys: ApiKeys;
+  readonly #directory: Directory;
+  readonly #appender: Appender;
+  readonly #dispatcher: Dispatcher;
+  readonly #sender: Sender;
+  readonly #settler: Settler;
+  readonly #lease: Lease;
+  readonly #scout: Scout;
+  readonly #strays: Strays;
+  readonly #poll: Poll;
+  readonly #eventLog: LiveLog<Event>;
+  readonly #updateLog: LiveLog<LoggedUpdate>;
+  readonly #api: ApiServer;
+  /** Give-backs under way: shutting down waits for them. */
+  readonly #givingBack = new Set<Promise<void>>();
+
+  constructor({ config, log, clock = systemClock, random = Math.random }: HubOptions) {
+    this.#config = config;
+    this.#log = log;
+    const instanceId = this.#instanceId;
+    const database = new Database(config.databaseUrl, log);
+    const seal = new Seal(config.secretKey ?? secretKeyBeside(config));
+    const policy = new AddressPolicy(config.allowedTargets ?? []);
+    this.#database = database;
+
+    const events = new Events(database);
+    const attempts = new Attempts(database);
+    this.#eventLog = new LiveLog<Event>(
+      {
+        after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
+        head: (applicationId) => readHead(database, applicationId, 'event'),
+      },
+      (event) => 500 + 2 * event.payloadText.length,
+    );
+    this.#updateLog = new LiveLog<LoggedUpdate>(
+      {
+        after: (applicationId, sequence, most) => readUpdates(database.read, applicationId, sequence, most),
+        head: (applicationId) => readHead(database, applicationId, 'update'),
+      },
+      ({ attempt }) => 1_000 + (attempt ? 2_000 + 2 * (attempt.responseBody?.length ?? 0) : 0),
+    );
+    const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => {
+      for (const [applicationId, entries] of updates) this.#updateLog.announce(applicationId, entries);
+    };
+
+    this.#directory = new Directory({
+      database,
+      seal,
+      defaultRetryDelaysMs: config.retrySchedule,
+      changed: (applicationId, snapshot) => this.#dispatcher.webhooksChanged(applicationId, snapshot),
+    });
+    const webhooks = new Webhooks({
+      database,
+      clock,
+      seal,
+      targetProblem: (url) => {
+        const target = parseTargetUrl(url, { allowHttp: config.allowHttp, policy });
+        return 'problem' in target ? target.problem : null;
+      },
+      changed: async (applicationId) => {
+        await this.#directory.refresh(applicationId);
+        this.#scout.look();
+      },
+    });
+
+    this.#sender = new Sender({ policy, clock });
+    this.#settler = new Settler({
+      instanceId,
+      database,
+      clock,
+      log,
+      random,
+      announce: announceUpdates,
+      disable: (webhookId, version) => webhooks.disable(webhookId, version),
+      scheduled: (delayMs) => this.#scout.lookIn(delayMs),
+      settled: (deliveryIds) => this.#dispatcher.settled(deliveryIds),
+      caughtUp: () => this.#dispatcher.resume(),
+    });
+    this.#lease = new Lease({
+      instanceId,
+      database,
+      clock,
+      log,
+      regained: () => {
+        // What waits here may be another's by now; asking the database again is the safe way to it.
+        this.#dispatcher.giveBackQueued();
+        this.#dispatcher.resume();
+        this.#scout.look();
+      },
+      rescued: () => this.#scout.look(),
+    });
+    this.#dispatcher = new Dispatcher({
+      instanceId,
+      userAgent: `Livehook/${VERSION}`,
+      clock,
+      log,
+      send: (request) => this.#sender.send(request),
+      settle: (finished) => this.#settler.add(finished),
+      isLeaseHeld: this.#lease.isHeld,
+      giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
+      hungry: () => this.#scout.look(),
+    });
+    this.#scout = new Scout({
+      instanceId,
+      database,
+      clock,
+      log,
+      findWebhook: (webhookId) => this.#directory.find(webhookId),
+      findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
+      roomFor: (webhook) => this.#dispatcher.roomFor(webhook),
+      accept: (webhook, jobs, hasMore) => this.#dispatcher.acceptClaimed(webhook, jobs, hasMore),
+      announce: announceUpdates,
+    });
+    this.#strays = new Strays({
+      instanceId,
+      database,
+      clock,
+      log,
+      isKnown: (deliveryId) => this.#dispatcher.has(deliveryId),
+      released: () => this.#scout.look(),
+    });
+    this.#appender = new Appender({
+      database,
+      directory: this.#directory,
+      clock,
+      log,
+      reserve: () => this.#dispatcher.reserve(),
+      announce: (stored, updates) => {
+        for (const [applicationId, entries] of byApplication(stored)) this.#eventLog.announce(applicationId, entries);
+        announceUpdates(updates);
+      },
+    });
+
+    this.#apiKeys = new ApiKeys({ database, clock, log });
+    const applications = new Applications({
+      database,
+      clock,
+      deleted: (applicationId) => {
+        this.#apiKeys.forget();
+        void this.#directory.refresh(applicationId).catch(() => {}); // the poll sees the change as well
+      },
+    });
+    const deliveries = new Deliveries({
+      database,
+      clock,
+      announce: announceUpdates,
+      due: () => this.#scout.look(),
+      cancelled: ({ id, webhookId }) => this.#dispatcher.drop(id, webhookId),
+    });
+    this.#poll = new Poll({
+      database,
+      clock,
+      log,
+      logs: { event: this.#eventLog, update: this.#updateLog },
+      alsoEachRound: () => this.#directory.refreshChanged(),
+    });
+    this.#api = new ApiServer({
+      log,
+      readiness: () => this.#readiness(),
+      services: {
+        applications,
+        apiKeys: this.#apiKeys,
+        webhooks,
+        events,
+        appender: this.#appender,
+        deliveries,
+        attempts,
+        eventLog: this.#eventLog,
+        updateLog: this.#updateLog,
+        clock,
+        defaultRetrySchedule: config.retrySchedule.map((delayMs) => Math.round(delayMs / SECOND)),
+      },
+    });
+  }
+
+  /** Migrates, takes up what was left, and serves. */
+  async start(): Promise<Started> {
+    const { adminKey, host, port } = this.#config;
+    await this.#database.open();
+    const applied = await this.#database.migrate();
+    if (applied.length > 0) this.#log.info({ migrations: applied }, 'database.migrated');
+    const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
+    await this.#lease.start();
+    this.#scout.start();
+    this.#strays.start();
+    this.#poll.start();
+    const url = await this.#api.start(host, port);
+    this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
+    return { url, generatedAdminKey };
+  }
+
+  /** Drains: answers what came, ends what is in flight, writes it down, releases the rest for others. */
+  async stop(): Promise<void> {
+    this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
+    await this.#api.stop();
+    await this.#appender.stop();
+    this.#eventLog.close();
+    this.#updateLog.close();
+    this.#apiKeys.close();
+    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop()]);
+    await this.#dispatcher.stop();
+    await this.#settler.drain();
+    await Promise.all(this.#givingBack);
+    await this.#lease.stop();
+    await this.#sender.close();
+    await this.#database.close();
+    this.#log.info({}, 'hub.stopped');
+  }
+
+  #giveBack(deliveryIds: readonly string[]): void {
+    const work = giveBack(this.#database, this.#instanceId, deliveryIds)
+      .catch((error: Error) => this.#log.warn({ deliveries: deliveryIds.length, error: error.message }, 'give_back.failed')) // found again as strays
+      .finally(() => this.#givingBack.delete(work));
+    this.#givingBack.add(work);
+  }
+
+  async #readiness(): Promise<Readiness> {
+    try {
+      const isMigrated = await this.#database.isMigrated();
+      return { isReady: isMigrated, database: 'reachable', migrations: isMigrated ? 'applied' : 'missing' };
+    } catch {
+      return { isReady: false, database: 'unreachable', migrations: 'unknown' };
+    }
+  }
+}
+
+function byApplication(events: readonly Event[]): Map<string, Event[]> {
+  const groups = new Map<string, Event[]>();
+  for (const event of events) {
+    const group = groups.get(event.applicationId);
+    if (group) group.push(event);
+    else groups.set(event.applicationId, [event]);
+  }
+  return groups;
+}
+
+/** On embedded SQLite the key lies beside the file, readable by its owner only; made at the first start. */
+function secretKeyBeside({ databaseUrl }: Config): Buffer {
+  if (databaseUrl.kind !== 'sqlite') throw new Error('expected LIVEHOOK_SECRET_KEY: config.ts requires it with MySQL');
+  const path = `${databaseUrl.path}.key`;
+  try {
+    writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  return Buffer.from(readFileSync(path, 'utf8').trim(), 'base64');
+}

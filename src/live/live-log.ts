@@ -1,0 +1,185 @@
+import { HubError } from '../errors';
+
+export interface Sequenced {
+  readonly sequence: number;
+}
+
+/** One of an application's logs, as the database has it. */
+export interface LogSource<T extends Sequenced> {
+  /** At most `most` entries after `sequence`, in order and without a gap. */
+  after(applicationId: string, sequence: number, most: number): Promise<T[]>;
+  /** The last sequence that is committed; undefined when there is no such application. */
+  head(applicationId: string): Promise<number | undefined>;
+}
+
+interface Watched<T> {
+  readonly followers: Set<Follower<T & Sequenced>>;
+  /** The newest entries, contiguous, kept for whoever is close behind. */
+  recent: T[];
+  /** What they weigh. */
+  weight: number;
+  /** The highest sequence heard of. */
+  head: number;
+}
+
+/** Entries kept in memory per watched application; whoever is further behind reads the database. */
+const MOST_RECENT = 2_000;
+/** Bytes, over all watched applications; each gets its share, but room for a few large events. */
+const MOST_WEIGHT = 64 * 1024 * 1024;
+const LEAST_WEIGHT = 64 * 1024;
+
+/**
+ * The live end of a log. The database is the truth: what is announced here is a shortcut for followers who are up to
+ * date, and a doorbell for everybody else. A follower holds a cursor and no buffer, so a slow one costs nothing.
+ */
+export class LiveLog<T extends Sequenced> {
+  readonly #source: LogSource<T>;
+  readonly #weigh: (entry: T) => number;
+  readonly #watched = new Map<string, Watched<T>>();
+
+  /** `weigh`: about how many bytes an entry takes in memory. */
+  constructor(source: LogSource<T>, weigh: (entry: T) => number) {
+    this.#source = source;
+    this.#weigh = weigh;
+  }
+
+  /** The applications that somebody watches here. */
+  get watched(): string[] {
+    return [...this.#watched.keys()];
+  }
+
+  get followers(): number {
+    let count = 0;
+    for (const { followers } of this.#watched.values()) count += followers.size;
+    return count;
+  }
+
+  /**
+   * Follows the log of an application from after `sequence`, or from its present end.
+   * @throws HubError BAD_USER_INPUT for an unknown application or a sequence past the end
+   */
+  async follow(applicationId: string, sequence: number | undefined): Promise<Follower<T>> {
+    const head = await this.#source.head(applicationId);
+    if (head === undefined) throw new HubError('BAD_USER_INPUT', 'applicationId: there is no such application');
+    if (sequence !== undefined && sequence > head)
+      throw new HubError('BAD_USER_INPUT', `after: the cursor is ${sequence - head} past the end of the log`);
+    const watched = this.#watched.get(applicationId) ?? { followers: new Set<Follower<T>>(), recent: [], weight: 0, head };
+    watched.head = Math.max(watched.head, head);
+    this.#watched.set(applicationId, watched);
+    const follower = new Follower<T>(
+      sequence ?? head,
+      (after, most) => this.#next(applicationId, after, most),
+      () => {
+        watched.followers.delete(follower);
+        if (watched.followers.size === 0 && this.#watched.get(applicationId) === watched) this.#watched.delete(applicationId);
+      },
+    );
+    watched.followers.add(follower);
+    return follower;
+  }
+
+  /** Entries were committed by this instance. */
+  announce(applicationId: string, entries: readonly T[]): void {
+    const watched = this.#watched.get(applicationId);
+    const first = entries[0];
+    const last = entries.at(-1);
+    if (!watched || !first || !last) return;
+    const newest = watched.recent.at(-1)?.sequence ?? watched.head;
+    if (first.sequence > newest + 1) {
+      watched.recent = []; // what lies between is another instance's: in the database
+      watched.weight = 0;
+    }
+    if (first.sequence > newest)
+      for (const entry of entries) {
+        watched.recent.push(entry);
+        watched.weight += this.#weigh(entry);
+      }
+    this.#trim(watched);
+    this.ring(applicationId, last.sequence);
+  }
+
+  /** The log of an application goes up to `head`, says the database or another instance. */
+  ring(applicationId: string, head: number): void {
+    const watched = this.#watched.get(applicationId);
+    if (!watched || head <= watched.head) return;
+    watched.head = head;
+    for (const follower of watched.followers) follower.wake();
+  }
+
+  /** Ends every follower. */
+  close(): void {
+    for (const { followers } of [...this.#watched.values()]) for (const follower of [...followers]) follower.close();
+  }
+
+  /** Keeps the newest half of what has grown too much. */
+  #trim(watched: Watched<T>): void {
+    const most = Math.max(LEAST_WEIGHT, MOST_WEIGHT / this.#watched.size);
+    while (watched.recent.length > MOST_RECENT || (watched.weight > most && watched.recent.length > 0)) {
+      watched.recent = watched.recent.slice(Math.ceil(watched.recent.length / 2));
+      watched.weight = watched.recent.reduce((sum, entry) => sum + this.#weigh(entry), 0);
+    }
+  }
+
+  async #next(applicationId: string, after: number, most: number): Promise<readonly T[]> {
+    const watched = this.#watched.get(applicationId);
+    const oldest = watched?.recent[0]?.sequence;
+    if (watched && oldest !== undefined && after + 1 >= oldest && after < oldest + watched.recent.length - 1)
+      return watched.recent.slice(after + 1 - oldest, after + 1 - oldest + most);
+    if (watched && after >= watched.head) return [];
+    const entries = await this.#source.after(applicationId, after, most);
+    const first = entries[0];
+    if (first && first.sequence !== after + 1) throw new HubError('CURSOR_EXPIRED');
+    return entries;
+  }
+}
+
+/** A reader with its place in a log. One `take` at a time. */
+export class Follower<T extends Sequenced> {
+  #sequence: number;
+  #isClosed = false;
+  #wake: (() => void) | undefined;
+  /** A ring came while `take` was looking: look again before waiting. */
+  #wasRung = false;
+  readonly #read: (after: number, most: number) => Promise<readonly T[]>;
+  readonly #closed: () => void;
+
+  constructor(sequence: number, read: (after: number, most: number) => Promise<readonly T[]>, closed: () => void) {
+    this.#sequence = sequence;
+    this.#read = read;
+    this.#closed = closed;
+  }
+
+  /** The last entry taken. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Waits for entries after the last one taken and returns 1 to `most` of them; none once it is closed. */
+  async take(most: number): Promise<readonly T[]> {
+    while (!this.#isClosed) {
+      this.#wasRung = false;
+      const entries = await this.#read(this.#sequence, most);
+      if (this.#isClosed) break;
+      const last = entries.at(-1);
+      if (last) {
+        this.#sequence = last.sequence;
+        return entries;
+      }
+      if (!this.#wasRung) await new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#wake = undefined;
+    }
+    return [];
+  }
+
+  wake(): void {
+    this.#wasRung = true;
+    this.#wake?.();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#closed();
+    this.wake();
+  }
+}

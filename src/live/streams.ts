@@ -1,0 +1,109 @@
+import { type Clock, sleep } from '../clock';
+import { decodeCursor, encodeCursor } from '../cursor';
+import { type DeliverySelection, matchesSelection } from '../deliveries/deliveries';
+import { HubError } from '../errors';
+import type { Event } from '../events/event';
+import { eventTypePatternProblem } from '../events/event-type';
+import { matchesAnyType } from '../fanout/match';
+import { sequenceOf, webhookIdOf } from '../ids';
+import type { LiveLog } from './live-log';
+import { Stream } from './stream';
+import type { LoggedUpdate } from './update-log';
+
+/** Entries looked at in one step; between steps other work gets its turn. */
+const MOST_A_STEP = 200;
+
+export interface EventWatch {
+  readonly applicationId: string;
+  /** Names or wildcards; absent: all. */
+  readonly types?: readonly string[] | null;
+  readonly after?: string | null;
+}
+
+/** Events of an application in sequence order: those after the cursor, then live ones. */
+export async function eventStream(log: LiveLog<Event>, { applicationId, types, after }: EventWatch): Promise<Stream<Event>> {
+  checkPatterns('types', types);
+  const follower = await log.follow(applicationId, after ? decodeCursor('event', applicationId, after) : undefined);
+  let ready: readonly Event[] = [];
+  let index = 0;
+  const step = async (): Promise<Event | undefined> => {
+    for (;;) {
+      while (index < ready.length) {
+        const event = ready[index++];
+        if (event && (!types || matchesAnyType(types, event.type))) return event;
+      }
+      ready = await follower.take(MOST_A_STEP);
+      index = 0;
+      if (ready.length === 0) return undefined;
+    }
+  };
+  return new Stream(step, () => follower.close());
+}
+
+export interface UpdateWatch {
+  readonly applicationId: string;
+  readonly selection: DeliverySelection;
+  readonly after?: string | null;
+  readonly maxBatch: number;
+  readonly intervalMs: number;
+}
+
+export interface UpdatePage {
+  readonly updates: readonly LoggedUpdate[];
+  readonly cursor: string;
+}
+
+const MOST_BATCH = 1_000;
+const MOST_INTERVAL_MS = 60_000;
+
+/** Changes of deliveries, gathered into pages: at most `maxBatch` in one, at most one every `intervalMs`. */
+export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, watch: UpdateWatch): Promise<Stream<UpdatePage>> {
+  const { applicationId, selection, after, maxBatch, intervalMs } = watch;
+  checkRange('maxBatch', maxBatch, 1, MOST_BATCH);
+  checkRange('intervalMs', intervalMs, 0, MOST_INTERVAL_MS);
+  checkPatterns('filter.eventTypes', selection.eventTypes);
+  const follower = await log.follow(applicationId, after ? decodeCursor('update', applicationId, after) : undefined);
+  const closed = new AbortController();
+  let nextPageAt = 0;
+  const step = async (): Promise<UpdatePage | undefined> => {
+    await sleep(clock, Math.max(0, nextPageAt - clock.monotonic()), closed.signal);
+    for (;;) {
+      const entries = await follower.take(maxBatch);
+      if (entries.length === 0) return undefined;
+      const updates = entries.filter((update) => isSelected(selection, update));
+      if (updates.length === 0) continue;
+      nextPageAt = clock.monotonic() + intervalMs;
+      return { updates, cursor: encodeCursor('update', applicationId, follower.sequence) };
+    }
+  };
+  return new Stream(step, () => {
+    follower.close();
+    closed.abort();
+  });
+}
+
+function isSelected(selection: DeliverySelection, update: LoggedUpdate): boolean {
+  return matchesSelection(
+    selection,
+    {
+      webhookId: webhookIdOf(update.deliveryId),
+      eventSequence: sequenceOf(update.deliveryId),
+      eventType: update.eventType,
+      status: update.status,
+      createdAt: update.createdAt,
+    },
+    matchesAnyType,
+  );
+}
+
+function checkPatterns(argument: string, patterns: readonly string[] | null | undefined): void {
+  for (const pattern of patterns ?? []) {
+    const problem = eventTypePatternProblem(pattern);
+    if (problem) throw new HubError('BAD_USER_INPUT', `${argument}: ${problem}`);
+  }
+}
+
+function checkRange(argument: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new HubError('BAD_USER_INPUT', `${argument}: expected a whole number from ${least} to ${most}, got ${value}`);
+}

@@ -1,0 +1,45 @@
+import type { DataSourceOptions } from 'typeorm';
+import { migrations } from '../../migrations/list';
+import { ApiKey } from '../applications/api-key';
+import { Application } from '../applications/application';
+import { Attempt } from '../attempts/attempt';
+import type { DatabaseUrl } from '../config';
+import { Delivery } from '../deliveries/delivery';
+import { Event } from '../events/event';
+import { Webhook } from '../webhooks/webhook';
+
+const entities = [Application, ApiKey, Webhook, Event, Delivery, Attempt];
+
+/** Enough for the group commit, the settler, the claims and reads beside them; each waits its turn beyond. */
+const POOL_SIZE = 16;
+
+/** TypeORM's settings for a database URL. On SQLite `reader` is a connection that can only read. */
+export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): DataSourceOptions {
+  const common = { entities, migrations, migrationsTableName: 'migrations', logging: false } as const;
+  if (url.kind === 'sqlite')
+    return {
+      ...common,
+      type: 'better-sqlite3',
+      driver: require('libsql'),
+      database: url.path,
+      prepareDatabase(database: { pragma(text: string): unknown }) {
+        database.pragma('busy_timeout = 10000');
+        database.pragma('journal_mode = WAL');
+        database.pragma('synchronous = FULL'); // an acknowledged event survives a power cut
+        database.pragma('cache_size = -32000');
+        if (role === 'reader') database.pragma('query_only = ON');
+      },
+    };
+  return {
+    ...common,
+    type: 'mysql',
+    url: url.url.replace(/^mariadb:/, 'mysql:'),
+    charset: 'utf8mb4_bin',
+    timezone: 'Z',
+    supportBigNumbers: true,
+    bigNumberStrings: false, // sequences and times fit 53 bits
+    connectTimeout: 10_000,
+    poolSize: POOL_SIZE,
+    extra: { enableKeepAlive: true },
+  };
+}

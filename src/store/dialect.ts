@@ -1,0 +1,32 @@
+/** What the two databases say differently, side by side; everything else is one SQL for both. */
+export interface Dialect {
+  /** `FOR UPDATE` where rows are locked one by one; nothing where a transaction owns the whole database anyway. */
+  readonly forUpdate: string;
+  /** Skips rows that another instance is claiming; empty where there is no other. */
+  readonly skipLocked: string;
+  /** Milliseconds since the epoch by the database's own clock, the one that judges due times and leases. */
+  readonly now: string;
+  /** A condition on many values of one column. The values are text or whole numbers. */
+  oneOf(column: string, values: readonly (string | number)[]): { sql: string; parameters: unknown[] };
+  /** Whether the whole file has one writer, so that every other owner on this machine must be dead. */
+  readonly supportsManyInstances: boolean;
+  /** What an error of the driver means for the work that met it. */
+  classify(error: unknown): StoreFault;
+}
+
+/**
+ * - `transient`: the transaction was rolled back whole (deadlock, lock wait): run it again.
+ * - `unavailable`: the database cannot be reached, is going down, or cannot write (disk full): nothing can be known now.
+ * - `duplicate`: a unique key stood in the way.
+ * - `other`: a bug or a broken schema.
+ */
+export type StoreFault = 'transient' | 'unavailable' | 'duplicate' | 'other';
+
+/** The driver's own error code, under whatever wrapping TypeORM put around it. */
+export function driverCode(error: unknown): string {
+  for (let inner: unknown = error; inner instanceof Error; inner = (inner as { driverError?: unknown }).driverError ?? inner.cause) {
+    const code = (inner as { code?: unknown }).code;
+    if (typeof code === 'string') return code;
+  }
+  return '';
+}

@@ -1,0 +1,93 @@
+import { Problems, shown, UserErrorCode } from '../errors';
+import { eventTypePatternProblem } from '../events/event-type';
+import { parseSigningSecret } from './signing-secret';
+import type { Header } from './webhook';
+
+/** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
+export interface WebhookSettings {
+  readonly url?: string | null;
+  readonly description?: string | null;
+  readonly eventTypes?: readonly string[] | null;
+  readonly headers?: readonly Header[] | null;
+  /** Seconds. */
+  readonly retrySchedule?: readonly number[] | null;
+  readonly timeoutSeconds?: number | null;
+  readonly maxConcurrency?: number | null;
+}
+
+export const DEFAULT_TIMEOUT_SECONDS = 15;
+export const DEFAULT_MAX_CONCURRENCY = 10;
+export const DEFAULT_EVENT_TYPES: readonly string[] = ['*'];
+
+const MOST = {
+  descriptionChars: 2_000,
+  eventTypes: 100,
+  headers: 20,
+  headerChars: 4_096,
+  retries: 30,
+  retryDelaySeconds: 7 * 24 * 3600,
+  timeoutSeconds: 30,
+  concurrency: 1_000,
+} as const;
+
+/** Names that belong to the protocol or to us; a webhook's own headers can't take their place. */
+const RESERVED =
+  /^(webhook-.*|livehook-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
+const HEADER_VALUE = /^[\x20-\x7e]*$/;
+
+/** Everything wrong with the settings, but for the URL, which depends on where webhooks may point. */
+export function checkSettings(settings: WebhookSettings & { readonly secret?: string | null }, problems: Problems): void {
+  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret } = settings;
+  if (description && description.length > MOST.descriptionChars)
+    problems.add('description', `expected at most ${MOST.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
+  if (eventTypes) checkEventTypes(eventTypes, problems);
+  if (headers) checkHeaders(headers, problems);
+  if (retrySchedule) checkSchedule(retrySchedule, problems);
+  if (typeof timeoutSeconds === 'number') checkWhole(timeoutSeconds, 'timeoutSeconds', MOST.timeoutSeconds, problems);
+  if (typeof maxConcurrency === 'number') checkWhole(maxConcurrency, 'maxConcurrency', MOST.concurrency, problems);
+  if (typeof secret === 'string') {
+    const parsed = parseSigningSecret(secret);
+    if ('problem' in parsed) problems.add('secret', parsed.problem);
+  }
+}
+
+function checkWhole(value: number, field: string, most: number, problems: Problems): void {
+  if (!Number.isInteger(value) || value < 1 || value > most) problems.add(field, `expected a whole number from 1 to ${most}, got ${value}`);
+}
+
+function checkEventTypes(eventTypes: readonly string[], problems: Problems): void {
+  if (eventTypes.length === 0) problems.add('eventTypes', 'expected at least one event type or wildcard; leave it out for all');
+  if (eventTypes.length > MOST.eventTypes)
+    problems.add('eventTypes', `expected at most ${MOST.eventTypes}, got ${eventTypes.length}`, UserErrorCode.TOO_LARGE);
+  for (const [index, pattern] of eventTypes.slice(0, MOST.eventTypes).entries()) {
+    const problem = eventTypePatternProblem(pattern);
+    if (problem) problems.add(['eventTypes', String(index)], problem);
+  }
+}
+
+function checkHeaders(headers: readonly Header[], problems: Problems): void {
+  if (headers.length > MOST.headers)
+    problems.add('headers', `expected at most ${MOST.headers}, got ${headers.length}`, UserErrorCode.TOO_LARGE);
+  const seen = new Set<string>();
+  let chars = 0;
+  for (const [index, { name, value }] of headers.slice(0, MOST.headers).entries()) {
+    const at = ['headers', String(index)];
+    if (!TOKEN.test(name)) problems.add([...at, 'name'], `expected the name of an HTTP header, got ${shown(name)}`);
+    else if (RESERVED.test(name)) problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
+    else if (seen.has(name.toLowerCase())) problems.add([...at, 'name'], `${name} is given twice`);
+    if (!HEADER_VALUE.test(value)) problems.add([...at, 'value'], 'expected printable ASCII on one line');
+    seen.add(name.toLowerCase());
+    chars += name.length + value.length;
+  }
+  if (chars > MOST.headerChars)
+    problems.add('headers', `expected at most ${MOST.headerChars} characters in all, got ${chars}`, UserErrorCode.TOO_LARGE);
+}
+
+function checkSchedule(delays: readonly number[], problems: Problems): void {
+  if (delays.length > MOST.retries)
+    problems.add('retrySchedule', `expected at most ${MOST.retries} delays, got ${delays.length}`, UserErrorCode.TOO_LARGE);
+  for (const [index, delay] of delays.slice(0, MOST.retries).entries())
+    if (!Number.isInteger(delay) || delay < 1 || delay > MOST.retryDelaySeconds)
+      problems.add(['retrySchedule', String(index)], `expected whole seconds from 1 to ${MOST.retryDelaySeconds}, got ${delay}`);
+}

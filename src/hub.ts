@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { ApiServer, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
+import { Remover } from './applications/remover';
 import { Attempts } from './attempts/attempts';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
@@ -61,6 +62,7 @@ export class Hub {
   readonly #scout: Scout;
   readonly #strays: Strays;
   readonly #poll: Poll;
+  readonly #remover: Remover;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -106,10 +108,7 @@ export class Hub {
       database,
       clock,
       seal,
-      targetProblem: (url) => {
-        const target = parseTargetUrl(url, { allowHttp: config.allowHttp, policy });
-        return 'problem' in target ? target.problem : null;
-      },
+      target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         await this.#directory.refresh(applicationId);
         this.#scout.look();
@@ -190,6 +189,7 @@ export class Hub {
       clock,
       deleted: (applicationId) => {
         this.#apiKeys.forget();
+        this.#remover.start();
         void this.#directory.refresh(applicationId).catch(() => {}); // the poll sees the change as well
       },
     });
@@ -200,6 +200,7 @@ export class Hub {
       due: () => this.#scout.look(),
       cancelled: ({ id, webhookId }) => this.#dispatcher.drop(id, webhookId),
     });
+    this.#remover = new Remover({ database, clock, log });
     this.#poll = new Poll({
       database,
       clock,
@@ -237,6 +238,7 @@ export class Hub {
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
+    this.#remover.start();
     const url = await this.#api.start(host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
@@ -250,7 +252,7 @@ export class Hub {
     this.#eventLog.close();
     this.#updateLog.close();
     this.#apiKeys.close();
-    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop()]);
+    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop()]);
     await this.#dispatcher.stop();
     await this.#settler.drain();
     await Promise.all(this.#givingBack);

@@ -106,7 +106,7 @@ export class Applications {
     return find(this.#deps.database.read, { key });
   }
 
-  /** Oldest first. */
+  /** In the order of their ids, which are random. */
   async list(page: PageRequest): Promise<Page<Application>> {
     const select = this.#deps.database.read.manager.createQueryBuilder(Application, 'a').where('a.deletedAt IS NULL');
     return readPage(select, { ...page, column: 'a.id', direction: 'ASC' });

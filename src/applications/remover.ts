@@ -1,0 +1,103 @@
+import { type Cancel, type Clock, MINUTE } from '../clock';
+import { idRange } from '../ids';
+import type { Log } from '../log';
+import type { Database, Tx } from '../store/database';
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const ROUND_MS = 5 * MINUTE;
+const ROWS_A_STEP = 500;
+
+/** One table's rows of an application, found along its primary key so that a step reads no more than it removes. */
+interface Share {
+  readonly table: string;
+  readonly key: string;
+  /** The condition on the application and its parameters. */
+  readonly where: (applicationId: string) => readonly [string, ...unknown[]];
+}
+
+const byRange =
+  (kind: 'whk' | 'dlv' | 'att') =>
+  (applicationId: string): readonly [string, ...unknown[]] => {
+    const { from, to } = idRange(kind, applicationId);
+    return ['id >= ? AND id < ?', from, to];
+  };
+const byApplication = (applicationId: string): readonly [string, ...unknown[]] => ['application_id = ?', applicationId];
+
+/** Deliveries go first: whoever settles one holds its row, so no attempt can appear once its delivery is gone. */
+const SHARES: readonly Share[] = [
+  { table: 'deliveries', key: 'id', where: byRange('dlv') },
+  { table: 'attempts', key: 'id', where: byRange('att') },
+  { table: 'delivery_updates', key: 'last_sequence', where: byApplication },
+  { table: 'events', key: 'sequence', where: byApplication },
+  { table: 'webhooks', key: 'id', where: byRange('whk') },
+  { table: 'api_keys', key: 'id', where: byApplication },
+];
+
+/** Removes the rows of deleted applications, a few hundred at a time: nobody waits for it, and it goes on after a restart. */
+export class Remover {
+  readonly #deps: Deps;
+  #cancelTimer: Cancel | undefined;
+  #running: Promise<void> | undefined;
+  #isStopping = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Looks for deleted applications now, and from then on now and again. */
+  start(): void {
+    if (this.#isStopping || this.#running) return;
+    this.#cancelTimer?.();
+    this.#running = this.#round()
+      .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'removal.failed'))
+      .finally(() => {
+        this.#running = undefined;
+        if (!this.#isStopping) this.#cancelTimer = this.#deps.clock.after(ROUND_MS, () => this.start());
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  async #round(): Promise<void> {
+    const { database, log } = this.#deps;
+    const deleted = await database.read.query<{ id: string }>('SELECT id FROM applications WHERE deleted_at IS NOT NULL LIMIT 100');
+    for (const { id } of deleted) {
+      let rows = 0;
+      for (const share of SHARES) rows += await this.#removeShare(share, id);
+      if (this.#isStopping) return;
+      await database.transaction((tx) => tx.execute('DELETE FROM applications WHERE id = ? AND deleted_at IS NOT NULL', [id]));
+      log.info({ applicationId: id, rows }, 'application.removed');
+    }
+  }
+
+  async #removeShare(share: Share, applicationId: string): Promise<number> {
+    let total = 0;
+    for (let removed = ROWS_A_STEP; removed === ROWS_A_STEP && !this.#isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeStep(tx, share, applicationId));
+    return total;
+  }
+}
+
+async function removeStep(tx: Tx, { table, key, where }: Share, applicationId: string): Promise<number> {
+  const [condition, ...parameters] = where(applicationId);
+  const rows = await tx.query<Record<string, string | number>>(
+    `SELECT ${key} AS row_key FROM ${table} WHERE ${condition} LIMIT ${ROWS_A_STEP} ${tx.dialect.forUpdate}`,
+    parameters,
+  );
+  if (rows.length === 0) return 0;
+  const keys = tx.dialect.oneOf(
+    key,
+    rows.map((row) => row.row_key ?? ''),
+  );
+  await tx.execute(`DELETE FROM ${table} WHERE ${condition} AND ${keys.sql}`, [...parameters, ...keys.parameters]);
+  return rows.length;
+}

@@ -1,0 +1,35 @@
+import { GraphQLJSON } from 'graphql-scalars';
+import { Field, ObjectType } from 'type-graphql';
+import { Entity, PrimaryColumn } from 'typeorm';
+import { JsonColumn, LongTextColumn, TimeColumn } from '../store/columns';
+
+@Entity('event_types')
+@ObjectType({ description: 'A name that events can have, and what their payloads must look like.' })
+export class EventType {
+  @PrimaryColumn({ name: 'application_id', type: 'varchar' })
+  applicationId!: string;
+
+  @Field(() => String)
+  @PrimaryColumn({ type: 'varchar' })
+  name!: string;
+
+  @Field(() => String, { nullable: true })
+  @LongTextColumn('description', { nullable: true })
+  description!: string | null;
+
+  @Field(() => GraphQLJSON, { nullable: true, description: 'JSON Schema, draft 2020-12; payloads that break it are refused.' })
+  @JsonColumn('payload_schema', { nullable: true })
+  schema!: unknown;
+
+  @Field(() => Date)
+  @TimeColumn('created_at')
+  createdAt!: Date;
+
+  @Field(() => Date)
+  @TimeColumn('updated_at')
+  updatedAt!: Date;
+
+  @Field(() => Date, { nullable: true, description: 'Since when events of this type are refused; registering it again brings it back.' })
+  @TimeColumn('archived_at', { nullable: true })
+  archivedAt!: Date | null;
+}

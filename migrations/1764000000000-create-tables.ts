@@ -62,13 +62,33 @@ export class CreateTables1764000000000 implements MigrationInterface {
       longText('retry_schedule', NULLABLE),
       small('timeout_seconds'),
       small('max_concurrency'),
-      longText('sealed_secret'),
+      longText('filter', NULLABLE),
+      longText('payload_query', NULLABLE),
+      longText('signing'),
       id('secret_hint'),
+      text('public_key', 64, NULLABLE),
       id('status'),
       small('version'),
       number('created_at'),
       number('updated_at'),
       number('deleted_at', NULLABLE),
+    ]);
+
+    // A webhook has several while it changes from one to the next.
+    await create(
+      'webhook_secrets',
+      [id('id', PRIMARY), id('webhook_id'), id('scheme'), longText('sealed'), number('created_at'), number('expires_at', NULLABLE)],
+      [{ name: 'webhook_secrets_by_webhook', columnNames: ['webhook_id'] }],
+    );
+
+    await create('event_types', [
+      id('application_id', PRIMARY),
+      id('name', { ...PRIMARY, length: '255' }),
+      longText('description', NULLABLE),
+      longText('payload_schema', NULLABLE),
+      number('created_at'),
+      number('updated_at'),
+      number('archived_at', NULLABLE),
     ]);
 
     await create(
@@ -146,6 +166,8 @@ export class CreateTables1764000000000 implements MigrationInterface {
       'attempts',
       'deliveries',
       'events',
+      'event_types',
+      'webhook_secrets',
       'webhooks',
       'api_keys',
       'counters',

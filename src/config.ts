@@ -46,6 +46,13 @@ export const SETTINGS = {
     secret: true,
     parse: parseSecretKey,
   }),
+  previousSecretKeys: setting({
+    name: 'LIVEHOOK_PREVIOUS_SECRET_KEYS',
+    default: null,
+    description: 'comma-separated former values of LIVEHOOK_SECRET_KEY, to read with until livehook secrets rekey has run',
+    secret: true,
+    parse: (text) => text.split(',').map((part) => parseSecretKey(part.trim())),
+  }),
   allowedTargets: setting({
     name: 'LIVEHOOK_ALLOWED_TARGETS',
     default: null,
@@ -69,7 +76,7 @@ export const SETTINGS = {
 
 type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
-type Optional = 'adminKey' | 'secretKey' | 'allowedTargets';
+type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets';
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
 

@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { ApiServer, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
@@ -17,6 +15,7 @@ import { Settler } from './dispatch/settler';
 import { giveBack, Strays } from './dispatch/strays';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
+import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
 import { newInstanceId } from './ids';
 import { LiveLog } from './live/live-log';
@@ -27,7 +26,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
-import { Seal } from './webhooks/seal';
+import { sealFor } from './webhooks/secret-key';
 import { parseTargetUrl } from './webhooks/target-url';
 import { Webhooks } from './webhooks/webhooks';
 
@@ -66,6 +65,7 @@ export class Hub {
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
+  #stopped: Promise<void> | undefined;
   /** Give-backs under way: shutting down waits for them. */
   readonly #givingBack = new Set<Promise<void>>();
 
@@ -74,12 +74,13 @@ export class Hub {
     this.#log = log;
     const instanceId = this.#instanceId;
     const database = new Database(config.databaseUrl, log);
-    const seal = new Seal(config.secretKey ?? secretKeyBeside(config));
+    const seal = sealFor(config);
     const policy = new AddressPolicy(config.allowedTargets ?? []);
     this.#database = database;
 
     const events = new Events(database);
     const attempts = new Attempts(database);
+    const eventTypes = new EventTypes({ database, clock });
     this.#eventLog = new LiveLog<Event>(
       {
         after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
@@ -102,7 +103,10 @@ export class Hub {
       database,
       seal,
       defaultRetryDelaysMs: config.retrySchedule,
-      changed: (applicationId, snapshot) => this.#dispatcher.webhooksChanged(applicationId, snapshot),
+      changed: (applicationId, snapshot) => {
+        eventTypes.forget(applicationId);
+        this.#dispatcher.webhooksChanged(applicationId, snapshot);
+      },
     });
     const webhooks = new Webhooks({
       database,
@@ -216,6 +220,7 @@ export class Hub {
         apiKeys: this.#apiKeys,
         webhooks,
         events,
+        eventTypes,
         appender: this.#appender,
         deliveries,
         attempts,
@@ -245,7 +250,12 @@ export class Hub {
   }
 
   /** Drains: answers what came, ends what is in flight, writes it down, releases the rest for others. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#drain();
+    return this.#stopped;
+  }
+
+  async #drain(): Promise<void> {
     this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
     await this.#api.stop();
     await this.#appender.stop();
@@ -287,16 +297,4 @@ function byApplication(events: readonly Event[]): Map<string, Event[]> {
     else groups.set(event.applicationId, [event]);
   }
   return groups;
-}
-
-/** On embedded SQLite the key lies beside the file, readable by its owner only; made at the first start. */
-function secretKeyBeside({ databaseUrl }: Config): Buffer {
-  if (databaseUrl.kind !== 'sqlite') throw new Error('expected LIVEHOOK_SECRET_KEY: config.ts requires it with MySQL');
-  const path = `${databaseUrl.path}.key`;
-  try {
-    writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  return Buffer.from(readFileSync(path, 'utf8').trim(), 'base64');
 }

@@ -12,6 +12,7 @@ import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
 import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './resolvers/delivery-resolver';
 import { EventResolver } from './resolvers/event-resolver';
+import { EventTypeResolver } from './resolvers/event-type-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
 
@@ -32,6 +33,7 @@ export function createSchema(): Promise<GraphQLSchema> {
       ApiKeyResolver,
       WebhookResolver,
       EventResolver,
+      EventTypeResolver,
       DeliveryResolver,
       DeliveryUpdateResolver,
       AttemptResolver,

@@ -5,6 +5,7 @@ import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
+import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
@@ -16,6 +17,7 @@ export interface Services {
   readonly apiKeys: ApiKeys;
   readonly webhooks: Webhooks;
   readonly events: Events;
+  readonly eventTypes: EventTypes;
   readonly appender: Pick<Appender, 'append'>;
   readonly deliveries: Deliveries;
   readonly attempts: Attempts;

@@ -3,6 +3,7 @@ import { settingLines } from '../config';
 import { VERSION } from '../version';
 import { createKey } from './keys';
 import { migrate } from './migrate';
+import { rekey } from './rekey';
 import { serve } from './serve';
 
 /** The `livehook` command. */
@@ -27,6 +28,11 @@ export function createProgram(): Command {
     .option('--scope <scope...>', "what it may do; left out: everything an application's key can")
     .option('--expires-in <duration>', 'how long it lasts, such as 90d; left out: until it is revoked')
     .action(createKey);
+  const secrets = program.command('secrets').description('signing secrets at rest');
+  secrets
+    .command('rekey')
+    .description('encrypt every signing secret with LIVEHOOK_SECRET_KEY; former keys are read from LIVEHOOK_PREVIOUS_SECRET_KEYS')
+    .action(rekey);
   return program;
 }
 

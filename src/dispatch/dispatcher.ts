@@ -298,7 +298,7 @@ function requestFor(job: Job, webhook: LiveWebhook, now: number, userAgent: stri
     ['user-agent', userAgent],
     ['webhook-id', event.id],
     ['webhook-timestamp', String(timestamp)],
-    ['webhook-signature', sign({ id: event.id, timestamp, body }, webhook.signingKeys)],
+    ['webhook-signature', sign({ id: event.id, timestamp, body }, webhook.signingKeys, now)],
     ['livehook-delivery-id', job.deliveryId],
     ['livehook-attempt', String(job.attemptCount + 1)],
     ['livehook-sequence', String(event.sequence)],

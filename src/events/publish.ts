@@ -1,6 +1,7 @@
 import { Problems, shown, UserErrorCode } from '../errors';
 import type { NewEvent } from './append';
 import { eventTypeProblem } from './event-type';
+import type { KnownType } from './event-types';
 
 /** An event as its publisher gives it. */
 export interface EventInput {
@@ -36,6 +37,14 @@ export function checkEvent(input: EventInput, problems: Problems, path: readonly
     orderingKey: input.orderingKey ?? null,
     occurredAt: occurredAt ?? null,
   };
+}
+
+/** Checks an event against its type, where the type is registered. */
+export function checkType(input: EventInput, known: KnownType | undefined, problems: Problems, path: readonly string[] = []): void {
+  if (known?.isArchived)
+    problems.add([...path, 'type'], `expected an event type that is in use; ${input.type} is archived`, UserErrorCode.CONFLICT);
+  const violation = known?.check?.(input.payload) ?? null;
+  if (violation) problems.add([...path, 'payload', ...violation.path], `does not fit the schema of ${input.type}: ${violation.message}`);
 }
 
 function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {

@@ -15,7 +15,7 @@ export interface Room {
 export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Date, room: Room): Delivery[] {
   const deliveries: Delivery[] = [];
   for (const webhook of webhooks) {
-    if (!matchesAnyType(webhook.eventTypes, event.type)) continue;
+    if (!wants(webhook, event)) continue;
     const delivery = new Delivery();
     delivery.id = deliveryId(event.sequence, webhook.id);
     delivery.applicationId = event.applicationId;
@@ -31,6 +31,10 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
     deliveries.push(delivery);
   }
   return deliveries;
+}
+
+export function wants({ eventTypes, condition }: LiveWebhook, event: Event): boolean {
+  return matchesAnyType(eventTypes, event.type) && (condition === null || condition(event));
 }
 
 const COLUMNS = ['id', 'application_id', 'webhook_id', 'event_type', 'status', 'attempt_count', 'owner', 'due_at', 'created_at'];

@@ -4,6 +4,7 @@ import { type DeliverySelection, matchesSelection } from '../deliveries/deliveri
 import { HubError } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
+import { type Condition, compileCondition } from '../fanout/condition';
 import { matchesAnyType } from '../fanout/match';
 import { sequenceOf, webhookIdOf } from '../ids';
 import type { LiveLog } from './live-log';
@@ -17,12 +18,15 @@ export interface EventWatch {
   readonly applicationId: string;
   /** Names or wildcards; absent: all. */
   readonly types?: readonly string[] | null;
+  /** A condition as a webhook's; absent: all. */
+  readonly filter?: unknown;
   readonly after?: string | null;
 }
 
 /** Events of an application in sequence order: those after the cursor, then live ones. */
-export async function eventStream(log: LiveLog<Event>, { applicationId, types, after }: EventWatch): Promise<Stream<Event>> {
+export async function eventStream(log: LiveLog<Event>, { applicationId, types, filter, after }: EventWatch): Promise<Stream<Event>> {
   checkPatterns('types', types);
+  const condition = conditionFor(filter);
   const follower = await log.follow(applicationId, after ? decodeCursor('event', applicationId, after) : undefined);
   let ready: readonly Event[] = [];
   let index = 0;
@@ -30,7 +34,7 @@ export async function eventStream(log: LiveLog<Event>, { applicationId, types, a
     for (;;) {
       while (index < ready.length) {
         const event = ready[index++];
-        if (event && (!types || matchesAnyType(types, event.type))) return event;
+        if (event && (!types || matchesAnyType(types, event.type)) && (!condition || condition(event))) return event;
       }
       ready = await follower.take(MOST_A_STEP);
       index = 0;
@@ -94,6 +98,13 @@ function isSelected(selection: DeliverySelection, update: LoggedUpdate): boolean
     },
     matchesAnyType,
   );
+}
+
+function conditionFor(filter: unknown): Condition | null {
+  if (filter === undefined || filter === null) return null;
+  const compiled = compileCondition(filter);
+  if ('problem' in compiled) throw new HubError('BAD_USER_INPUT', `filter: ${compiled.problem}`);
+  return compiled.condition;
 }
 
 function checkPatterns(argument: string, patterns: readonly string[] | null | undefined): void {

@@ -1,9 +1,10 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
 import { SECOND } from '../clock';
+import { type Condition, compileCondition } from '../fanout/condition';
 import { applicationIdOf, idRange } from '../ids';
 import type { Database, Queries } from '../store/database';
 import type { Seal } from './seal';
-import { Webhook, WebhookStatus } from './webhook';
+import { keyObject, type SigningKey } from './signing-secret';
+import { type SigningScheme, Webhook, WebhookStatus } from './webhook';
 
 /** A webhook as matching and sending need it. Replaced, never changed. */
 export interface LiveWebhook {
@@ -15,8 +16,10 @@ export interface LiveWebhook {
   readonly retryDelaysMs: readonly number[];
   readonly timeoutMs: number;
   readonly maxConcurrency: number;
+  /** Null: every event of its types. */
+  readonly condition: Condition | null;
   /** Kept as key objects: `createHmac` with a raw key costs 22 µs on Node 24, with a key object 5. */
-  readonly signingKeys: readonly KeyObject[];
+  readonly signingKeys: readonly SigningKey[];
   readonly status: WebhookStatus;
   readonly version: number;
 }
@@ -38,6 +41,9 @@ interface Deps {
 }
 
 const MOST_APPLICATIONS = 20_000;
+
+/** The version of an application that is gone: no read overtakes it. */
+const GONE = Number.MAX_SAFE_INTEGER;
 
 /** The webhooks in memory, an application at a time. The counter row's `version` says whether they are current. */
 export class Directory {
@@ -65,7 +71,7 @@ export class Directory {
   /** Reads an application's webhooks anew. */
   async refresh(applicationId: string): Promise<Snapshot> {
     const [version] = await this.#versions([applicationId]);
-    return this.#load(this.#deps.database.read, applicationId, version?.version ?? 0);
+    return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
 
   /** Reads anew what other instances have changed, of the applications that are known here. */
@@ -75,7 +81,7 @@ export class Directory {
       const part = known.slice(start, start + 500);
       const current = new Map((await this.#versions(part)).map((row) => [row.applicationId, row.version]));
       for (const applicationId of part)
-        if (this.#snapshots.get(applicationId)?.version !== (current.get(applicationId) ?? 0)) await this.refresh(applicationId);
+        if (this.#snapshots.get(applicationId)?.version !== (current.get(applicationId) ?? GONE)) await this.refresh(applicationId);
     }
   }
 
@@ -94,7 +100,8 @@ export class Directory {
       .createQueryBuilder(Webhook, 'w')
       .where('w.id >= :from AND w.id < :to AND w.deletedAt IS NULL', idRange('whk', applicationId))
       .getMany();
-    const webhooks = records.map((record) => this.#live(record));
+    const secrets = await this.#signingKeys(queries, records);
+    const webhooks = records.map((record) => this.#live(record, secrets.get(record.id) ?? []));
     const snapshot: Snapshot = {
       version,
       receiving: webhooks.filter(({ status }) => status !== WebhookStatus.DISABLED),
@@ -109,8 +116,28 @@ export class Directory {
     return snapshot;
   }
 
-  #live(record: Webhook): LiveWebhook {
-    const { seal, defaultRetryDelaysMs } = this.#deps;
+  async #signingKeys(queries: Queries, records: readonly Webhook[]): Promise<Map<string, SigningKey[]>> {
+    const keys = new Map<string, SigningKey[]>();
+    if (records.length === 0) return keys;
+    const { sql, parameters } = queries.dialect.oneOf(
+      'webhook_id',
+      records.map(({ id }) => id),
+    );
+    const rows = await queries.query<{ id: string; webhook_id: string; scheme: SigningScheme; sealed: string; expires_at: number | null }>(
+      `SELECT id, webhook_id, scheme, sealed, expires_at FROM webhook_secrets WHERE ${sql} ORDER BY created_at DESC, id`,
+      parameters,
+    );
+    for (const { id, webhook_id, scheme, sealed, expires_at } of rows) {
+      const key = keyObject(scheme, this.#deps.seal.open(sealed, id));
+      const own = keys.get(webhook_id) ?? [];
+      own.push({ scheme, key, expiresAt: expires_at === null ? null : Number(expires_at) });
+      keys.set(webhook_id, own);
+    }
+    return keys;
+  }
+
+  #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
+    const { defaultRetryDelaysMs } = this.#deps;
     return {
       id: record.id,
       applicationId: record.applicationId,
@@ -120,9 +147,17 @@ export class Directory {
       retryDelaysMs: record.ownRetrySchedule?.map((seconds) => seconds * SECOND) ?? defaultRetryDelaysMs,
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
-      signingKeys: [createSecretKey(seal.open(record.sealedSecret, record.id))],
+      condition: conditionOf(record.filter),
+      signingKeys,
       status: record.status,
       version: record.version,
     };
   }
+}
+
+/** It was checked when it was saved; should a later version refuse it all the same, nothing meets it rather than everything. */
+function conditionOf(filter: unknown): Condition | null {
+  if (filter === null) return null;
+  const compiled = compileCondition(filter);
+  return 'condition' in compiled ? compiled.condition : () => false;
 }

@@ -9,34 +9,50 @@ const TAG_BYTES = 16;
  * LIVEHOOK_SECRET_KEY it needs.
  */
 export class Seal {
+  /** Of the key that new secrets are sealed with. */
   readonly keyId: string;
-  readonly #key: Buffer;
+  readonly #keys = new Map<string, Buffer>();
 
-  /** @throws RangeError unless the key has 32 bytes */
-  constructor(key: Buffer) {
-    if (key.length !== 32) throw new RangeError(`expected a key of 32 bytes, got ${key.length}`);
-    this.#key = key;
-    this.keyId = createHash('sha256').update('livehook secret key').update(key).digest('hex').slice(0, 8);
+  /**
+   * `previous` keys open what was sealed before, until `livehook secrets rekey` has sealed it anew.
+   * @throws RangeError unless every key has 32 bytes
+   */
+  constructor(key: Buffer, previous: readonly Buffer[] = []) {
+    this.keyId = keyIdOf(key);
+    for (const known of [...previous, key]) {
+      if (known.length !== 32) throw new RangeError(`expected a key of 32 bytes, got ${known.length}`);
+      this.#keys.set(keyIdOf(known), known);
+    }
   }
 
   close(secret: Buffer, owner: string): string {
     const iv = randomBytes(IV_BYTES);
-    const cipher = createCipheriv('aes-256-gcm', this.#key, iv).setAAD(Buffer.from(owner));
+    const cipher = createCipheriv('aes-256-gcm', this.#keyOf(this.keyId), iv).setAAD(Buffer.from(owner));
     const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()]);
     return `${this.keyId}.${Buffer.concat([iv, cipher.getAuthTag(), ciphertext]).toString('base64url')}`;
   }
 
-  /** Throws when it was sealed with another key, for another owner, or was changed. */
+  /** Throws when it was sealed with a key that is not known here, for another owner, or was changed. */
   open(sealed: string, owner: string): Buffer {
-    const [keyId, body = ''] = sealed.split('.');
-    if (keyId !== this.keyId)
-      throw new Error(
-        `a signing secret was encrypted with another LIVEHOOK_SECRET_KEY (its key id is ${keyId}, the given key's is ${this.keyId})`,
-      );
+    const [keyId = '', body = ''] = sealed.split('.');
     const bytes = Buffer.from(body, 'base64url');
-    const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, IV_BYTES))
+    const decipher = createDecipheriv('aes-256-gcm', this.#keyOf(keyId), bytes.subarray(0, IV_BYTES))
       .setAAD(Buffer.from(owner))
       .setAuthTag(bytes.subarray(IV_BYTES, IV_BYTES + TAG_BYTES));
     return Buffer.concat([decipher.update(bytes.subarray(IV_BYTES + TAG_BYTES)), decipher.final()]);
   }
+
+  #keyOf(keyId: string): Buffer {
+    const key = this.#keys.get(keyId);
+    if (key === undefined)
+      throw new Error(
+        `a signing secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${keyId}, known are ${[...this.#keys.keys()].join(', ')}`,
+      );
+    return key;
+  }
+}
+
+/** Tells keys apart without saying anything about them. */
+function keyIdOf(key: Buffer): string {
+  return createHash('sha256').update('livehook secret key').update(key).digest('hex').slice(0, 8);
 }

@@ -1,7 +1,8 @@
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
+import { compileCondition } from '../fanout/condition';
 import { parseSigningSecret } from './signing-secret';
-import type { Header } from './webhook';
+import { type Header, SigningScheme } from './webhook';
 
 /** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
 export interface WebhookSettings {
@@ -13,10 +14,14 @@ export interface WebhookSettings {
   readonly retrySchedule?: readonly number[] | null;
   readonly timeoutSeconds?: number | null;
   readonly maxConcurrency?: number | null;
+  /** Mongo-style; see `condition.ts`. */
+  readonly filter?: unknown;
+  readonly signing?: readonly SigningScheme[] | null;
 }
 
 export const DEFAULT_TIMEOUT_SECONDS = 15;
 export const DEFAULT_MAX_CONCURRENCY = 10;
+export const DEFAULT_SIGNING: readonly SigningScheme[] = [SigningScheme.V1];
 export const DEFAULT_EVENT_TYPES: readonly string[] = ['*'];
 
 const MOST = {
@@ -34,11 +39,11 @@ const MOST = {
 const RESERVED =
   /^(webhook-.*|livehook-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
-const HEADER_VALUE = /^[\x20-\x7e]*$/;
+const UNPRINTABLE = /[^\x20-\x7e]/u;
 
 /** Everything wrong with the settings, but for the URL, which depends on where webhooks may point. */
 export function checkSettings(settings: WebhookSettings & { readonly secret?: string | null }, problems: Problems): void {
-  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret } = settings;
+  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret, filter, signing } = settings;
   if (description && description.length > MOST.descriptionChars)
     problems.add('description', `expected at most ${MOST.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
   if (eventTypes) checkEventTypes(eventTypes, problems);
@@ -46,6 +51,11 @@ export function checkSettings(settings: WebhookSettings & { readonly secret?: st
   if (retrySchedule) checkSchedule(retrySchedule, problems);
   if (typeof timeoutSeconds === 'number') checkWhole(timeoutSeconds, 'timeoutSeconds', MOST.timeoutSeconds, problems);
   if (typeof maxConcurrency === 'number') checkWhole(maxConcurrency, 'maxConcurrency', MOST.concurrency, problems);
+  if (filter !== undefined && filter !== null) {
+    const compiled = compileCondition(filter);
+    if ('problem' in compiled) problems.add('filter', compiled.problem);
+  }
+  if (signing && signing.length === 0) problems.add('signing', 'expected at least one scheme; leave it out for V1');
   if (typeof secret === 'string') {
     const parsed = parseSigningSecret(secret);
     if ('problem' in parsed) problems.add('secret', parsed.problem);
@@ -76,12 +86,18 @@ function checkHeaders(headers: readonly Header[], problems: Problems): void {
     if (!TOKEN.test(name)) problems.add([...at, 'name'], `expected the name of an HTTP header, got ${shown(name)}`);
     else if (RESERVED.test(name)) problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
     else if (seen.has(name.toLowerCase())) problems.add([...at, 'name'], `${name} is given twice`);
-    if (!HEADER_VALUE.test(value)) problems.add([...at, 'value'], 'expected printable ASCII on one line');
+    const [odd] = UNPRINTABLE.exec(value) ?? [];
+    if (odd !== undefined) problems.add([...at, 'value'], `expected printable ASCII on one line, got one with ${codePoint(odd)}`);
     seen.add(name.toLowerCase());
     chars += name.length + value.length;
   }
   if (chars > MOST.headerChars)
     problems.add('headers', `expected at most ${MOST.headerChars} characters in all, got ${chars}`, UserErrorCode.TOO_LARGE);
+}
+
+/** `U+000A`: a value may be secret, one character of it is not. */
+function codePoint(character: string): string {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 function checkSchedule(delays: readonly number[], problems: Problems): void {

@@ -1,3 +1,4 @@
+import { GraphQLJSON } from 'graphql-scalars';
 import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { Node } from '../node';
@@ -8,6 +9,20 @@ export enum WebhookStatus {
   PAUSED = 'PAUSED',
   DISABLED = 'DISABLED',
 }
+
+export enum SigningScheme {
+  V1 = 'V1',
+  V1A = 'V1A',
+}
+
+registerEnumType(SigningScheme, {
+  name: 'SigningScheme',
+  description: 'Of Standard Webhooks 1.0.0.',
+  valuesConfig: {
+    V1: { description: 'HMAC-SHA256 with a secret that both sides know.' },
+    V1A: { description: 'ed25519: receivers need only the public key.' },
+  },
+});
 
 registerEnumType(WebhookStatus, {
   name: 'WebhookStatus',
@@ -65,13 +80,21 @@ export class Webhook extends Node {
   @Column({ name: 'max_concurrency', type: 'integer' })
   maxConcurrency!: number;
 
-  /** The signing secret, encrypted; see `seal.ts`. */
-  @LongTextColumn('sealed_secret')
-  sealedSecret!: string;
+  @Field(() => GraphQLJSON, { nullable: true, description: 'A condition on { type, payload }: only events that meet it are sent.' })
+  @JsonColumn('filter', { nullable: true })
+  filter!: unknown;
+
+  @Field(() => [SigningScheme], { description: 'How requests are signed; with several schemes each request carries a signature of each.' })
+  @JsonColumn('signing')
+  signing!: SigningScheme[];
 
   @Field(() => String, { description: "The signing secret's last four characters." })
   @TextColumn('secret_hint')
   secretHint!: string;
+
+  @Field(() => String, { nullable: true, description: 'whpk_…: what V1A signatures are verified with.' })
+  @TextColumn('public_key', { nullable: true })
+  publicKey!: string | null;
 
   @Field(() => WebhookStatus)
   @TextColumn('status')

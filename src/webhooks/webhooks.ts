@@ -1,19 +1,22 @@
 import { refuseUnknown } from '../applications/applications';
-import type { Clock } from '../clock';
-import { Problems, refuse, shown, UserErrorCode } from '../errors';
-import { applicationIdOf, idRange, isId, newWebhookId } from '../ids';
+import { type Clock, SECOND } from '../clock';
+import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
+import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import type { Seal } from './seal';
-import { newSigningSecret, parseSigningSecret } from './signing-secret';
-import { Webhook, WebhookStatus } from './webhook';
+import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
+import type { TargetUrl } from './target-url';
+import { SigningScheme, Webhook, WebhookStatus } from './webhook';
 import {
   checkSettings,
   DEFAULT_EVENT_TYPES,
   DEFAULT_MAX_CONCURRENCY,
+  DEFAULT_SIGNING,
   DEFAULT_TIMEOUT_SECONDS,
   type WebhookSettings,
 } from './webhook-input';
+import { WebhookSecret } from './webhook-secret';
 
 export interface WebhookCreation extends WebhookSettings {
   readonly url: string;
@@ -26,9 +29,20 @@ export interface WebhookChange extends WebhookSettings {
   readonly expectedVersion?: number | null;
 }
 
+export interface SecretRotation {
+  /** `whsec_…`; generated when absent. */
+  readonly secret?: string | null;
+  /** How long the old secrets go on signing. */
+  readonly overlapSeconds: number;
+}
+
+const MOST_OVERLAP_SECONDS = 7 * 24 * 3600;
+/** Each makes every request a little longer and slower. */
+const MOST_LIVE_SECRETS = 6;
+
 export interface WebhookSelection {
   readonly statuses?: readonly WebhookStatus[] | null;
-  /** Only webhooks with exactly this URL. */
+  /** Only webhooks with this URL, in whatever spelling. */
   readonly url?: string | null;
 }
 
@@ -36,8 +50,8 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly seal: Seal;
-  /** What is wrong with a target URL, or null. */
-  readonly targetProblem: (url: string) => string | null;
+  /** The normal form of a target URL, or what is wrong with it. */
+  readonly target: (url: string) => TargetUrl;
   /** Called after the commit of any change. */
   readonly changed: (applicationId: string) => Promise<void>;
 }
@@ -50,46 +64,84 @@ export class Webhooks {
     this.#deps = deps;
   }
 
-  async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string }> {
-    this.#check(creation, { isUrlRequired: true });
-    const { clock, seal } = this.#deps;
-    const signingSecret = creation.secret ?? newSigningSecret();
-    const parsed = parseSigningSecret(signingSecret);
-    if ('problem' in parsed) return refuse('secret', parsed.problem);
+  async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string | null }> {
+    const url = this.#check(creation, { isUrlRequired: true }) ?? '';
+    const { clock } = this.#deps;
     const id = newWebhookId(applicationId);
     const now = new Date(clock.now());
     const webhook = Object.assign(new Webhook(), {
       id,
       applicationId,
-      url: creation.url,
+      url,
       ...settled(creation),
-      sealedSecret: seal.close(parsed.key, id),
-      secretHint: signingSecret.slice(-4),
+      secretHint: '',
+      publicKey: null,
       status: WebhookStatus.ACTIVE,
       version: 1,
       createdAt: now,
       updatedAt: now,
       deletedAt: null,
     });
-    await this.#changing(applicationId, (tx) => tx.manager.insert(Webhook, webhook));
+    const signingSecret = await this.#changing(applicationId, async (tx) => {
+      const shown = await this.#addSecrets(tx, webhook, webhook.signing, creation.secret ?? undefined);
+      await tx.manager.insert(Webhook, webhook as never); // TypeORM's type for partial entities has no place for `unknown`
+      return shown;
+    });
     return { webhook, signingSecret };
   }
 
   async update(id: string, change: WebhookChange): Promise<Webhook> {
-    this.#check(change, { isUrlRequired: false });
-    return this.#edit(id, (webhook) => {
+    const url = this.#check(change, { isUrlRequired: false });
+    return this.#edit(id, async (webhook, tx) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
         refuse(
           'expectedVersion',
           `expected version ${change.expectedVersion}, but the webhook is at version ${webhook.version}`,
           UserErrorCode.CONFLICT,
         );
-      if (typeof change.url === 'string') webhook.url = change.url;
+      if (url !== undefined) webhook.url = url;
       const values = settled(change);
       for (const [field, given] of Object.entries(FIELDS)) {
         if (change[given] !== undefined) Object.assign(webhook, { [field]: values[field as keyof typeof values] });
       }
+      await this.#fitSecrets(tx, webhook);
     });
+  }
+
+  /**
+   * Gives a webhook new secrets, one for each of its schemes. The old ones go on signing beside them for
+   * `overlapSeconds`, so that receivers can change over in their own time.
+   */
+  async rotateSecret(
+    id: string,
+    rotation: SecretRotation,
+  ): Promise<{ webhook: Webhook; signingSecret: string | null; previousExpiresAt: Date }> {
+    const { secret, overlapSeconds } = rotation;
+    const problems = new Problems();
+    checkSettings({ secret: secret ?? null }, problems);
+    if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MOST_OVERLAP_SECONDS)
+      problems.add('overlapSeconds', `expected whole seconds from 0 to ${MOST_OVERLAP_SECONDS}, got ${overlapSeconds}`);
+    problems.throwIfAny();
+    const now = this.#deps.clock.now();
+    const previousExpiresAt = new Date(now + overlapSeconds * SECOND);
+    let signingSecret: string | null = null;
+    const webhook = await this.#edit(id, async (found, tx) => {
+      await tx.execute('DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at IS NOT NULL AND expires_at <= ?', [id, now]);
+      const [row] = await tx.query<{ live: number }>('SELECT COUNT(*) AS live FROM webhook_secrets WHERE webhook_id = ?', [id]);
+      if (overlapSeconds > 0 && Number(row?.live ?? 0) + found.signing.length > MOST_LIVE_SECRETS)
+        refuse(
+          'id',
+          `expected at most ${MOST_LIVE_SECRETS} secrets that are live at once: wait for an earlier one to end`,
+          UserErrorCode.LIMIT_REACHED,
+        );
+      await tx.execute('UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND (expires_at IS NULL OR expires_at > ?)', [
+        previousExpiresAt.getTime(),
+        id,
+        previousExpiresAt.getTime(),
+      ]);
+      signingSecret = await this.#addSecrets(tx, found, found.signing, secret ?? undefined);
+    });
+    return { webhook, signingSecret, previousExpiresAt };
   }
 
   /** It gets no more deliveries; those that wait are cancelled in the background. */
@@ -117,7 +169,10 @@ export class Webhooks {
   /** The target said it is gone. Whoever changed the webhook since the attempt left has the last word. */
   async disable(id: string, seenVersion: number): Promise<void> {
     await this.#edit(id, (webhook) => {
-      if (webhook.version === seenVersion) webhook.status = WebhookStatus.DISABLED;
+      if (webhook.version !== seenVersion) return false;
+      webhook.status = WebhookStatus.DISABLED;
+    }).catch((error: unknown) => {
+      if (!(error instanceof InputRefused)) throw error; // deleted meanwhile
     });
   }
 
@@ -132,7 +187,7 @@ export class Webhooks {
     return webhook?.deletedAt === null ? webhook : null;
   }
 
-  /** Oldest application first; within one by id. */
+  /** In the order of their ids, which are random. */
   async list(applicationId: string, selection: WebhookSelection, page: PageRequest): Promise<Page<Webhook>> {
     const select = this.#deps.database.read.manager
       .createQueryBuilder(Webhook, 'w')
@@ -140,11 +195,57 @@ export class Webhooks {
       .andWhere('w.deletedAt IS NULL');
     if (selection.statuses)
       select.andWhere('w.status IN (:...statuses)', { statuses: selection.statuses.length > 0 ? selection.statuses : [''] });
-    if (selection.url) select.andWhere('w.url = :url', { url: selection.url });
+    if (selection.url) {
+      const target = this.#deps.target(selection.url);
+      select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
+    }
     return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
   }
 
-  async #edit(id: string, step: (webhook: Webhook) => void): Promise<Webhook> {
+  /** Makes and stores a secret for each scheme; returns the one to be shown, once. */
+  async #addSecrets(tx: Tx, webhook: Webhook, schemes: readonly SigningScheme[], own: string | undefined): Promise<string | null> {
+    const { seal, clock } = this.#deps;
+    if (own !== undefined && !schemes.includes(SigningScheme.V1))
+      refuse('secret', 'expected none: the webhook does not sign with V1, and V1A keys are made by the hub');
+    let shownSecret: string | null = null;
+    for (const scheme of schemes) {
+      const id = newSecretId();
+      const secret = scheme === SigningScheme.V1 ? (own ?? newSigningSecret()) : null;
+      const key = secret === null ? newPrivateKey() : keyOf(secret);
+      await tx.manager.insert(WebhookSecret, {
+        id,
+        webhookId: webhook.id,
+        scheme,
+        sealed: seal.close(key, id),
+        createdAt: new Date(clock.now()),
+        expiresAt: null,
+      });
+      if (secret === null) webhook.publicKey = publicKeyOf(key);
+      else webhook.secretHint = secret.slice(-4);
+      shownSecret ??= secret;
+    }
+    return shownSecret;
+  }
+
+  /** After `signing` has changed: secrets of a scheme that is gone end at once, one that is new gets its own. */
+  async #fitSecrets(tx: Tx, webhook: Webhook): Promise<void> {
+    const stored = await tx.manager.findBy(WebhookSecret, { webhookId: webhook.id });
+    const gone = stored.filter(({ scheme }) => !webhook.signing.includes(scheme));
+    if (gone.length > 0) {
+      const { sql, parameters } = tx.dialect.oneOf(
+        'id',
+        gone.map(({ id }) => id),
+      );
+      await tx.execute(`DELETE FROM webhook_secrets WHERE ${sql}`, parameters);
+    }
+    if (!webhook.signing.includes(SigningScheme.V1A)) webhook.publicKey = null;
+    if (!webhook.signing.includes(SigningScheme.V1)) webhook.secretHint = '';
+    const missing = webhook.signing.filter((scheme) => !stored.some((secret) => secret.scheme === scheme));
+    if (missing.length > 0) await this.#addSecrets(tx, webhook, missing, undefined);
+  }
+
+  /** `step` changes the record, or returns false to leave it as it is. */
+  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<void>): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
@@ -152,11 +253,11 @@ export class Webhooks {
       async (tx) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
-        step(webhook);
+        if ((await step(webhook, tx)) === false) return webhook;
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
         const { id: _, applicationId: __, ...columns } = webhook;
-        await tx.manager.update(Webhook, { id }, columns);
+        await tx.manager.update(Webhook, { id }, columns as never);
         return webhook;
       },
       () => refuseUnknownWebhook(id),
@@ -180,16 +281,20 @@ export class Webhooks {
     return result;
   }
 
-  #check(settings: WebhookSettings & { secret?: string | null }, { isUrlRequired }: { isUrlRequired: boolean }): void {
+  /** Throws what is wrong; returns the URL in its normal form, where one is given. */
+  #check(settings: WebhookSettings & { secret?: string | null }, { isUrlRequired }: { isUrlRequired: boolean }): string | undefined {
     const problems = new Problems();
+    let url: string | undefined;
     if (settings.url === null || (isUrlRequired && settings.url === undefined))
       problems.add('url', 'expected a URL, got nothing', UserErrorCode.REQUIRED);
     if (typeof settings.url === 'string') {
-      const problem = this.#deps.targetProblem(settings.url);
-      if (problem) problems.add('url', problem);
+      const target = this.#deps.target(settings.url);
+      if ('problem' in target) problems.add('url', target.problem);
+      else url = target.url;
     }
     checkSettings(settings, problems);
     problems.throwIfAny();
+    return url;
   }
 }
 
@@ -201,6 +306,8 @@ const FIELDS = {
   ownRetrySchedule: 'retrySchedule',
   timeoutSeconds: 'timeoutSeconds',
   maxConcurrency: 'maxConcurrency',
+  filter: 'filter',
+  signing: 'signing',
 } as const satisfies Partial<Record<keyof Webhook, keyof WebhookSettings>>;
 
 /** Settings with the defaults for what is absent or null. */
@@ -212,7 +319,14 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     ownRetrySchedule: settings.retrySchedule ? [...settings.retrySchedule] : null,
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,
+    filter: settings.filter ?? null,
+    signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],
   };
+}
+
+function keyOf(secret: string): Buffer {
+  const parsed = parseSigningSecret(secret);
+  return 'problem' in parsed ? refuse('secret', parsed.problem) : parsed.key;
 }
 
 export function refuseUnknownWebhook(id: string): never {

@@ -22,7 +22,7 @@ import type { NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';
-import { checkEvent, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
+import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
 import { eventStream } from '../../live/streams';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee } from '../context';
@@ -157,6 +157,7 @@ export class EventResolver {
       const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
       const problems = new Problems();
       const event = checkEvent(input, problems);
+      if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems);
       problems.throwIfAny();
       const [appended] = await context.services.appender.append({ applicationId, events: [event] });
       return { ...appended };
@@ -198,6 +199,7 @@ export class EventResolver {
     @Root() event: Event,
     @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
     @Arg('types', () => [String], { nullable: true, description: 'Names or wildcards.' }) _types?: string[] | null,
+    @Arg('filter', () => GraphQLJSON, { nullable: true, description: "A condition like a webhook's." }) _filter?: unknown,
     @Arg('after', () => String, { nullable: true, description: "An event's `cursor`." }) _after?: string | null,
   ): Event {
     return event;
@@ -207,6 +209,7 @@ export class EventResolver {
 interface EventSubscriptionArguments {
   readonly applicationId?: string | null;
   readonly types?: string[] | null;
+  readonly filter?: unknown;
   readonly after?: string | null;
 }
 
@@ -215,7 +218,9 @@ async function publishAll(context: Context, applicationId: string, inputs: reado
   const good: { index: number; event: NewEvent }[] = [];
   for (const [index, input] of inputs.entries()) {
     const problems = new Problems();
-    const event = checkEvent(input, problems, ['events', String(index)]);
+    const path = ['events', String(index)];
+    const event = checkEvent(input, problems, path);
+    if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems, path);
     if (problems.found.length > 0) results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
     else good.push({ index, event });
   }

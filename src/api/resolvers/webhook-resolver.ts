@@ -1,9 +1,10 @@
+import { GraphQLJSON } from 'graphql-scalars';
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { isId } from '../../ids';
-import { Webhook, WebhookStatus } from '../../webhooks/webhook';
+import { SigningScheme, Webhook, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee } from '../context';
@@ -38,6 +39,16 @@ abstract class WebhookSettingsInput {
 
   @Field(() => Int, { nullable: true, description: 'Requests in flight to this webhook, default 10.' })
   maxConcurrency?: number | null;
+
+  @Field(() => GraphQLJSON, {
+    nullable: true,
+    description:
+      'A Mongo-style condition on { type, payload }: $eq $ne $gt $gte $lt $lte $in $nin $exists $startsWith $endsWith $and $or $not $elemMatch.',
+  })
+  filter?: unknown;
+
+  @Field(() => [SigningScheme], { nullable: true, description: 'Default [V1].' })
+  signing?: SigningScheme[] | null;
 }
 
 @InputType()
@@ -62,6 +73,15 @@ export class WebhookUpdateInput extends WebhookSettingsInput {
 }
 
 @InputType()
+export class WebhookSecretRotateInput {
+  @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
+  secret?: string | null;
+
+  @Field(() => Int, { defaultValue: 86_400, description: 'How long the old secrets go on signing beside the new: up to 7 days.' })
+  overlapSeconds!: number;
+}
+
+@InputType()
 export class WebhookFilter {
   @Field(() => [WebhookStatus], { nullable: true })
   statuses?: WebhookStatus[] | null;
@@ -81,7 +101,7 @@ export class WebhookPayload {
 
 @ObjectType()
 export class WebhookCreatePayload extends WebhookPayload {
-  @Field(() => String, { nullable: true, description: 'Shown this once.' })
+  @Field(() => String, { nullable: true, description: 'Shown this once. Null where the webhook signs with V1A alone: read its publicKey.' })
   signingSecret?: string | null;
 }
 
@@ -89,6 +109,15 @@ export class WebhookCreatePayload extends WebhookPayload {
 export class WebhookDeletePayload extends WebhookPayload {
   @Field(() => ID, { nullable: true })
   deletedId?: string | null;
+}
+
+@ObjectType()
+export class WebhookSecretRotatePayload extends WebhookPayload {
+  @Field(() => String, { nullable: true, description: 'Shown this once. Null where the webhook signs with V1A alone: read its publicKey.' })
+  signingSecret?: string | null;
+
+  @Field(() => Date, { nullable: true, description: 'Until when the old secrets sign, too.' })
+  previousExpiresAt?: Date | null;
 }
 
 const WebhookConnection = connectionType(Webhook);
@@ -164,6 +193,15 @@ export class WebhookResolver {
   @Mutation(() => WebhookPayload, { description: 'Sends again, beginning with what waited; enables a disabled webhook.' })
   async webhookResume(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
     return answer(async () => ({ webhook: await context.services.webhooks.resume(own(context, id)) }));
+  }
+
+  @Mutation(() => WebhookSecretRotatePayload, { description: 'New secrets; the old ones go on signing beside them for a while.' })
+  async webhookSecretRotate(
+    @Ctx() context: Context,
+    @Arg('id', () => ID) id: string,
+    @Arg('input', () => WebhookSecretRotateInput, { nullable: true }) input?: WebhookSecretRotateInput | null,
+  ): Promise<Answer<WebhookSecretRotatePayload>> {
+    return answer(async () => context.services.webhooks.rotateSecret(own(context, id), input ?? { overlapSeconds: 86_400 }));
   }
 }
 

@@ -1,0 +1,153 @@
+import { refuseUnknown } from '../applications/applications';
+import type { Clock } from '../clock';
+import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { Database, Tx } from '../store/database';
+import { type Page, type PageRequest, readPage } from '../store/page';
+import { eventTypeProblem } from './event-type';
+import { EventType } from './event-type-record';
+import { compileSchema, type PayloadCheck } from './payload-schema';
+
+export interface EventTypeRegistration {
+  readonly name: string;
+  /** Omitted: unchanged; null: none. */
+  readonly description?: string | null;
+  readonly schema?: unknown;
+}
+
+/** What publishing needs to know of the types of an application. */
+export interface KnownType {
+  readonly isArchived: boolean;
+  readonly check: PayloadCheck | null;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+}
+
+type Catalog = ReadonlyMap<string, KnownType>;
+
+const MOST_DESCRIPTION_CHARS = 2_000;
+const MOST_TYPES = 1_000;
+const MOST_CATALOGS = 10_000;
+
+/**
+ * The event types of each application. Registering one is optional; a registered one may carry a schema, and an archived
+ * one takes no more events. Compiled schemas are kept in memory until the counter row's `version` says that
+ * something of the application has changed.
+ */
+export class EventTypes {
+  readonly #deps: Deps;
+  readonly #catalogs = new Map<string, Catalog>();
+  #generation = 0;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Registers a type, or changes one that is registered; an archived one is brought back. */
+  async register(applicationId: string, registration: EventTypeRegistration): Promise<EventType> {
+    check(registration);
+    const { name, description, schema } = registration;
+    return this.#changing(applicationId, async (tx) => {
+      const now = new Date(this.#deps.clock.now());
+      const known = await tx.manager.findOneBy(EventType, { applicationId, name });
+      const eventType = known ?? Object.assign(new EventType(), { applicationId, name, description: null, schema: null, createdAt: now });
+      if (description !== undefined) eventType.description = description;
+      if (schema !== undefined) eventType.schema = schema;
+      eventType.updatedAt = now;
+      eventType.archivedAt = null;
+      if (known === null) await insert(tx, eventType);
+      else await tx.manager.update(EventType, { applicationId, name }, columnsOf(eventType) as never);
+      return eventType;
+    });
+  }
+
+  /** Refuses further events of the type. */
+  async archive(applicationId: string, name: string): Promise<EventType> {
+    return this.#changing(applicationId, async (tx) => {
+      const eventType = eventTypeProblem(name) === null ? await tx.manager.findOneBy(EventType, { applicationId, name }) : null;
+      if (eventType === null) return refuse('name', `expected a registered event type, got ${shown(name)}`, UserErrorCode.NOT_FOUND);
+      eventType.archivedAt ??= new Date(this.#deps.clock.now());
+      await tx.manager.update(EventType, { applicationId, name }, { archivedAt: eventType.archivedAt });
+      return eventType;
+    });
+  }
+
+  /** By name. */
+  async list(applicationId: string, page: PageRequest): Promise<Page<EventType>> {
+    const select = this.#deps.database.read.manager
+      .createQueryBuilder(EventType, 't')
+      .where('t.applicationId = :applicationId', { applicationId });
+    return readPage(select, { ...page, column: 't.name', direction: 'ASC' });
+  }
+
+  /** A registered type as publishing sees it; undefined for one that nobody registered. */
+  async find(applicationId: string, name: string): Promise<KnownType | undefined> {
+    const catalog = this.#catalogs.get(applicationId) ?? (await this.#load(applicationId));
+    return catalog.get(name);
+  }
+
+  /** The webhooks or types of an application were changed by somebody. */
+  forget(applicationId: string): void {
+    this.#generation++;
+    this.#catalogs.delete(applicationId);
+  }
+
+  async #load(applicationId: string): Promise<Catalog> {
+    const generation = this.#generation;
+    const rows = await this.#deps.database.read.manager.findBy(EventType, { applicationId });
+    const catalog = new Map(rows.map((row) => [row.name, knownType(row)]));
+    if (generation !== this.#generation) return catalog; // changed while it was read: not kept
+    this.#catalogs.set(applicationId, catalog);
+    if (this.#catalogs.size > MOST_CATALOGS) this.#catalogs.delete(this.#catalogs.keys().next().value ?? '');
+    return catalog;
+  }
+
+  async #changing(applicationId: string, work: (tx: Tx) => Promise<EventType>): Promise<EventType> {
+    const eventType = await this.#deps.database.transaction(async (tx) => {
+      const known = await tx.execute("UPDATE counters SET version = version + 1 WHERE application_id = ? AND log = 'event'", [
+        applicationId,
+      ]);
+      if (known === 0) refuseUnknown(applicationId);
+      const [row] = await tx.query<{ types: number }>('SELECT COUNT(*) AS types FROM event_types WHERE application_id = ?', [
+        applicationId,
+      ]);
+      if (Number(row?.types ?? 0) >= MOST_TYPES)
+        refuse('name', `expected at most ${MOST_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
+      return work(tx);
+    });
+    this.forget(applicationId);
+    return eventType;
+  }
+}
+
+function check({ name, description, schema }: EventTypeRegistration): void {
+  const problems = new Problems();
+  const problem = eventTypeProblem(name);
+  if (problem) problems.add('name', problem);
+  if (description && description.length > MOST_DESCRIPTION_CHARS)
+    problems.add(
+      'description',
+      `expected at most ${MOST_DESCRIPTION_CHARS} characters, got ${description.length}`,
+      UserErrorCode.TOO_LARGE,
+    );
+  if (schema !== undefined && schema !== null) {
+    const compiled = compileSchema(schema);
+    if ('problem' in compiled) problems.add('schema', compiled.problem);
+  }
+  problems.throwIfAny();
+}
+
+function knownType({ archivedAt, schema }: EventType): KnownType {
+  const compiled = schema === null ? null : compileSchema(schema);
+  return { isArchived: archivedAt !== null, check: compiled && 'check' in compiled ? compiled.check : null };
+}
+
+function columnsOf({ description, schema, updatedAt, archivedAt }: EventType) {
+  return { description, schema, updatedAt, archivedAt };
+}
+
+async function insert(tx: Tx, eventType: EventType): Promise<void> {
+  await tx.manager.insert(EventType, eventType as never); // TypeORM's type for partial entities has no place for `unknown`
+}

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { ApiServer, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
@@ -293,6 +294,7 @@ function byApplication(events: readonly Event[]): Map<string, Event[]> {
 function secretKeyBeside({ databaseUrl }: Config): Buffer {
   if (databaseUrl.kind !== 'sqlite') throw new Error('expected LIVEHOOK_SECRET_KEY: config.ts requires it with MySQL');
   const path = `${databaseUrl.path}.key`;
+  mkdirSync(dirname(path), { recursive: true });
   try {
     writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {

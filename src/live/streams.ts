@@ -23,7 +23,7 @@ export interface EventWatch {
 /** Events of an application in sequence order: those after the cursor, then live ones. */
 export async function eventStream(log: LiveLog<Event>, { applicationId, types, after }: EventWatch): Promise<Stream<Event>> {
   checkPatterns('types', types);
-  const follower = await log.follow(applicationId, after ? decodeCursor('event', applicationId, after) : undefined);
+  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
   let ready: readonly Event[] = [];
   let index = 0;
   const step = async (): Promise<Event | undefined> => {
@@ -62,7 +62,7 @@ export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, wat
   checkRange('maxBatch', maxBatch, 1, MOST_BATCH);
   checkRange('intervalMs', intervalMs, 0, MOST_INTERVAL_MS);
   checkPatterns('filter.eventTypes', selection.eventTypes);
-  const follower = await log.follow(applicationId, after ? decodeCursor('update', applicationId, after) : undefined);
+  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('update', applicationId, after) : undefined);
   const closed = new AbortController();
   let nextPageAt = 0;
   const step = async (): Promise<UpdatePage | undefined> => {

@@ -39,6 +39,9 @@ interface Deps {
 
 const MOST_APPLICATIONS = 20_000;
 
+/** The version of an application that is gone: no read overtakes it. */
+const GONE = Number.MAX_SAFE_INTEGER;
+
 /** The webhooks in memory, an application at a time. The counter row's `version` says whether they are current. */
 export class Directory {
   readonly #deps: Deps;
@@ -65,7 +68,7 @@ export class Directory {
   /** Reads an application's webhooks anew. */
   async refresh(applicationId: string): Promise<Snapshot> {
     const [version] = await this.#versions([applicationId]);
-    return this.#load(this.#deps.database.read, applicationId, version?.version ?? 0);
+    return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
 
   /** Reads anew what other instances have changed, of the applications that are known here. */
@@ -75,7 +78,7 @@ export class Directory {
       const part = known.slice(start, start + 500);
       const current = new Map((await this.#versions(part)).map((row) => [row.applicationId, row.version]));
       for (const applicationId of part)
-        if (this.#snapshots.get(applicationId)?.version !== (current.get(applicationId) ?? 0)) await this.refresh(applicationId);
+        if (this.#snapshots.get(applicationId)?.version !== (current.get(applicationId) ?? GONE)) await this.refresh(applicationId);
     }
   }
 

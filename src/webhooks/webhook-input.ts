@@ -34,7 +34,7 @@ const MOST = {
 const RESERVED =
   /^(webhook-.*|livehook-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
-const HEADER_VALUE = /^[\x20-\x7e]*$/;
+const UNPRINTABLE = /[^\x20-\x7e]/u;
 
 /** Everything wrong with the settings, but for the URL, which depends on where webhooks may point. */
 export function checkSettings(settings: WebhookSettings & { readonly secret?: string | null }, problems: Problems): void {
@@ -76,12 +76,18 @@ function checkHeaders(headers: readonly Header[], problems: Problems): void {
     if (!TOKEN.test(name)) problems.add([...at, 'name'], `expected the name of an HTTP header, got ${shown(name)}`);
     else if (RESERVED.test(name)) problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
     else if (seen.has(name.toLowerCase())) problems.add([...at, 'name'], `${name} is given twice`);
-    if (!HEADER_VALUE.test(value)) problems.add([...at, 'value'], 'expected printable ASCII on one line');
+    const [odd] = UNPRINTABLE.exec(value) ?? [];
+    if (odd !== undefined) problems.add([...at, 'value'], `expected printable ASCII on one line, got one with ${codePoint(odd)}`);
     seen.add(name.toLowerCase());
     chars += name.length + value.length;
   }
   if (chars > MOST.headerChars)
     problems.add('headers', `expected at most ${MOST.headerChars} characters in all, got ${chars}`, UserErrorCode.TOO_LARGE);
+}
+
+/** `U+000A`: a value may be secret, one character of it is not. */
+function codePoint(character: string): string {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 function checkSchedule(delays: readonly number[], problems: Problems): void {

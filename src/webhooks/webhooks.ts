@@ -1,11 +1,12 @@
 import { refuseUnknown } from '../applications/applications';
 import type { Clock } from '../clock';
-import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { applicationIdOf, idRange, isId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import type { Seal } from './seal';
 import { newSigningSecret, parseSigningSecret } from './signing-secret';
+import type { TargetUrl } from './target-url';
 import { Webhook, WebhookStatus } from './webhook';
 import {
   checkSettings,
@@ -28,7 +29,7 @@ export interface WebhookChange extends WebhookSettings {
 
 export interface WebhookSelection {
   readonly statuses?: readonly WebhookStatus[] | null;
-  /** Only webhooks with exactly this URL. */
+  /** Only webhooks with this URL, in whatever spelling. */
   readonly url?: string | null;
 }
 
@@ -36,8 +37,8 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly seal: Seal;
-  /** What is wrong with a target URL, or null. */
-  readonly targetProblem: (url: string) => string | null;
+  /** The normal form of a target URL, or what is wrong with it. */
+  readonly target: (url: string) => TargetUrl;
   /** Called after the commit of any change. */
   readonly changed: (applicationId: string) => Promise<void>;
 }
@@ -51,7 +52,7 @@ export class Webhooks {
   }
 
   async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string }> {
-    this.#check(creation, { isUrlRequired: true });
+    const url = this.#check(creation, { isUrlRequired: true }) ?? '';
     const { clock, seal } = this.#deps;
     const signingSecret = creation.secret ?? newSigningSecret();
     const parsed = parseSigningSecret(signingSecret);
@@ -61,7 +62,7 @@ export class Webhooks {
     const webhook = Object.assign(new Webhook(), {
       id,
       applicationId,
-      url: creation.url,
+      url,
       ...settled(creation),
       sealedSecret: seal.close(parsed.key, id),
       secretHint: signingSecret.slice(-4),
@@ -76,7 +77,7 @@ export class Webhooks {
   }
 
   async update(id: string, change: WebhookChange): Promise<Webhook> {
-    this.#check(change, { isUrlRequired: false });
+    const url = this.#check(change, { isUrlRequired: false });
     return this.#edit(id, (webhook) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
         refuse(
@@ -84,7 +85,7 @@ export class Webhooks {
           `expected version ${change.expectedVersion}, but the webhook is at version ${webhook.version}`,
           UserErrorCode.CONFLICT,
         );
-      if (typeof change.url === 'string') webhook.url = change.url;
+      if (url !== undefined) webhook.url = url;
       const values = settled(change);
       for (const [field, given] of Object.entries(FIELDS)) {
         if (change[given] !== undefined) Object.assign(webhook, { [field]: values[field as keyof typeof values] });
@@ -117,7 +118,10 @@ export class Webhooks {
   /** The target said it is gone. Whoever changed the webhook since the attempt left has the last word. */
   async disable(id: string, seenVersion: number): Promise<void> {
     await this.#edit(id, (webhook) => {
-      if (webhook.version === seenVersion) webhook.status = WebhookStatus.DISABLED;
+      if (webhook.version !== seenVersion) return false;
+      webhook.status = WebhookStatus.DISABLED;
+    }).catch((error: unknown) => {
+      if (!(error instanceof InputRefused)) throw error; // deleted meanwhile
     });
   }
 
@@ -132,7 +136,7 @@ export class Webhooks {
     return webhook?.deletedAt === null ? webhook : null;
   }
 
-  /** Oldest application first; within one by id. */
+  /** In the order of their ids, which are random. */
   async list(applicationId: string, selection: WebhookSelection, page: PageRequest): Promise<Page<Webhook>> {
     const select = this.#deps.database.read.manager
       .createQueryBuilder(Webhook, 'w')
@@ -140,11 +144,15 @@ export class Webhooks {
       .andWhere('w.deletedAt IS NULL');
     if (selection.statuses)
       select.andWhere('w.status IN (:...statuses)', { statuses: selection.statuses.length > 0 ? selection.statuses : [''] });
-    if (selection.url) select.andWhere('w.url = :url', { url: selection.url });
+    if (selection.url) {
+      const target = this.#deps.target(selection.url);
+      select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
+    }
     return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
   }
 
-  async #edit(id: string, step: (webhook: Webhook) => void): Promise<Webhook> {
+  /** `step` changes the record, or returns false to leave it as it is. */
+  async #edit(id: string, step: (webhook: Webhook) => false | undefined): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
@@ -152,7 +160,7 @@ export class Webhooks {
       async (tx) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
-        step(webhook);
+        if (step(webhook) === false) return webhook;
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
         const { id: _, applicationId: __, ...columns } = webhook;
@@ -180,16 +188,20 @@ export class Webhooks {
     return result;
   }
 
-  #check(settings: WebhookSettings & { secret?: string | null }, { isUrlRequired }: { isUrlRequired: boolean }): void {
+  /** Throws what is wrong; returns the URL in its normal form, where one is given. */
+  #check(settings: WebhookSettings & { secret?: string | null }, { isUrlRequired }: { isUrlRequired: boolean }): string | undefined {
     const problems = new Problems();
+    let url: string | undefined;
     if (settings.url === null || (isUrlRequired && settings.url === undefined))
       problems.add('url', 'expected a URL, got nothing', UserErrorCode.REQUIRED);
     if (typeof settings.url === 'string') {
-      const problem = this.#deps.targetProblem(settings.url);
-      if (problem) problems.add('url', problem);
+      const target = this.#deps.target(settings.url);
+      if ('problem' in target) problems.add('url', target.problem);
+      else url = target.url;
     }
     checkSettings(settings, problems);
     problems.throwIfAny();
+    return url;
   }
 }
 

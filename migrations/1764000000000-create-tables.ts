@@ -2,18 +2,23 @@ import { type MigrationInterface, type QueryRunner, Table, type TableColumnOptio
 import { columnsFor, NULLABLE, PRIMARY } from './columns';
 
 /*
- * Rows cluster by their primary key on both databases (InnoDB always, SQLite by WITHOUT ROWID), and every key below an
- * application begins with it: appending is sequential per application, a page of a list is a range.
+ * Every key below an application begins with it: appending is sequential per application, a page of a list is a range.
+ * InnoDB clusters rows by their primary key always, SQLite by WITHOUT ROWID. That suits small rows only: with payloads
+ * in the key's own tree, 20,000 attempts of 1 KB took 2.2 s to insert instead of 0.6, and three times the room.
  */
 export class CreateTables1764000000000 implements MigrationInterface {
   readonly name = 'CreateTables1764000000000';
 
   async up(runner: QueryRunner): Promise<void> {
     const { id, text, longText, number, small } = columnsFor(runner);
-    const create = (name: string, columns: TableColumnOptions[], indices: TableIndexOptions[] = []) =>
-      runner.createTable(new Table({ name, columns, indices, withoutRowid: true, engine: 'InnoDB' }));
+    const table =
+      (withoutRowid: boolean) =>
+      (name: string, columns: TableColumnOptions[], indices: TableIndexOptions[] = []) =>
+        runner.createTable(new Table({ name, columns, indices, withoutRowid, engine: 'InnoDB' }));
+    const create = table(true);
+    const createWithLongRows = table(false);
 
-    await create(
+    await createWithLongRows(
       'applications',
       [
         id('id', PRIMARY),
@@ -52,7 +57,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       ],
     );
 
-    await create('webhooks', [
+    await createWithLongRows('webhooks', [
       id('id', PRIMARY),
       id('application_id'),
       text('url', 2048),
@@ -91,7 +96,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       number('archived_at', NULLABLE),
     ]);
 
-    await create(
+    await createWithLongRows(
       'events',
       [
         id('application_id', PRIMARY),
@@ -116,6 +121,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
         id('application_id'),
         id('webhook_id'),
         id('event_type', { length: '255' }),
+        small('payload_chars'),
         id('status'),
         small('attempt_count'),
         id('owner', NULLABLE),
@@ -131,7 +137,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       ],
     );
 
-    await create('attempts', [
+    await createWithLongRows('attempts', [
       id('id', { ...PRIMARY, length: '64' }),
       id('triggered_by'),
       number('started_at'),
@@ -148,7 +154,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
 
     // The log of delivery updates: a row holds all updates of one application in one transaction, so that watching
     // costs a row a batch and not a row a delivery.
-    await create('delivery_updates', [
+    await createWithLongRows('delivery_updates', [
       id('application_id', PRIMARY),
       number('last_sequence', PRIMARY),
       number('first_sequence'),

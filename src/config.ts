@@ -143,7 +143,7 @@ function nonEmpty(text: string): string {
 }
 
 function integer(text: string, least: number, most: number): number {
-  const value = Number(text);
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isInteger(value) || value < least || value > most) throw new Error(`expected a whole number from ${least} to ${most}`);
   return value;
 }
@@ -182,7 +182,8 @@ function parseAdminKey(text: string): string {
 
 function parseSecretKey(text: string): Buffer {
   const key = Buffer.from(text, 'base64');
-  if (key.length !== 32) throw new Error('expected 32 bytes in base64 (make them with: openssl rand -base64 32)');
+  const isBase64 = key.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '').replaceAll('-', '+').replaceAll('_', '/');
+  if (!isBase64 || key.length !== 32) throw new Error('expected 32 bytes in base64 (make them with: openssl rand -base64 32)');
   return key;
 }
 
@@ -200,7 +201,7 @@ function parseSchedule(text: string): readonly number[] {
   return text.split(',').map((part) => {
     const delay = ms(part.trim() as ms.StringValue);
     if (typeof delay !== 'number' || !Number.isFinite(delay) || delay < SECOND || !/[a-z]$/i.test(part.trim()))
-      throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h, but one is ${shown(part)}`);
+      throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h`);
     return delay;
   });
 }

@@ -12,7 +12,7 @@ export function encodeCursor(log: LogName, applicationId: string, sequence: numb
 export function decodeCursor(log: LogName, applicationId: string, cursor: string): number {
   const [name, application, digits = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
   const sequence = Number(digits);
-  if (name !== log || !/^\d{1,16}$/.test(digits) || !Number.isSafeInteger(sequence))
+  if (name !== log || !Number.isSafeInteger(sequence) || encodeCursor(log, application ?? '', sequence) !== cursor)
     throw new HubError(
       'BAD_USER_INPUT',
       `after: expected a cursor of this ${log === 'event' ? 'event log' : 'list of delivery updates'}, got ${shown(cursor)}`,
@@ -28,6 +28,7 @@ export function encodeKeyCursor(key: string): string {
 
 export function decodeKeyCursor(cursor: string, isKey: (key: string) => boolean): string {
   const key = Buffer.from(cursor, 'base64url').toString();
-  if (!isKey(key)) throw new HubError('BAD_USER_INPUT', `after: expected a cursor of this list, got ${shown(cursor)}`);
+  if (!isKey(key) || encodeKeyCursor(key) !== cursor)
+    throw new HubError('BAD_USER_INPUT', `after: expected a cursor of this list, got ${shown(cursor)}`);
   return key;
 }

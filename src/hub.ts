@@ -1,4 +1,4 @@
-import { ApiServer, type Readiness } from './api/server';
+import { ApiServer, type OpenStreams, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
@@ -17,7 +17,7 @@ import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
-import { newInstanceId } from './ids';
+import { applicationIdOf, newInstanceId } from './ids';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
 import { type LoggedUpdate, readUpdates } from './live/update-log';
@@ -43,6 +43,13 @@ export interface Started {
   readonly url: string;
   /** A key that was generated for the first start, to be shown now or never. */
   readonly generatedAdminKey: string | undefined;
+}
+
+/** What is held in memory for those who watch. */
+export interface LiveStatus extends OpenStreams {
+  readonly followers: number;
+  /** Entries of the logs that are kept for followers close behind. */
+  readonly keptEntries: number;
 }
 
 /** The composition root: makes the stages and hands each what it needs, in the order of the flow. */
@@ -154,7 +161,7 @@ export class Hub {
       settle: (finished) => this.#settler.add(finished),
       isLeaseHeld: this.#lease.isHeld,
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
-      hungry: () => this.#scout.look(),
+      hungry: (webhookId) => (webhookId === undefined ? this.#scout.look() : this.#scout.refill(webhookId)),
     });
     this.#scout = new Scout({
       instanceId,
@@ -162,8 +169,10 @@ export class Hub {
       clock,
       log,
       findWebhook: (webhookId) => this.#directory.find(webhookId),
+      findWebhookAnew: async (webhookId) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId),
       findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
       roomFor: (webhook) => this.#dispatcher.roomFor(webhook),
+      isFull: () => this.#dispatcher.isFull,
       accept: (webhook, jobs, hasMore) => this.#dispatcher.acceptClaimed(webhook, jobs, hasMore),
       announce: announceUpdates,
     });
@@ -247,6 +256,15 @@ export class Hub {
     const url = await this.#api.start(host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
+  }
+
+  get live(): LiveStatus {
+    const logs = [this.#eventLog, this.#updateLog];
+    return {
+      ...this.#api.open,
+      followers: logs.reduce((sum, log) => sum + log.followers, 0),
+      keptEntries: logs.reduce((sum, log) => sum + log.kept, 0),
+    };
   }
 
   /** Drains: answers what came, ends what is in flight, writes it down, releases the rest for others. */

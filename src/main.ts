@@ -2,11 +2,19 @@
 import 'reflect-metadata';
 import { createProgram } from './cli/program';
 import { ConfigError } from './config';
+import { HubError } from './errors';
 
 createProgram()
   .parseAsync(process.argv)
   .catch((error: unknown) => {
-    const isExpected = error instanceof ConfigError;
-    process.stderr.write(`livehook: ${isExpected ? error.message : ((error as Error).stack ?? String(error))}\n`);
+    process.stderr.write(`livehook: ${reasonOf(error)}\n`);
     process.exitCode = 1;
   });
+
+/** A sentence for what the surroundings are to blame for; a stack for what we are. */
+function reasonOf(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  if (error instanceof HubError) return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' ? message : (stack ?? String(error));
+}

@@ -1,11 +1,12 @@
 import DataLoader from 'dataloader';
 import type { Scope } from '../applications/api-key';
 import type { Caller } from '../applications/api-keys';
+import { refuseUnknown } from '../applications/applications';
 import type { Attempt } from '../attempts/attempt';
 import type { Delivery } from '../deliveries/delivery';
-import { HubError, refuse, UserErrorCode } from '../errors';
+import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
-import { applicationIdOf, sequenceOf } from '../ids';
+import { applicationIdOf, isId, sequenceOf } from '../ids';
 import type { Webhook } from '../webhooks/webhook';
 import type { Services } from './services';
 
@@ -70,7 +71,8 @@ export function requireAdmin(context: Context): Caller {
   return caller;
 }
 
-function requireScope(context: Context, scope: Scope): Caller {
+/** Also for what is reached through another object: a delivery leads to its event only for who may read events. */
+export function requireScope(context: Context, scope: Scope): Caller {
   const caller = requireCaller(context);
   if (!caller.scopes.has(scope)) throw new HubError('FORBIDDEN', `The key lacks the scope ${scope}.`);
   return caller;
@@ -83,14 +85,27 @@ export function applicationFor(context: Context, scope: Scope, named: string | n
     if (named && named !== caller.applicationId) throw new HubError('FORBIDDEN', 'The key belongs to another application.');
     return caller.applicationId;
   }
-  if (named) return named;
+  if (named) return isId('app', named) ? named : refuseApplication(named, where);
   const message = 'expected the id of an application: an admin key has none of its own';
   if (where === 'input') return refuse('applicationId', message, UserErrorCode.REQUIRED);
   throw new HubError('BAD_USER_INPUT', `applicationId: ${message}`);
 }
 
-/** Whether the caller may do `scope` to the thing with this id; what belongs to others is as if it did not exist. */
-export function maySee(context: Context, scope: Scope, id: string): boolean {
-  const caller = requireScope(context, scope);
-  return caller.applicationId === null || caller.applicationId === applicationIdOf(id);
+/** What has not even the form of an id: no query needs to look for it. */
+function refuseApplication(named: string, where: 'input' | 'argument'): never {
+  if (where === 'input') return refuseUnknown(named);
+  throw new HubError('BAD_USER_INPUT', `applicationId: expected the id of an application, got ${shown(named)}`);
+}
+
+/** Whether the caller may do `scope` to the thing with this id; what belongs to others, or to an application that is deleted, is as if it did not exist. */
+export async function maySee(context: Context, scope: Scope, id: string): Promise<boolean> {
+  requireScope(context, scope);
+  return mayEnter(context, applicationIdOf(id));
+}
+
+/** Whether this is the caller's application, or for an admin one that exists: the rows of a deleted one take a while to go. */
+export async function mayEnter(context: Context, applicationId: string): Promise<boolean> {
+  const caller = requireCaller(context);
+  if (caller.applicationId !== null) return caller.applicationId === applicationId;
+  return (await context.services.applications.byId(applicationId)) !== null;
 }

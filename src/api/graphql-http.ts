@@ -1,17 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ApolloServer, HeaderMap } from '@apollo/server';
+import { ApolloServer, type ApolloServerPlugin, HeaderMap } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Log } from '../log';
 import { callerOf } from './bearer';
 import { type Context, createContext } from './context';
-import { costProblem, LIMITS, limitRules } from './limits';
-import { presentError } from './present-error';
+import { LIMITS } from './limits';
+import type { Operations } from './operations';
+import { asGraphqlError, presentError } from './present-error';
 import { parseJson, readBody } from './request-body';
 import type { Services } from './services';
 
 interface Deps {
   readonly schema: GraphQLSchema;
+  readonly operations: Operations;
   readonly services: Services;
   readonly log: Log;
 }
@@ -23,28 +25,22 @@ export class GraphqlHttp {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { schema, log } = deps;
+    const { schema, operations, log } = deps;
     this.#apollo = new ApolloServer<Context>({
       schema,
       introspection: true,
       allowBatchedHttpRequests: false,
+      persistedQueries: false,
+      csrfPrevention: false, // a browser sends no key by itself: there are no cookies to abuse
       includeStacktraceInErrorResponses: false,
       stopOnTerminationSignals: false,
       parseOptions: { maxTokens: LIMITS.tokens },
-      validationRules: [...limitRules],
-      // Apollo hands its own errors over bare, and with codes of their own.
-      formatError: (formatted, error) => (error instanceof GraphQLError ? presentError(error, log) : formatted),
+      dangerouslyDisableValidation: true, // `judging` does it, as for the other transports
+      formatError: (_formatted, error) => presentError(asGraphqlError(error), log),
       plugins: [
         ApolloServerPluginCacheControlDisabled(), // it would wrap every resolver
         ApolloServerPluginLandingPageDisabled(),
-        {
-          requestDidStart: async () => ({
-            async didResolveOperation({ document, request, operationName }) {
-              const problem = costProblem(schema, document, request.variables ?? {}, operationName ?? undefined);
-              if (problem) throw problem;
-            },
-          }),
-        },
+        judging(operations),
       ],
       logger: {
         debug() {},
@@ -81,14 +77,39 @@ export class GraphqlHttp {
   }
 }
 
-/** To clients that ask for plain `application/json`, a well-formed GraphQL answer is a 200 whatever it says. */
+/** Refuses what `Operations` refuses. Not in Apollo's `validationRules`: the limits must come before the other rules. */
+function judging(operations: Operations): ApolloServerPlugin<Context> {
+  return {
+    requestDidStart: async () => ({
+      responseForOperation: async ({ document, request, operation }) => {
+        const errors = operation?.operation === 'subscription' ? [needsStream()] : operations.judge(document, request);
+        if (errors.length === 0) return null;
+        return {
+          http: { status: 400, headers: new HeaderMap() },
+          body: { kind: 'single', singleResult: { errors: operations.present(errors) } },
+        };
+      },
+    }),
+  };
+}
+
+function needsStream(): GraphQLError {
+  const message = 'A subscription needs a WebSocket (graphql-transport-ws) or server-sent events (accept: text/event-stream).';
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
+}
+
+const REFUSED_OPERATION: ReadonlySet<unknown> = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'BAD_USER_INPUT',
+  'OPERATION_RESOLUTION_FAILURE',
+]);
+
+/** To clients that ask for plain `application/json`, the answer to a well-formed request is a 200 whatever it says. */
 function legacyStatus(status: number, contentType: string | undefined, content: string): number {
-  const isLegacy = contentType?.startsWith('application/json') ?? false;
-  return status === 400 &&
-    isLegacy &&
-    /"code":"(GRAPHQL_PARSE_FAILED|GRAPHQL_VALIDATION_FAILED|BAD_USER_INPUT|OPERATION_RESOLUTION_FAILURE)"/.test(content)
-    ? 200
-    : status;
+  if (status !== 400 || !contentType?.startsWith('application/json')) return status;
+  const { errors } = JSON.parse(content) as { errors: { extensions?: { code?: unknown } }[] };
+  return REFUSED_OPERATION.has(errors[0]?.extensions?.code) ? 200 : status;
 }
 
 function headerMap({ headers }: IncomingMessage): HeaderMap {

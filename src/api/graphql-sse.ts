@@ -1,11 +1,11 @@
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type ExecutionResult, type FormattedExecutionResult, GraphQLError } from 'graphql';
+import type { ExecutionResult, FormattedExecutionResult } from 'graphql';
 import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { callerOf } from './bearer';
 import type { OperationRequest, Operations } from './operations';
+import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
 
 interface Deps {
@@ -16,6 +16,11 @@ interface Deps {
 
 /** Proxies drop a stream that is silent for a minute or less. */
 const PING_MS = 12 * SECOND;
+/** How long a client that reads slowly may take for the end of a stream that the hub ended. */
+const LAST_WORDS_MS = 5 * SECOND;
+
+/** Why a stream is left before its end. */
+type Leaving = 'gone' | 'key ended' | 'going away';
 
 /**
  * One operation a request over server-sent events: the "distinct connections" mode of the GraphQL over SSE protocol.
@@ -24,7 +29,7 @@ const PING_MS = 12 * SECOND;
  */
 export class GraphqlSse {
   readonly #deps: Deps;
-  readonly #open = new Set<() => void>();
+  readonly #open = new Set<(why: Leaving) => void>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -49,52 +54,82 @@ export class GraphqlSse {
     response.write(':\n\n');
     if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
     const result = await operations.run(prepared);
-    if (!(Symbol.asyncIterator in result)) return this.#end(response, this.#present(result));
-
-    const iterator = result[Symbol.asyncIterator]();
-    let ended: HubError | undefined;
-    const leave = (reason?: HubError) => {
-      ended ??= reason;
-      void iterator.return?.();
-    };
-    const close = () => leave();
-    response.once('close', close);
-    const stopWatching = caller ? apiKeys.watch(caller, () => leave(new HubError('UNAUTHENTICATED', 'The key has ended.'))) : () => {};
-    this.#open.add(close);
-    const stopPinging = this.#ping(response);
-    try {
-      await this.#pump(response, iterator);
-      await this.#end(response, ended && { errors: operations.present([wrapped(ended)]) });
-    } catch (error) {
-      await this.#end(response, { errors: operations.present([wrapped(error)]) });
-    } finally {
-      stopPinging();
-      stopWatching();
-      this.#open.delete(close);
-      response.off('close', close);
-    }
+    if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
+    const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
+    await this.#stream(response, result[Symbol.asyncIterator](), watchKey);
   }
 
   /** Ends every stream; clients reconnect with their cursor, to another instance. */
   stop(): void {
-    for (const close of [...this.#open]) close();
+    for (const leave of [...this.#open]) leave('going away');
   }
 
-  async #pump(response: ServerResponse, iterator: AsyncIterator<ExecutionResult>): Promise<void> {
-    for (;;) {
-      const { done, value } = await iterator.next();
-      if (done || response.destroyed) return;
-      if (!response.write(frame(this.#present(value)))) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  async #stream(
+    response: ServerResponse,
+    results: AsyncIterator<ExecutionResult>,
+    watchKey: (ended: () => void) => () => void,
+  ): Promise<void> {
+    const left = new AbortController();
+    const leave = (why: Leaving) => {
+      left.abort(why);
+      void results.return?.();
+    };
+    const gone = () => leave('gone');
+    const stopWatching = watchKey(() => leave('key ended'));
+    const stopPinging = this.#ping(response);
+    this.#open.add(leave);
+    response.once('close', gone);
+    if (response.destroyed) gone();
+    try {
+      await this.#pump(response, results, left.signal);
+      if (left.signal.reason === 'going away') this.#break(response);
+      else
+        this.#end(
+          response,
+          left.signal.reason === 'key ended' ? this.#failure(new HubError('UNAUTHENTICATED', 'The key has ended.')) : undefined,
+        );
+    } catch (error) {
+      this.#end(response, this.#failure(error));
+    } finally {
+      this.#open.delete(leave);
+      response.off('close', gone);
+      stopPinging();
+      stopWatching();
     }
   }
 
-  async #end(response: ServerResponse, last: FormattedExecutionResult | undefined): Promise<void> {
-    if (response.destroyed) return;
-    response.end(`${last ? frame(last) : ''}event: complete\ndata:\n\n`);
+  async #pump(response: ServerResponse, results: AsyncIterator<ExecutionResult>, left: AbortSignal): Promise<void> {
+    const { operations } = this.#deps;
+    for (;;) {
+      const { done, value } = await results.next();
+      if (done || left.aborted) return;
+      if (!response.write(frame(operations.presentResult(value)))) await drained(response, left);
+    }
   }
 
-  #present({ errors, ...rest }: ExecutionResult): FormattedExecutionResult {
-    return errors ? { ...rest, errors: this.#deps.operations.present(errors) } : rest;
+  #failure(error: unknown): FormattedExecutionResult {
+    return { errors: this.#deps.operations.present([asGraphqlError(error)]) };
+  }
+
+  /** The end by the protocol: a client does not come back. */
+  #end(response: ServerResponse, last?: FormattedExecutionResult): void {
+    if (response.destroyed) return;
+    response.end(`${last ? frame(last) : ''}event: complete\ndata:\n\n`);
+    this.#dropLater(response);
+  }
+
+  /** The connection ends and the operation does not: a client connects again. */
+  #break(response: ServerResponse): void {
+    if (response.destroyed) return;
+    response.end();
+    this.#dropLater(response);
+  }
+
+  #dropLater(response: ServerResponse): void {
+    response.once(
+      'close',
+      this.#deps.clock.after(LAST_WORDS_MS, () => response.destroy()),
+    );
   }
 
   #ping(response: ServerResponse): () => void {
@@ -109,17 +144,25 @@ export class GraphqlSse {
   }
 }
 
+/** Until the socket takes more, or the stream is left. */
+function drained(response: ServerResponse, left: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      left.removeEventListener('abort', done);
+      resolve();
+    };
+    if (left.aborted) return resolve();
+    response.once('drain', done);
+    left.addEventListener('abort', done);
+  });
+}
+
 function frame(result: FormattedExecutionResult): string {
   return `event: next\ndata: ${JSON.stringify(result)}\n\n`;
 }
 
-function wrapped(error: unknown): GraphQLError {
-  if (error instanceof GraphQLError) return error;
-  const originalError = error instanceof Error ? error : new Error(String(error));
-  return new GraphQLError(originalError.message, { originalError });
-}
-
-export function operationOf(body: unknown): OperationRequest {
+function operationOf(body: unknown): OperationRequest {
   const { query, variables, operationName } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   if (typeof query !== 'string') throw new BadRequest(400, 'expected `query`, the text of a GraphQL document');
   if (variables !== undefined && variables !== null && (typeof variables !== 'object' || Array.isArray(variables)))

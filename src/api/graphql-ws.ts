@@ -1,95 +1,127 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
-import { CloseCode } from 'graphql-ws';
-import { useServer } from 'graphql-ws/use/ws';
-import { WebSocketServer } from 'ws';
-import type { ApiKeys, Caller } from '../applications/api-keys';
+import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type Server, type SubscribePayload } from 'graphql-ws';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { ApiKeys } from '../applications/api-keys';
+import { type Clock, SECOND } from '../clock';
+import { HubError } from '../errors';
+import type { Log } from '../log';
 import { callerOf } from './bearer';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
+import { asGraphqlError } from './present-error';
+import { WsConnection } from './ws-connection';
 
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly clock: Clock;
+  readonly log: Log;
 }
 
-type SocketExtra = { caller?: Caller; stopWatching?: () => void };
+interface Extra {
+  readonly connection: WsConnection;
+}
 
-const CONNECTION_INIT_MS = 10_000;
-const GOING_AWAY = 1001;
+/** Of one socket, at a time; one more is refused and the others go on. */
+const MOST_OPERATIONS = 1_000;
+const RETRY_AFTER_SECONDS = 1;
+/** How long clients may take to answer the hub's goodbye. */
+const GOODBYE_MS = 2 * SECOND;
 
 /** Every kind of operation over `graphql-transport-ws`. */
 export class GraphqlWs {
   readonly #deps: Deps;
-  readonly #sockets: WebSocketServer;
-  readonly #disposable: { dispose: () => void | Promise<void> };
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: LIMITS.requestBytes,
+    perMessageDeflate: false, // it costs more memory and time a socket than it saves
+    clientTracking: false,
+    handleProtocols: (protocols) => (protocols.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) ? GRAPHQL_TRANSPORT_WS_PROTOCOL : false),
+  });
+  readonly #connections = new Set<WsConnection>();
+  readonly #protocol: Server<Extra>;
+  #lastClosed: (() => void) | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#sockets = new WebSocketServer({
-      noServer: true,
-      maxPayload: LIMITS.requestBytes,
-      perMessageDeflate: false, // it costs more memory and time a socket than it saves
-      clientTracking: true,
-      handleProtocols: (protocols) => (protocols.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
-    });
-    this.#disposable = useServer<Record<string, unknown>, SocketExtra & Record<PropertyKey, unknown>>(
-      {
-        connectionInitWaitTimeout: CONNECTION_INIT_MS,
-        onConnect: async (ctx) => {
-          const { extra } = ctx;
-          const caller = await callerOf(deps.apiKeys, ctx.connectionParams?.authorization ?? extra.request.headers.authorization);
-          if (caller === null) {
-            extra.socket.close(CloseCode.Unauthorized, 'Unauthorized');
-            return false;
-          }
-          extra.caller = caller;
-          extra.stopWatching = deps.apiKeys.watch(caller, () => extra.socket.close(CloseCode.Unauthorized, 'The key has ended'));
-          if (extra.socket.readyState !== extra.socket.OPEN) extra.stopWatching();
-          return true;
-        },
-        onDisconnect: ({ extra }) => extra.stopWatching?.(),
-        onClose: ({ extra }) => extra.stopWatching?.(),
-        // Returned, not thrown: an error thrown here closes the socket, and every other operation on it.
-        onSubscribe: (ctx, _id, payload): ExecutionArgs | readonly GraphQLError[] => this.#prepare(payload, ctx.extra.caller ?? null),
-        onNext: (_ctx, _id, _payload, _args, { errors, ...result }) =>
-          errors ? { ...result, errors: deps.operations.present(errors) } : undefined,
-        onError: (_ctx, _id, _payload, errors) => deps.operations.present(errors),
+    const { operations, apiKeys } = deps;
+    this.#protocol = makeServer<Record<string, unknown>, Extra>({
+      connectionInitWaitTimeout: 0, // the connection has a clock of its own
+      onConnect: async ({ extra: { connection }, connectionParams }) => {
+        connection.initialised();
+        const caller = await callerOf(apiKeys, connectionParams?.authorization ?? connection.request.headers.authorization);
+        if (caller === null) {
+          connection.close(CloseCode.Unauthorized, 'Unauthorized');
+          return false;
+        }
+        connection.admit(caller, (whose, ended) => apiKeys.watch(whose, ended));
+        return true;
       },
-      this.#sockets,
-    );
+      onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),
+      onOperation: ({ extra }, _id, payload, _args, result) => {
+        if (Symbol.asyncIterator in result) extra.connection.track(payload, result[Symbol.asyncIterator]());
+      },
+      onComplete: ({ extra }, _id, payload) => extra.connection.untrack(payload),
+      onNext: (_ctx, _id, _payload, _args, result) => (result.errors ? operations.presentResult(result) : undefined),
+      onError: (_ctx, _id, _payload, errors) => operations.present(errors),
+    });
   }
 
   get sockets(): number {
-    return this.#sockets.clients.size;
+    return this.#connections.size;
+  }
+
+  /** Bytes that wait for clients to read, over all sockets. */
+  get unsentBytes(): number {
+    let bytes = 0;
+    for (const connection of this.#connections) bytes += connection.unsentBytes;
+    return bytes;
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#sockets.handleUpgrade(request, socket, head, (client) => this.#sockets.emit('connection', client, request));
+    this.#sockets.handleUpgrade(request, socket, head, (client) => this.#opened(client, request));
   }
 
   /** Closes every socket as going away: clients reconnect with their cursor, to another instance. */
   async stop(): Promise<void> {
-    for (const client of this.#sockets.clients) client.close(GOING_AWAY, 'Going away');
-    await this.#disposable.dispose();
-    for (const client of this.#sockets.clients) client.terminate();
+    if (this.#connections.size === 0) return;
+    const allClosed = new Promise<void>((resolve) => {
+      this.#lastClosed = resolve;
+    });
+    for (const connection of this.#connections) connection.goAway();
+    const cancel = this.#deps.clock.after(GOODBYE_MS, () => {
+      for (const connection of this.#connections) connection.terminate();
+    });
+    await allClosed;
+    cancel();
   }
 
-  #prepare(
-    payload: { query?: unknown; variables?: unknown; operationName?: unknown },
-    caller: Caller | null,
-  ): ExecutionArgs | readonly GraphQLError[] {
-    const { query, variables, operationName } = payload;
-    if (typeof query !== 'string') return [new GraphQLError('expected `query`, the text of a GraphQL document')];
-    const prepared = this.#deps.operations.prepare(
-      {
-        query,
-        variables: variables as Record<string, unknown> | null | undefined,
-        operationName: operationName as string | null | undefined,
-      },
-      caller,
-    );
-    return 'errors' in prepared ? prepared.errors : prepared.args;
+  #opened(client: WebSocket, request: IncomingMessage): void {
+    const connection = new WsConnection(client, request, this.#deps);
+    this.#connections.add(connection);
+    const closed = this.#protocol.opened(connection, { connection });
+    client.once('close', (code, reason) => {
+      connection.closed();
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#lastClosed?.();
+      void closed(code, reason.toString());
+    });
   }
+
+  /** Errors are returned, not thrown: thrown ones would close the socket, and with it every other operation. */
+  #prepare(connection: WsConnection, payload: SubscribePayload): ExecutionArgs | readonly GraphQLError[] {
+    try {
+      if (connection.running > MOST_OPERATIONS) throw tooManyOperations();
+      const prepared = this.#deps.operations.prepare(payload, connection.caller);
+      return 'errors' in prepared ? prepared.errors : prepared.args;
+    } catch (error) {
+      return [asGraphqlError(error)];
+    }
+  }
+}
+
+function tooManyOperations(): HubError {
+  return new HubError('RATE_LIMITED', `A connection runs at most ${MOST_OPERATIONS} operations at a time.`, RETRY_AFTER_SECONDS);
 }

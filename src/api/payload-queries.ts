@@ -13,8 +13,8 @@ import {
   validate,
   visit,
 } from 'graphql';
-import { eventTypePatternProblem } from '../events/event-type';
 import type { Event } from '../events/event';
+import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition } from '../fanout/condition';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import { costProblem, LIMITS, limitRules } from './limits';
@@ -96,7 +96,8 @@ function selectionOf(
   const definition = schema.getSubscriptionType()?.getFields()[ROOT_FIELD];
   if (!definition) return { problem: `the schema has no subscription ${ROOT_FIELD}` };
   const { types, filter, applicationId, after } = getArgumentValues(definition, field) as Record<string, unknown>;
-  if ((applicationId ?? null) !== null) return { problem: 'applicationId cannot be given: a webhook gets the events of its own application' };
+  if ((applicationId ?? null) !== null)
+    return { problem: 'applicationId cannot be given: a webhook gets the events of its own application' };
   if ((after ?? null) !== null) return { problem: 'after cannot be given: a webhook gets every event' };
   const patterns = (types ?? null) as readonly string[] | null;
   for (const pattern of patterns ?? []) {
@@ -111,7 +112,8 @@ function selectionOf(
 async function run(schema: GraphQLSchema, document: DocumentNode, event: Event): Promise<string> {
   // The fields that a document may select need no caller and no database: they are the event's own.
   const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: {} });
-  if (errors && errors.length > 0) throw new Error(errors.map((error) => `${error.path?.join('.') ?? 'document'}: ${error.message}`).join('; '));
+  if (errors && errors.length > 0)
+    throw new Error(errors.map((error) => `${error.path?.join('.') ?? 'document'}: ${error.message}`).join('; '));
   return JSON.stringify(data);
 }
 
@@ -119,4 +121,3 @@ function described({ message, locations }: GraphQLError): string {
   const [place] = locations ?? [];
   return place ? `${message} (line ${place.line}, column ${place.column})` : message;
 }
-

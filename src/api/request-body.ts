@@ -13,18 +13,26 @@ export class BadRequest extends Error {
   }
 }
 
-/** The body as text, refused as soon as it is known to be too long. */
-export async function readBody(request: IncomingMessage): Promise<string> {
-  const tooLarge = () => new BadRequest(413, `expected a body of at most ${LIMITS.requestBytes} bytes`);
-  if (Number(request.headers['content-length'] ?? 0) > LIMITS.requestBytes) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > LIMITS.requestBytes) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+/** The body as text, refused as soon as it is known to be too long; what is left of it then is the caller's to drop. */
+export function readBody(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    // Not `for await`: leaving that early destroys the socket, and with it the answer.
+    const refuse = () => {
+      request.off('data', take);
+      reject(new BadRequest(413, `expected a body of at most ${LIMITS.requestBytes} bytes`));
+    };
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > LIMITS.requestBytes) refuse();
+    };
+    if (Number(request.headers['content-length'] ?? 0) > LIMITS.requestBytes) return refuse();
+    request.on('data', take);
+    request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.once('error', () => reject(new BadRequest(400, 'expected the whole body, but the connection broke')));
+  });
 }
 
 export function parseJson(text: string): unknown {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Clock, SECOND } from '../clock';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
-import { newApiKeyId } from '../ids';
+import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import { ALL_SCOPES, ApiKey, type Scope } from './api-key';
@@ -56,6 +56,8 @@ export class ApiKeys {
     if (name.length > MOST_NAME_CHARS) problems.add('name', `expected at most ${MOST_NAME_CHARS} characters, got ${name.length}`);
     if (creation.expiresAt && creation.expiresAt.getTime() <= clock.now())
       problems.add('expiresAt', `expected a time to come, got ${creation.expiresAt.toISOString()}`);
+    if (creation.scopes && (creation.applicationId ?? null) === null)
+      problems.add('scopes', "expected an applicationId beside scopes: they limit an application's key, an admin key may do everything");
     if (creation.scopes && creation.scopes.length === 0) problems.add('scopes', 'expected at least one scope, or none given for all');
     problems.throwIfAny();
 
@@ -74,8 +76,11 @@ export class ApiKeys {
     } satisfies Partial<ApiKey>);
     await database.transaction(async (tx) => {
       if (apiKey.applicationId !== null) {
-        const application = await tx.manager.findOneBy(Application, { id: apiKey.applicationId });
-        if (application === null || application.deletedAt !== null) refuseUnknown(apiKey.applicationId);
+        const { applicationId } = apiKey;
+        // Locked, so that a deletion at the same time either sees the new key or is seen here.
+        if (isId('app', applicationId)) await tx.query(`SELECT id FROM applications WHERE id = ? ${tx.dialect.forUpdate}`, [applicationId]);
+        const application = isId('app', applicationId) ? await tx.manager.findOneBy(Application, { id: applicationId }) : null;
+        if (application === null || application.deletedAt !== null) refuseUnknown(applicationId);
       }
       await tx.manager.insert(ApiKey, apiKey);
     });
@@ -86,7 +91,7 @@ export class ApiKeys {
   async revoke(id: string): Promise<ApiKey> {
     const { database, clock } = this.#deps;
     const apiKey = await database.transaction(async (tx) => {
-      const found = await tx.manager.findOneBy(ApiKey, { id });
+      const found = isId('key', id) ? await tx.manager.findOneBy(ApiKey, { id }) : null;
       if (found === null) return refuse('id', `expected the id of a key, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
       if (found.revokedAt === null) {
         found.revokedAt = new Date(clock.now());

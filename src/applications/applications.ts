@@ -1,6 +1,8 @@
 import { type Clock } from '../clock';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApplicationId } from '../ids';
+import { MOST_JSON_DEPTH, minified } from '../json';
+import { keyProblem } from '../key';
 import type { Database, Queries, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { Application } from './application';
@@ -65,7 +67,7 @@ export class Applications {
     const { database, clock } = this.#deps;
     return refusingTakenKey(database, change.key, () =>
       database.transaction(async (tx) => {
-        const application = await find(tx, { id });
+        const application = isId('app', id) ? await find(tx, { id }) : null;
         if (application === null) return refuseUnknown(id, 'id');
         if (change.key !== undefined) application.key = change.key;
         if (change.name !== undefined && change.name !== null) application.name = change.name;
@@ -82,7 +84,7 @@ export class Applications {
   async delete(id: string): Promise<Application> {
     const { database, clock, deleted } = this.#deps;
     const application = await database.transaction(async (tx) => {
-      const found = await find(tx, { id });
+      const found = isId('app', id) ? await find(tx, { id }) : null;
       if (found === null) return refuseUnknown(id, 'id');
       const now = clock.now();
       await tx.execute('UPDATE applications SET deleted_at = ?, unique_key = NULL WHERE id = ?', [now, id]);
@@ -127,19 +129,13 @@ function check(given: ApplicationChange): void {
   const problems = new Problems();
   if (given.name !== undefined && (given.name === null || given.name.trim() === '' || given.name.length > 255))
     problems.add('name', `expected 1 to 255 characters, got ${given.name === null ? 'null' : `${given.name.length}`}`);
-  if (typeof given.key === 'string' && !/^\S(.{0,253}\S)?$/su.test(given.key))
-    problems.add('key', `expected 1 to 255 characters without white space around them, got ${shown(given.key)}`);
-  if (given.metadata !== undefined && jsonLength(given.metadata) > MOST_METADATA_CHARS)
-    problems.add('metadata', `expected at most ${MOST_METADATA_CHARS} characters of JSON`, UserErrorCode.TOO_LARGE);
+  const problem = typeof given.key === 'string' ? keyProblem(given.key) : null;
+  if (problem) problems.add('key', problem);
+  const metadata = minified(given.metadata);
+  if (metadata === null) problems.add('metadata', `expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
+  else if (metadata !== undefined && metadata.length > MOST_METADATA_CHARS)
+    problems.add('metadata', `expected at most ${MOST_METADATA_CHARS} characters of JSON, got ${metadata.length}`, UserErrorCode.TOO_LARGE);
   problems.throwIfAny();
-}
-
-function jsonLength(value: unknown): number {
-  try {
-    return JSON.stringify(value)?.length ?? 0;
-  } catch {
-    return Number.POSITIVE_INFINITY; // nested deeper than the stack
-  }
 }
 
 /** The unique index judges, so that two creations at once cannot both win. */

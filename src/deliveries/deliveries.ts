@@ -2,7 +2,7 @@ import { AttemptTrigger } from '../attempts/attempt';
 import type { Clock } from '../clock';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { typeCondition } from '../events/events';
-import { deliveryRangeOf, idRange, isId, sequenceOf } from '../ids';
+import { applicationIdOf, deliveryRangeOf, idRange, isId, sequenceOf } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
@@ -54,14 +54,17 @@ export class Deliveries {
     return this.#page(deliveryRangeOf(eventId), {}, page);
   }
 
-  /** Makes a new attempt due now, whatever became of the earlier ones; the `webhook-id` stays. */
+  /**
+   * Makes a new attempt due now, whatever became of the earlier ones; the `webhook-id` stays. One that is being sent
+   * already is left as it is, one whose webhook is paused or disabled waits for it.
+   */
   async retry(id: string): Promise<Delivery> {
     const { database, clock, announce, due } = this.#deps;
     const { delivery, updates } = await database.transaction(async (tx) => {
       const found = await lock(tx, id);
       if (found.owner !== null && found.owner !== '') return { delivery: found, updates: undefined }; // an attempt is under way already
-      const isFresh = found.status === DeliveryStatus.PENDING;
-      found.status = isFresh ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
+      await refuseDeletedWebhook(tx, found.webhookId);
+      found.status = found.attemptCount === 0 ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
       found.owner = '';
       found.dueAt = new Date(clock.now());
       found.nextTrigger = AttemptTrigger.MANUAL;
@@ -111,7 +114,7 @@ export class Deliveries {
       .limit(first + 1);
     if (after !== undefined) select.andWhere('d.id < :after', { after });
     const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
-    if (webhookIds) select.andWhere('d.webhookId IN (:...webhookIds)', { webhookIds: orNone(webhookIds) });
+    if (webhookIds) select.andWhere('d.webhookId IN (:...webhookIds)', { webhookIds: orNone(webhookIds.filter((id) => isId('whk', id))) });
     if (statuses) select.andWhere('d.status IN (:...statuses)', { statuses: orNone(statuses) });
     if (createdAfter) select.andWhere('d.createdAt > :createdAfter', { createdAfter: createdAfter.getTime() });
     if (createdBefore) select.andWhere('d.createdAt < :createdBefore', { createdBefore: createdBefore.getTime() });
@@ -130,12 +133,18 @@ export function matchesSelection(
 ): boolean {
   const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
   if (webhookIds && !webhookIds.includes(update.webhookId)) return false;
-  if (eventIds && !eventIds.some((id) => isId('evt', id) && sequenceOf(id) === update.eventSequence)) return false;
+  if (eventIds && !eventIds.some((id) => isEventOf(id, update))) return false;
   if (statuses && !statuses.includes(update.status)) return false;
   if (eventTypes && !matchesType(eventTypes, update.eventType)) return false;
   if (createdAfter && update.createdAt <= createdAfter.getTime()) return false;
   if (createdBefore && update.createdAt >= createdBefore.getTime()) return false;
   return true;
+}
+
+function isEventOf(eventId: string, update: { webhookId: string; eventSequence: number }): boolean {
+  return (
+    isId('evt', eventId) && applicationIdOf(eventId) === applicationIdOf(update.webhookId) && sequenceOf(eventId) === update.eventSequence
+  );
 }
 
 /** A list in SQL has at least one member. */
@@ -171,6 +180,12 @@ async function lock(tx: Tx, id: string): Promise<Delivery> {
   if (!isId('dlv', id)) return unknown();
   await tx.query(`SELECT id FROM deliveries WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
   return (await tx.manager.findOneBy(Delivery, { id })) ?? unknown();
+}
+
+async function refuseDeletedWebhook(tx: Tx, webhookId: string): Promise<void> {
+  const [live] = await tx.query('SELECT id FROM webhooks WHERE id = ? AND deleted_at IS NULL', [webhookId]);
+  if (live === undefined)
+    refuse('id', 'expected a delivery whose webhook exists; the webhook of this one has been deleted', UserErrorCode.CONFLICT);
 }
 
 function updateOf(delivery: Delivery, at: number) {

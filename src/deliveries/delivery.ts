@@ -40,6 +40,10 @@ export class Delivery extends Node {
   @TextColumn('event_type')
   eventType!: string;
 
+  /** Length of the event's payload: says what sending it takes of memory before it is read. */
+  @Column({ name: 'payload_chars', type: 'integer' })
+  payloadChars!: number;
+
   @Field(() => DeliveryStatus)
   @TextColumn('status')
   status!: DeliveryStatus;

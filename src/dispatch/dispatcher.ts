@@ -33,18 +33,35 @@ interface Deps {
   readonly isLeaseHeld: () => boolean;
   /** Gives deliveries back to the database, for any instance. */
   readonly giveBack: (deliveryIds: readonly string[]) => void;
-  /** The webhook's queue has room and the database has more for it. */
-  readonly hungry: (webhookId: string) => void;
+  /** The webhook's queue has room and the database has more for it; without a webhook: somebody's may. */
+  readonly hungry: (webhookId?: string) => void;
 }
+
+/** How much of a webhook's backlog may be taken in. */
+export interface LaneRoom {
+  readonly deliveries: number;
+  /** What they may weigh together; the first may weigh more. */
+  readonly bytes: number;
+}
+
+const NO_ROOM: LaneRoom = { deliveries: 0, bytes: 0 };
 
 /** A queue longer than this is better kept in the database, where every instance can take from it. */
 const MOST_QUEUED_A_WEBHOOK = 1_000;
-const MOST_QUEUED_BYTES = 96 * 1024 * 1024;
+/** Everything in memory: promised, queued, in flight, waiting to be written down. */
+const MOST_BYTES = 128 * 1024 * 1024;
+const MOST_BYTES_A_WEBHOOK = 16 * 1024 * 1024;
+/** Of the second half of the memory a webhook gets this much, or one delivery: those with large payloads that hang leave room for the rest. */
+const MOST_BYTES_A_WEBHOOK_WHEN_CROWDED = 1024 * 1024;
+
 const MOST_IN_FLIGHT = 1_024;
 /** From here on a webhook gets no more than a few requests at a time, so that those that hang leave room for the rest. */
 const CROWDED_IN_FLIGHT = MOST_IN_FLIGHT / 2;
 const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
-const MOST_LOOKS_AT_HELD = 16;
+/** The last slots are for first attempts, to webhooks that answer in time. */
+const SPARE_IN_FLIGHT = MOST_IN_FLIGHT / 4;
+/** How many held lanes are looked at in vain when a slot falls free. */
+const MOST_VAIN_LOOKS = 16;
 
 /**
  * Sends what this instance owns: a queue a webhook, each within its own concurrency, all within what the process can
@@ -56,9 +73,9 @@ export class Dispatcher {
   /** Lanes that could send but for the limits of the whole process, in the order they came to it. */
   readonly #held = new Set<Lane>();
   /** Every delivery that is queued, in flight or waits to be written down. */
-  readonly #owned = new Set<string>();
+  readonly #owned = new Map<string, { readonly lane: Lane; readonly weight: number }>();
   #inFlight = 0;
-  #queuedBytes = 0;
+  #weight = 0;
   #isStopping = false;
   #isSettlingBehind = false;
 
@@ -70,6 +87,11 @@ export class Dispatcher {
     return this.#inFlight;
   }
 
+  /** Whether no backlog can be taken in, of whatever webhook: the memory is full, or nothing may be sent now. */
+  get isFull(): boolean {
+    return !this.#isSending() || this.#weight >= MOST_BYTES / 2;
+  }
+
   /** Whether a delivery is in this instance's memory. */
   has(deliveryId: string): boolean {
     return this.#owned.has(deliveryId);
@@ -77,78 +99,70 @@ export class Dispatcher {
 
   /** Deliveries whose attempts are written down: what comes of them next is for the database to say. */
   settled(deliveryIds: readonly string[]): void {
-    for (const id of deliveryIds) this.#owned.delete(id);
+    const wasFull = this.isFull;
+    const lanes = new Set<Lane>();
+    for (const id of deliveryIds) {
+      const lane = this.#forget(id);
+      if (lane) lanes.add(lane);
+    }
+    for (const lane of lanes) this.#tidy(lane);
+    if (wasFull && !this.isFull) this.#deps.hungry();
   }
 
   /** A claim on the queues for a batch that is about to be stored. */
   reserve(): Reservation {
-    let reserved: { lane: Lane; bytes: number }[] = [];
+    let reserved: { lane: Lane; weight: number }[] = [];
+    const release = () => {
+      for (const { lane, weight } of reserved) {
+        lane.reserved--;
+        this.#load(lane, -weight);
+      }
+      const lanes = new Set(reserved.map(({ lane }) => lane));
+      reserved = [];
+      return lanes;
+    };
     return {
       ownerFor: (webhook, event) => {
+        if (webhook.status !== WebhookStatus.ACTIVE) return '';
         const lane = this.#laneFor(webhook);
-        const bytes = weightOf(event);
-        if (!this.#hasRoom(lane, bytes)) {
-          if (webhook.status === WebhookStatus.ACTIVE) lane.hasBacklog = true;
+        const weight = weightOf(event.payloadText.length);
+        if (!this.#hasRoom(lane, weight)) {
+          lane.hasBacklog = true;
           return '';
         }
         lane.reserved++;
-        this.#queuedBytes += bytes;
-        reserved.push({ lane, bytes });
+        this.#load(lane, weight);
+        reserved.push({ lane, weight });
         return this.#deps.instanceId;
       },
       release: () => {
-        for (const { lane, bytes } of reserved) {
-          lane.reserved--;
-          this.#queuedBytes -= bytes;
-        }
-        reserved = [];
+        for (const lane of release()) this.#tidy(lane);
       },
       take: (deliveries, events) => {
-        for (const { lane, bytes } of reserved) {
-          lane.reserved--;
-          this.#queuedBytes -= bytes; // `accept` counts them again
-        }
-        reserved = [];
-        this.acceptStored(deliveries, events);
+        release(); // what is stored is counted again, in its queue
+        this.#acceptStored(deliveries, events);
       },
     };
   }
 
-  /** Deliveries that were just stored; those owned elsewhere or nowhere are not for here. */
-  acceptStored(deliveries: readonly Delivery[], events: readonly Event[]): void {
-    const eventOf = new Map(events.map((event) => [`${event.applicationId}${event.sequence}`, event]));
-    const jobs: { webhookId: string; job: Job }[] = [];
-    const waiting = new Set<string>();
-    for (const delivery of deliveries) {
-      const event = eventOf.get(`${delivery.applicationId}${delivery.eventSequence}`);
-      if (delivery.owner === '') waiting.add(delivery.webhookId);
-      if (delivery.owner !== this.#deps.instanceId || event === undefined) continue;
-      jobs.push({
-        webhookId: delivery.webhookId,
-        job: { deliveryId: delivery.id, event, attemptCount: 0, trigger: AttemptTrigger.FIRST, createdAt: delivery.createdAt.getTime() },
-      });
-    }
-    for (const { webhookId, job } of jobs) this.#enqueue(this.#lanes.get(webhookId), job);
-    for (const webhookId of new Set(jobs.map((item) => item.webhookId))) this.#pump(this.#lanes.get(webhookId));
-    for (const webhookId of waiting) {
-      const lane = this.#lanes.get(webhookId);
-      if (lane && this.roomFor(lane.webhook) > 0) this.#deps.hungry(webhookId);
-    }
-  }
-
-  /** Deliveries that were claimed from the database for a webhook. */
+  /** Deliveries that were claimed from the database for a webhook; `hasMore`: others are due there. */
   acceptClaimed(webhook: LiveWebhook, jobs: readonly Job[], hasMore: boolean): void {
-    const lane = this.#laneFor(webhook);
+    const lane = jobs.length > 0 || hasMore ? this.#laneFor(webhook) : this.#lanes.get(webhook.id);
+    if (lane === undefined) return;
     lane.hasBacklog = hasMore;
-    for (const job of jobs) this.#enqueue(lane, job);
+    lane.isAsking = false;
+    this.#enqueue(lane, jobs);
     this.#pump(lane);
+    this.#tidy(lane);
   }
 
-  /** How many deliveries of a webhook could be taken in now. */
-  roomFor(webhook: LiveWebhook): number {
-    if (!this.#isSending() || webhook.status !== WebhookStatus.ACTIVE || this.#queuedBytes > MOST_QUEUED_BYTES / 2) return 0;
+  /** How much of a webhook's backlog to bring: nothing until it is worth a look at the database. */
+  roomFor(webhook: LiveWebhook): LaneRoom {
+    if (webhook.status !== WebhookStatus.ACTIVE || this.isFull) return NO_ROOM;
     const lane = this.#lanes.get(webhook.id);
-    return lane ? Math.max(0, MOST_QUEUED_A_WEBHOOK - lane.queued - lane.reserved) : MOST_QUEUED_A_WEBHOOK;
+    if (lane === undefined) return { deliveries: MOST_QUEUED_A_WEBHOOK, bytes: this.#share() };
+    if (!lane.isActive || !this.#isLow(lane)) return NO_ROOM;
+    return { deliveries: MOST_QUEUED_A_WEBHOOK - lane.queued - lane.reserved, bytes: this.#share() - lane.weight };
   }
 
   /** The webhooks of an application have changed: what is queued goes by the new ones. */
@@ -156,16 +170,21 @@ export class Dispatcher {
     for (const [webhookId, lane] of this.#lanes) {
       if (lane.webhook.applicationId !== applicationId) continue;
       const webhook = byId.get(webhookId);
+      lane.isGone = webhook === undefined;
       if (webhook) lane.webhook = webhook;
-      if (webhook?.status === WebhookStatus.ACTIVE) this.#pump(lane);
+      if (lane.isActive) this.#pump(lane);
       else this.#empty(lane);
-      if (webhook === undefined && lane.isIdle) this.#lanes.delete(webhookId);
+      if (lane.isGone) lane.hasBacklog = false;
+      this.#tidy(lane);
     }
   }
 
   /** Forgets a delivery that waits here; one that is in flight ends by itself. */
   drop(deliveryId: string, webhookId: string): void {
-    this.#forget(this.#lanes.get(webhookId)?.remove((queued) => queued.deliveryId === deliveryId) ?? []);
+    const lane = this.#lanes.get(webhookId);
+    if (lane === undefined) return;
+    for (const job of lane.remove((queued) => queued.deliveryId === deliveryId)) this.#forget(job.deliveryId);
+    this.#tidy(lane);
   }
 
   /** Gives everything back that has not left yet. */
@@ -177,6 +196,7 @@ export class Dispatcher {
   resume(): void {
     this.#isSettlingBehind = false;
     for (const lane of this.#lanes.values()) this.#pump(lane);
+    for (const lane of this.#lanes.values()) this.#tidy(lane);
   }
 
   /** Starts nothing more, gives back what waits, and resolves when nothing is in flight. */
@@ -190,6 +210,30 @@ export class Dispatcher {
     return !this.#isStopping && !this.#isSettlingBehind && this.#deps.isLeaseHeld();
   }
 
+  /** Deliveries that were just stored; those owned elsewhere are not for here. */
+  #acceptStored(deliveries: readonly Delivery[], events: readonly Event[]): void {
+    const eventOf = new Map(events.map((event) => [`${event.applicationId}${event.sequence}`, event]));
+    const jobs = new Map<string, Job[]>();
+    const waiting = new Set<string>();
+    for (const { id, applicationId, eventSequence, webhookId, owner, createdAt } of deliveries) {
+      if (owner === '') waiting.add(webhookId);
+      const event = eventOf.get(`${applicationId}${eventSequence}`);
+      if (owner !== this.#deps.instanceId || event === undefined) continue;
+      const job: Job = { deliveryId: id, event, attemptCount: 0, trigger: AttemptTrigger.FIRST, createdAt: createdAt.getTime() };
+      const own = jobs.get(webhookId);
+      if (own) own.push(job);
+      else jobs.set(webhookId, [job]);
+    }
+    for (const [webhookId, own] of jobs) this.#enqueue(this.#lanes.get(webhookId), own);
+    for (const webhookId of new Set([...jobs.keys(), ...waiting])) {
+      const lane = this.#lanes.get(webhookId);
+      if (lane === undefined) continue;
+      if (waiting.has(webhookId) && lane.isActive) lane.hasBacklog = true;
+      this.#pump(lane);
+      this.#tidy(lane);
+    }
+  }
+
   #laneFor(webhook: LiveWebhook): Lane {
     const known = this.#lanes.get(webhook.id);
     if (known) {
@@ -201,58 +245,83 @@ export class Dispatcher {
     return lane;
   }
 
-  #hasRoom(lane: Lane, bytes: number): boolean {
-    return (
-      this.#isSending() &&
-      lane.webhook.status === WebhookStatus.ACTIVE &&
-      lane.queued + lane.reserved < MOST_QUEUED_A_WEBHOOK &&
-      this.#queuedBytes + bytes <= MOST_QUEUED_BYTES
-    );
+  /** Asks for the backlog of a lane that runs low; forgets one that holds nothing. */
+  #tidy(lane: Lane): void {
+    if (lane.isIdle) {
+      if (this.#lanes.get(lane.webhook.id) === lane) this.#lanes.delete(lane.webhook.id);
+    } else if (lane.hasBacklog && !lane.isAsking && lane.isActive && this.#isLow(lane) && !this.isFull) {
+      lane.isAsking = true;
+      this.#deps.hungry(lane.webhook.id);
+    }
   }
 
-  #enqueue(lane: Lane | undefined, job: Job): void {
-    if (lane === undefined || lane.webhook.status !== WebhookStatus.ACTIVE || this.#isStopping) {
-      this.#deps.giveBack([job.deliveryId]);
+  /** Half empty: a look at the database brings enough to be worth it. */
+  #isLow(lane: Lane): boolean {
+    return lane.queued + lane.reserved <= MOST_QUEUED_A_WEBHOOK / 2 && lane.weight <= this.#share() / 2;
+  }
+
+  /** What one webhook may have in memory. */
+  #share(): number {
+    return this.#weight < MOST_BYTES / 2 ? MOST_BYTES_A_WEBHOOK : MOST_BYTES_A_WEBHOOK_WHEN_CROWDED;
+  }
+
+  #hasRoom(lane: Lane, weight: number): boolean {
+    if (!this.#isSending() || !lane.isActive || lane.hasBacklog) return false;
+    if (lane.queued + lane.reserved >= MOST_QUEUED_A_WEBHOOK || this.#weight + weight > MOST_BYTES) return false;
+    return lane.weight === 0 || lane.weight + weight <= this.#share();
+  }
+
+  #enqueue(lane: Lane | undefined, jobs: readonly Job[]): void {
+    if (lane === undefined || !lane.isActive || this.#isStopping) {
+      if (jobs.length > 0) this.#deps.giveBack(jobs.map(({ deliveryId }) => deliveryId));
       return;
     }
-    if (this.#owned.has(job.deliveryId)) return; // claimed again while its last attempt is being written: the fence decides
-    this.#owned.add(job.deliveryId);
-    lane.push(job);
-    this.#queuedBytes += weightOf(job.event);
+    for (const job of jobs) {
+      if (this.#owned.has(job.deliveryId)) continue; // claimed again while its last attempt is being written: the fence decides
+      const weight = weightOf(job.event.payloadText.length);
+      this.#owned.set(job.deliveryId, { lane, weight });
+      this.#load(lane, weight);
+      lane.push(job);
+    }
   }
 
   #empty(lane: Lane): void {
     const jobs = lane.remove(() => true);
     if (jobs.length === 0) return;
-    this.#forget(jobs);
+    for (const job of jobs) this.#forget(job.deliveryId);
     this.#deps.giveBack(jobs.map((job) => job.deliveryId));
   }
 
-  #forget(jobs: readonly Job[]): void {
-    for (const job of jobs) {
-      this.#queuedBytes -= weightOf(job.event);
-      this.#owned.delete(job.deliveryId);
-    }
+  #forget(deliveryId: string): Lane | undefined {
+    const owned = this.#owned.get(deliveryId);
+    if (owned === undefined) return undefined;
+    this.#owned.delete(deliveryId);
+    this.#load(owned.lane, -owned.weight);
+    return owned.lane;
   }
 
-  #allowance(lane: Lane): number {
-    const { maxConcurrency } = lane.webhook;
-    return this.#inFlight < CROWDED_IN_FLIGHT ? maxConcurrency : Math.min(maxConcurrency, MOST_IN_FLIGHT_WHEN_CROWDED);
+  #load(lane: Lane, weight: number): void {
+    lane.weight += weight;
+    this.#weight += weight;
   }
 
-  #pump(lane: Lane | undefined): void {
-    if (lane === undefined || lane.webhook.status !== WebhookStatus.ACTIVE || !this.#isSending()) return;
+  /** Whether the process can carry one more request of this lane. */
+  #hasSlot(lane: Lane): boolean {
+    if (this.#inFlight < CROWDED_IN_FLIGHT) return true;
+    if (this.#inFlight >= MOST_IN_FLIGHT || lane.inFlight >= MOST_IN_FLIGHT_WHEN_CROWDED) return false;
+    return this.#inFlight < MOST_IN_FLIGHT - SPARE_IN_FLIGHT || (!lane.isTimingOut && lane.next?.attemptCount === 0);
+  }
+
+  #pump(lane: Lane): void {
+    if (!lane.isActive || !this.#isSending()) return;
     while (lane.queued > 0 && lane.inFlight < lane.webhook.maxConcurrency) {
-      if (this.#inFlight >= MOST_IN_FLIGHT || lane.inFlight >= this.#allowance(lane)) {
+      if (!this.#hasSlot(lane)) {
         this.#held.add(lane);
-        break;
+        return;
       }
       const job = lane.shift();
-      if (job === undefined) break;
-      this.#queuedBytes -= weightOf(job.event);
-      void this.#attempt(lane, job);
+      if (job) void this.#attempt(lane, job);
     }
-    if (lane.hasBacklog && lane.queued <= MOST_QUEUED_A_WEBHOOK / 2) this.#deps.hungry(lane.webhook.id);
   }
 
   async #attempt(lane: Lane, job: Job): Promise<void> {
@@ -264,27 +333,30 @@ export class Dispatcher {
       const startedAt = clock.now();
       const request = requestFor(job, webhook, startedAt, this.#deps.userAgent);
       const exchange = await send(request);
+      lane.isTimingOut = exchange.outcome === 'TIMEOUT';
       if (!settle({ job, webhook, request, exchange, startedAt })) this.#isSettlingBehind = true;
     } catch (error) {
       // `send` reports failures as values, so this is a fault of ours; the delivery goes back and is tried again.
       log.error({ deliveryId: job.deliveryId, error: (error as Error).stack }, 'attempt.fault');
-      this.#owned.delete(job.deliveryId);
+      this.#forget(job.deliveryId);
       this.#deps.giveBack([job.deliveryId]);
     }
     lane.inFlight--;
     this.#inFlight--;
-    this.#pump(lane);
-    if (lane.isIdle && !lane.hasBacklog) this.#lanes.delete(webhook.id);
-    this.#pumpHeld();
+    this.#goOn(lane);
   }
 
-  /** Whoever has waited longest comes first; a few are looked at, since some are held by their own allowance. */
-  #pumpHeld(): void {
-    let looks = Math.min(this.#held.size, MOST_LOOKS_AT_HELD);
-    for (const lane of this.#held) {
-      if (looks-- === 0 || this.#inFlight >= MOST_IN_FLIGHT) return;
-      this.#held.delete(lane);
-      this.#pump(lane);
+  /** A slot is free: its lane's again, or, where others wait for slots, theirs in turn. */
+  #goOn(lane: Lane): void {
+    if (this.#inFlight >= CROWDED_IN_FLIGHT && this.#held.size > 0) this.#held.add(lane);
+    else this.#pump(lane);
+    this.#tidy(lane);
+    let vain = 0;
+    for (const next of this.#held) {
+      if (vain === MOST_VAIN_LOOKS || this.#inFlight >= MOST_IN_FLIGHT) return;
+      this.#held.delete(next);
+      this.#pump(next);
+      if (this.#held.has(next)) vain++;
     }
   }
 }

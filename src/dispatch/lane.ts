@@ -1,6 +1,7 @@
 import type { AttemptTrigger } from '../attempts/attempt';
 import type { Event } from '../events/event';
 import type { LiveWebhook } from '../webhooks/directory';
+import { WebhookStatus } from '../webhooks/webhook';
 
 /** A delivery that this instance owns and has in memory. */
 export interface Job {
@@ -13,8 +14,8 @@ export interface Job {
   readonly createdAt: number;
 }
 
-/** What a queued payload is taken to weigh in memory: text, parsed object and body. */
-export const weightOf = (event: Event) => 512 + 2 * event.payloadText.length;
+/** What a payload of so many characters is taken to weigh in memory, in bytes: its text, and the body made of it. */
+export const weightOf = (payloadChars: number) => 512 + 2 * payloadChars;
 
 /** One webhook's way out: a first-in, first-out queue, what is in flight, what is promised. */
 export class Lane {
@@ -22,8 +23,16 @@ export class Lane {
   inFlight = 0;
   /** Room given to appends that have not committed yet. */
   reserved = 0;
-  /** More waits in the database than fits here. */
+  /** Bytes of whatever is promised, queued, in flight or waits to be written down. */
+  weight = 0;
+  /** Older deliveries wait in the database: new ones line up behind them there, not here. */
   hasBacklog = false;
+  /** The backlog was asked for. */
+  isAsking = false;
+  /** Its last request ran into the deadline. */
+  isTimingOut = false;
+  /** The webhook was deleted. */
+  isGone = false;
   #jobs: Job[] = [];
   /** Index of the first job: shifting a long array would move all of it. */
   #first = 0;
@@ -32,12 +41,22 @@ export class Lane {
     this.webhook = webhook;
   }
 
+  get isActive(): boolean {
+    return !this.isGone && this.webhook.status === WebhookStatus.ACTIVE;
+  }
+
   get queued(): number {
     return this.#jobs.length - this.#first;
   }
 
+  /** The job that is sent next. */
+  get next(): Job | undefined {
+    return this.#jobs[this.#first];
+  }
+
+  /** Nothing of it is in memory, and nothing has to be remembered about it. */
   get isIdle(): boolean {
-    return this.queued === 0 && this.inFlight === 0 && this.reserved === 0;
+    return this.weight === 0 && !this.hasBacklog;
   }
 
   push(job: Job): void {

@@ -48,14 +48,18 @@ export class Lease {
     this.#schedule();
   }
 
-  /** Releases what is owned here and signs off. */
+  /** Releases what is owned here and signs off. Without the database that is left to the others. */
   async stop(): Promise<void> {
-    const { database, instanceId } = this.#deps;
+    const { database, instanceId, log } = this.#deps;
     this.#isStopping = true;
     this.#cancelTimer?.();
     await this.#running;
-    await this.#release(instanceId);
-    await database.transaction((tx) => tx.execute('DELETE FROM instances WHERE id = ?', [instanceId]));
+    try {
+      await this.#release(instanceId);
+      await database.transaction((tx) => tx.execute('DELETE FROM instances WHERE id = ?', [instanceId]));
+    } catch (error) {
+      log.warn({ error: (error as Error).message }, 'lease.not_released');
+    }
   }
 
   #schedule(): void {
@@ -77,12 +81,12 @@ export class Lease {
 
   async #beat(): Promise<void> {
     const { database, instanceId, clock, log, regained } = this.#deps;
-    const wasHeld = this.isHeld();
     const sentAt = clock.monotonic();
     const known = await database.transaction((tx) =>
       tx.execute(`UPDATE instances SET heartbeat_at = ${tx.dialect.now} WHERE id = ?`, [instanceId]),
     );
     if (known === 0) await database.transaction((tx) => register(tx, instanceId));
+    const wasHeld = this.isHeld(); // up to now: others may have taken over while the heartbeat was on its way
     this.#beatenAt = sentAt;
     if (wasHeld && known > 0) return;
     log.warn({ instanceId }, 'lease.regained');
@@ -133,28 +137,26 @@ async function register(tx: Tx, instanceId: string): Promise<void> {
   );
 }
 
+/** Whoever is left after the dead have been struck off: judged and written in one statement, so no heartbeat comes between. */
 async function liveInstances(database: Database): Promise<Set<string>> {
-  const rows = await database.read.query<{ id: string; host: string; pid: number; age: number }>(
-    `SELECT id, host, pid, ${database.dialect.now} - heartbeat_at AS age FROM instances`,
-  );
-  const live = rows.filter((row) => Number(row.age) < RESCUE_MS && !isGoneProcess(database, row.host, Number(row.pid)));
-  const dead = rows.filter((row) => !live.includes(row)).map((row) => row.id);
-  if (dead.length > 0)
-    await database.transaction(async (tx) => {
-      const { sql, parameters } = tx.dialect.oneOf('id', dead);
-      await tx.execute(
-        `DELETE FROM instances WHERE ${sql} AND heartbeat_at < ${tx.dialect.now} - ${isOneMachine(database) ? -HEARTBEAT_MS : RESCUE_MS}`,
-        parameters,
-      );
-    });
-  return new Set(live.map((row) => row.id));
+  await strikeGoneProcesses(database);
+  await database.transaction((tx) => tx.execute(`DELETE FROM instances WHERE heartbeat_at < ${tx.dialect.now} - ${RESCUE_MS}`));
+  const rows = await database.read.query<{ id: string }>('SELECT id FROM instances');
+  return new Set(rows.map((row) => row.id));
+}
+
+async function strikeGoneProcesses(database: Database): Promise<void> {
+  if (!isOneMachine(database)) return;
+  const rows = await database.read.query<{ id: string; host: string; pid: number }>('SELECT id, host, pid FROM instances');
+  for (const { id, host, pid } of rows)
+    if (isGoneProcess(host, Number(pid))) await database.transaction((tx) => tx.execute('DELETE FROM instances WHERE id = ?', [id]));
 }
 
 /** A SQLite file has its users on one machine, so after a crash the next start need not wait for the lease. */
 const isOneMachine = (database: Database) => !database.dialect.supportsManyInstances;
 
-function isGoneProcess(database: Database, host: string, pid: number): boolean {
-  if (!isOneMachine(database) || host !== hostname() || pid === process.pid) return false;
+function isGoneProcess(host: string, pid: number): boolean {
+  if (host !== hostname() || pid === process.pid) return false;
   try {
     process.kill(pid, 0);
     return false;
@@ -163,15 +165,14 @@ function isGoneProcess(database: Database, host: string, pid: number): boolean {
   }
 }
 
-/** Everybody who owns deliveries, stepping along the index. */
-async function owners(database: Database): Promise<string[]> {
-  const rows = await database.read.query<{ owner: string }>(
-    `WITH RECURSIVE owners (owner, n) AS (
-       SELECT MIN(owner), 1 FROM deliveries WHERE owner > ''
-       UNION ALL
-       SELECT (SELECT MIN(d.owner) FROM deliveries d WHERE d.owner > owners.owner), n + 1 FROM owners WHERE owners.owner IS NOT NULL AND n < 500
-     )
-     SELECT owner FROM owners WHERE owner IS NOT NULL`,
-  );
-  return rows.map((row) => row.owner);
+/** Everybody who owns deliveries: a probe of the index for each, however many deliveries they own. */
+async function owners({ read }: Database): Promise<string[]> {
+  const found: string[] = [];
+  for (let last = ''; ; ) {
+    const [row] = await read.query<{ owner: string | null }>('SELECT MIN(owner) AS owner FROM deliveries WHERE owner > ?', [last]);
+    const owner = row?.owner ?? null;
+    if (owner === null) return found;
+    found.push(owner);
+    last = owner;
+  }
 }

@@ -8,7 +8,8 @@ import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { WebhookStatus } from '../webhooks/webhook';
-import type { Job } from './lane';
+import type { LaneRoom } from './dispatcher';
+import { type Job, weightOf } from './lane';
 
 interface Deps {
   readonly instanceId: string;
@@ -16,8 +17,12 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
+  /** The same, past whatever is kept in memory. */
+  readonly findWebhookAnew: (webhookId: string) => Promise<LiveWebhook | undefined>;
   readonly findEvents: (applicationId: string, sequences: readonly number[]) => Promise<Event[]>;
-  readonly roomFor: (webhook: LiveWebhook) => number;
+  readonly roomFor: (webhook: LiveWebhook) => LaneRoom;
+  /** Whether there is no room for any webhook. */
+  readonly isFull: () => boolean;
   readonly accept: (webhook: LiveWebhook, jobs: readonly Job[], hasMore: boolean) => void;
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
 }
@@ -25,10 +30,10 @@ interface Deps {
 /** How often the database is asked without any reason to; due retries of this instance and full queues ask sooner. */
 const POLL_MS = 1 * SECOND;
 const MOST_A_CLAIM = 200;
-/** Claiming a handful for every handful sent would cost a transaction each. */
-const LEAST_ROOM = 100;
 const WEBHOOKS_A_LOOK = 250;
 const MOST_CANCELLED_A_STEP = 500;
+/** Behind every webhook's id. */
+const END = '~';
 
 interface DueWebhook {
   readonly webhookId: string;
@@ -46,7 +51,11 @@ export class Scout {
   #cancelTimer: Cancel | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
-  #again = false;
+  /** Webhooks whose queues run low while more waits for them. */
+  readonly #asked = new Set<string>();
+  #isScanWanted = false;
+  /** Where the next scan begins: where the last one ran out of room, so that every webhook has its turn. */
+  #scanAfter = '';
   #isStopping = false;
 
   constructor(deps: Deps) {
@@ -57,22 +66,16 @@ export class Scout {
     this.look();
   }
 
-  /** Looks now, or once more right after the look that is under way. */
+  /** Looks for whatever is due now, or once more right after the look that is under way. */
   look(): void {
-    if (this.#isStopping) return;
-    if (this.#running) {
-      this.#again = true;
-      return;
-    }
-    this.#cancelTimer?.();
-    this.#dueAt = Number.POSITIVE_INFINITY;
-    this.#running = this.#round().finally(() => {
-      this.#running = undefined;
-      if (this.#again) {
-        this.#again = false;
-        this.look();
-      } else this.lookIn(POLL_MS);
-    });
+    this.#isScanWanted = true;
+    this.#wake();
+  }
+
+  /** Brings more for one webhook. */
+  refill(webhookId: string): void {
+    this.#asked.add(webhookId);
+    this.#wake();
   }
 
   /** Looks in so many milliseconds, unless a look is planned before. */
@@ -91,36 +94,84 @@ export class Scout {
     await this.#running;
   }
 
-  async #round(): Promise<void> {
-    try {
-      for (let after = ''; !this.#isStopping; ) {
-        const waiting = await waitingWebhooks(this.#deps.database, after);
-        for (const due of waiting) await this.#visit(due);
-        if (waiting.length < WEBHOOKS_A_LOOK) return;
-        after = waiting.at(-1)?.webhookId ?? '';
+  #wake(): void {
+    if (this.#isStopping) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      this.lookIn(POLL_MS);
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopping && (this.#asked.size > 0 || this.#isScanWanted)) {
+      try {
+        await this.#refillAsked();
+        if (this.#isScanWanted) await this.#scan();
+      } catch (error) {
+        this.#deps.log.warn({ error: (error as Error).message }, 'scout.failed'); // the next look is a second away
       }
-    } catch (error) {
-      this.#deps.log.warn({ error: (error as Error).message }, 'scout.failed'); // the next look is a second away
+    }
+  }
+
+  async #refillAsked(): Promise<void> {
+    const asked = [...this.#asked];
+    this.#asked.clear();
+    for (const webhookId of asked) {
+      const webhook = await this.#deps.findWebhook(webhookId);
+      if (webhook?.status === WebhookStatus.ACTIVE && !this.#isStopping) await this.#bring(webhook);
+    }
+  }
+
+  async #scan(): Promise<void> {
+    this.#isScanWanted = false;
+    this.#cancelTimer?.();
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    const middle = this.#scanAfter;
+    this.#scanAfter = '';
+    const isThrough = await this.#scanRange(middle, END);
+    if (isThrough && middle !== '') await this.#scanRange('', middle);
+  }
+
+  /** Visits the webhooks after `from` up to `to`; `false` when the room ran out. */
+  async #scanRange(from: string, to: string): Promise<boolean> {
+    for (let after = from; ; ) {
+      const waiting = await waitingWebhooks(this.#deps.database, after);
+      for (const due of waiting) {
+        if (due.webhookId > to || this.#isStopping) return true;
+        if (this.#deps.isFull()) {
+          this.#scanAfter = after;
+          return false;
+        }
+        after = due.webhookId;
+        await this.#refillAsked(); // a scan of thousands must not keep busy queues waiting
+        await this.#visit(due);
+      }
+      if (waiting.length < WEBHOOKS_A_LOOK) return true;
     }
   }
 
   async #visit({ webhookId, dueInMs }: DueWebhook): Promise<void> {
-    const webhook = await this.#deps.findWebhook(webhookId);
+    const { findWebhook, findWebhookAnew, accept } = this.#deps;
+    // Another instance may have made it a moment ago.
+    const webhook = (await findWebhook(webhookId)) ?? (await findWebhookAnew(webhookId));
     if (webhook === undefined) return this.#cancelAll(webhookId);
     if (webhook.status !== WebhookStatus.ACTIVE) return;
-    if (dueInMs > 0) {
-      if (dueInMs < POLL_MS) this.lookIn(dueInMs);
-      return;
-    }
-    const room = Math.min(this.#deps.roomFor(webhook), MOST_A_CLAIM);
-    if (room < LEAST_ROOM) return; // its queue asks when there is more
-    const { jobs, hasMore } = await this.#claim(webhookId, room);
-    this.#deps.accept(webhook, jobs, hasMore);
+    if (dueInMs <= 0) return this.#bring(webhook);
+    if (dueInMs < POLL_MS) this.lookIn(dueInMs);
+    accept(webhook, [], false);
   }
 
-  async #claim(webhookId: string, most: number): Promise<{ jobs: Job[]; hasMore: boolean }> {
+  async #bring(webhook: LiveWebhook): Promise<void> {
+    const { roomFor, accept } = this.#deps;
+    const room = roomFor(webhook);
+    if (room.deliveries === 0) return; // its queue asks when there is more
+    const { jobs, hasMore } = await this.#claim(webhook.id, { ...room, deliveries: Math.min(room.deliveries, MOST_A_CLAIM) });
+    accept(webhook, jobs, hasMore);
+  }
+
+  async #claim(webhookId: string, room: LaneRoom): Promise<{ jobs: Job[]; hasMore: boolean }> {
     const { database, instanceId, findEvents } = this.#deps;
-    const rows = await database.transaction((tx) => claim(tx, webhookId, most, instanceId));
+    const { rows, hasMore } = await database.transaction((tx) => claim(tx, webhookId, room, instanceId));
     const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
     const bySequence = new Map(events.map((event) => [event.sequence, event]));
     const jobs: Job[] = [];
@@ -128,7 +179,7 @@ export class Scout {
       const event = bySequence.get(sequenceOf(row.id));
       if (event) jobs.push(jobOf(row, event));
     }
-    return { jobs, hasMore: rows.length === most };
+    return { jobs, hasMore };
   }
 
   /** The webhook is gone: what still waits for it will never be sent, and says so. */
@@ -168,47 +219,50 @@ export class Scout {
   }
 }
 
-/**
- * Webhooks for which unowned deliveries wait, and when the first of each is due. Steps from webhook to webhook along the
- * index, one probe each, however many deliveries wait.
- */
-async function waitingWebhooks(database: Database, after: string): Promise<DueWebhook[]> {
-  const { read, dialect } = database;
-  const rows = await read.query<{ webhook_id: string; due_in: number }>(
-    `WITH RECURSIVE waiting (webhook_id, n) AS (
-       SELECT MIN(webhook_id), 1 FROM deliveries WHERE owner = '' AND webhook_id > ?
-       UNION ALL
-       SELECT (SELECT MIN(d.webhook_id) FROM deliveries d WHERE d.owner = '' AND d.webhook_id > waiting.webhook_id), n + 1
-         FROM waiting WHERE waiting.webhook_id IS NOT NULL AND n < ${WEBHOOKS_A_LOOK}
-     )
-     SELECT webhook_id, (SELECT MIN(d.due_at) FROM deliveries d WHERE d.owner = '' AND d.webhook_id = waiting.webhook_id) - ${dialect.now} AS due_in
-       FROM waiting WHERE webhook_id IS NOT NULL`,
-    [after],
-  );
+/** Webhooks for which unowned deliveries wait, and when the first of each is due. */
+async function waitingWebhooks({ read, dialect }: Database, after: string): Promise<DueWebhook[]> {
+  const rows = await read.query<{ webhook_id: string; due_in: number }>(dialect.waitingWebhooks(WEBHOOKS_A_LOOK), [after]);
   return rows.map((row) => ({ webhookId: row.webhook_id, dueInMs: Number(row.due_in) }));
 }
 
-interface ClaimedRow {
+export interface ClaimedRow {
   readonly id: string;
   readonly attempt_count: number;
   readonly next_trigger: AttemptTrigger | null;
   readonly created_at: number;
+  readonly payload_chars: number;
 }
 
-/** Takes due deliveries over; what another instance is claiming at the same moment is left to it. */
-async function claim(tx: Tx, webhookId: string, most: number, instanceId: string): Promise<ClaimedRow[]> {
-  const rows = await tx.query<ClaimedRow>(
-    `SELECT id, attempt_count, next_trigger, created_at FROM deliveries
-      WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${most} ${tx.dialect.skipLocked}`,
+/** Takes due deliveries over, the first due first; what another instance is claiming at the same moment is left to it. */
+export async function claim(
+  tx: Tx,
+  webhookId: string,
+  room: LaneRoom,
+  instanceId: string,
+): Promise<{ rows: readonly ClaimedRow[]; hasMore: boolean }> {
+  const due = await tx.query<ClaimedRow>(
+    `SELECT id, attempt_count, next_trigger, created_at, payload_chars FROM deliveries
+      WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${room.deliveries} ${tx.dialect.skipLocked}`,
     [webhookId],
   );
-  if (rows.length === 0) return rows;
+  const rows = fitting(due, room.bytes);
+  if (rows.length === 0) return { rows, hasMore: false };
   const { sql, parameters } = tx.dialect.oneOf(
     'id',
     rows.map((row) => row.id),
   );
   await tx.execute(`UPDATE deliveries SET owner = ? WHERE ${sql}`, [instanceId, ...parameters]);
-  return rows;
+  return { rows, hasMore: rows.length < due.length || due.length === room.deliveries };
+}
+
+/** The first one, and those after it that fit beside it. */
+function fitting(rows: readonly ClaimedRow[], bytes: number): readonly ClaimedRow[] {
+  let weight = 0;
+  const end = rows.findIndex((row, index) => {
+    weight += weightOf(Number(row.payload_chars));
+    return index > 0 && weight > bytes;
+  });
+  return end === -1 ? rows : rows.slice(0, end);
 }
 
 function jobOf(row: ClaimedRow, event: Event): Job {

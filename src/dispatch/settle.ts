@@ -49,22 +49,25 @@ export interface Settled {
  * made an attempt since.
  */
 export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: string): Promise<Settled> {
-  const held = await lockHeld(tx, verdicts, instanceId);
-  const own = verdicts.filter(({ finished: { job } }) => held.has(job.deliveryId));
-  await moveFinished(tx, own, DeliveryStatus.SUCCEEDED);
-  await moveFinished(tx, own, DeliveryStatus.FAILED);
+  const rows = await lockRows(tx, verdicts);
+  const isFirst = (verdict: Verdict) => rows.get(verdict.finished.job.deliveryId)?.attemptCount === verdict.finished.job.attemptCount;
+  const own = verdicts.filter((verdict) => isFirst(verdict) && rows.get(verdict.finished.job.deliveryId)?.owner === instanceId);
+  // One that was cancelled while its request was under way stays cancelled, but the attempt did happen.
+  const cancelled = verdicts.filter(
+    (verdict) => isFirst(verdict) && rows.get(verdict.finished.job.deliveryId)?.status === DeliveryStatus.CANCELLED,
+  );
+  const completedAt = Math.max(...own.map(({ endedAt }) => endedAt));
+  await moveFinished(tx, own, DeliveryStatus.SUCCEEDED, completedAt);
+  await moveFinished(tx, own, DeliveryStatus.FAILED, completedAt);
   await moveRetrying(tx, own);
+  await countAttempt(tx, cancelled);
 
   const attempts = own.map(attemptOf);
-  await insertAttempts(tx, attempts);
-  const cancelled = await recordCancelled(
-    tx,
-    verdicts.filter(({ finished: { job } }) => !held.has(job.deliveryId)),
-  );
+  await insertAttempts(tx, [...attempts, ...cancelled.map(attemptOf)]);
   const updates = await appendUpdates(
     tx,
     own.map((verdict, index) => {
-      const delivery = deliveryOf(verdict);
+      const delivery = deliveryOf(verdict, completedAt);
       const attempt = attempts[index];
       return {
         deliveryId: delivery.id,
@@ -78,65 +81,74 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
       };
     }),
   );
-  const fenced = verdicts.map(({ finished: { job } }) => job.deliveryId).filter((id) => !held.has(id) && !cancelled.has(id));
+  const moved = new Set([...own, ...cancelled]);
+  const fenced = verdicts.filter((verdict) => !moved.has(verdict)).map(({ finished: { job } }) => job.deliveryId);
   return { updates, fenced };
 }
 
-async function lockHeld(tx: Tx, verdicts: readonly Verdict[], instanceId: string): Promise<Set<string>> {
-  const counts = new Map(verdicts.map(({ finished: { job } }) => [job.deliveryId, job.attemptCount]));
-  const { sql, parameters } = tx.dialect.oneOf('id', [...counts.keys()].sort());
-  const rows = await tx.query<{ id: string; attempt_count: number }>(
-    `SELECT id, attempt_count FROM deliveries WHERE ${sql} AND owner = ? ${tx.dialect.forUpdate}`,
-    [...parameters, instanceId],
-  );
-  return new Set(rows.filter((row) => Number(row.attempt_count) === counts.get(row.id)).map((row) => row.id));
+interface LockedRow {
+  readonly owner: string | null;
+  readonly status: string;
+  readonly attemptCount: number;
 }
 
-async function moveFinished(tx: Tx, verdicts: readonly Verdict[], status: DeliveryStatus.SUCCEEDED | DeliveryStatus.FAILED): Promise<void> {
-  const those = verdicts.filter((verdict) => verdict.status === status);
-  const latest = those.at(-1);
-  if (latest === undefined) return;
-  const { sql, parameters } = tx.dialect.oneOf(
-    'id',
-    those.map(({ finished: { job } }) => job.deliveryId),
+/**
+ * By primary key only. With `owner` in the condition MariaDB takes the index on it where it expects few rows there, and
+ * then reads, and locks, whatever else this instance owns.
+ */
+async function lockRows(tx: Tx, verdicts: readonly Verdict[]): Promise<Map<string, LockedRow>> {
+  const { sql, parameters } = tx.dialect.oneOf('id', verdicts.map(({ finished: { job } }) => job.deliveryId).sort());
+  const rows = await tx.query<{ id: string; owner: string | null; status: string; attempt_count: number }>(
+    `SELECT id, owner, status, attempt_count FROM deliveries WHERE ${sql} ${tx.dialect.forUpdate}`,
+    parameters,
   );
+  return new Map(rows.map(({ id, owner, status, attempt_count }) => [id, { owner, status, attemptCount: Number(attempt_count) }]));
+}
+
+async function moveFinished(
+  tx: Tx,
+  verdicts: readonly Verdict[],
+  status: DeliveryStatus.SUCCEEDED | DeliveryStatus.FAILED,
+  completedAt: number,
+): Promise<void> {
+  const those = verdicts.filter((verdict) => verdict.status === status);
+  if (those.length === 0) return;
+  const { sql, parameters } = oneOfThose(tx, those);
   await tx.execute(
     `UPDATE deliveries SET status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
-    [status, latest.endedAt, ...parameters],
+    [status, completedAt, ...parameters],
   );
 }
+
+/** A CASE is searched from its beginning for every row. */
+const MOST_CASES = 50;
 
 /** Due times by the database's clock, so that instances whose clocks differ agree on them. */
 async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
   const those = verdicts.filter(({ status }) => status === DeliveryStatus.RETRYING);
-  if (those.length === 0) return;
-  const delays = those.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
-  const { sql, parameters } = tx.dialect.oneOf(
-    'id',
-    those.map(({ finished: { job } }) => job.deliveryId),
-  );
-  await tx.execute(
-    `UPDATE deliveries SET status = 'RETRYING', attempt_count = attempt_count + 1, owner = '', next_trigger = NULL,
-       due_at = ${tx.dialect.now} + CASE id ${those.map(() => 'WHEN ? THEN ?').join(' ')} ELSE 0 END WHERE ${sql}`,
-    [...delays, ...parameters],
-  );
+  for (let start = 0; start < those.length; start += MOST_CASES) {
+    const part = those.slice(start, start + MOST_CASES);
+    const delays = part.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
+    const { sql, parameters } = oneOfThose(tx, part);
+    await tx.execute(
+      `UPDATE deliveries SET status = 'RETRYING', attempt_count = attempt_count + 1, owner = '', next_trigger = NULL,
+         due_at = ${tx.dialect.now} + CASE id ${part.map(() => 'WHEN ? THEN ?').join(' ')} ELSE 0 END WHERE ${sql}`,
+      [...delays, ...parameters],
+    );
+  }
 }
 
-/** One that was cancelled while its request was under way stays cancelled, but the attempt did happen. */
-async function recordCancelled(tx: Tx, verdicts: readonly Verdict[]): Promise<Set<string>> {
-  if (verdicts.length === 0) return new Set();
-  const counts = new Map(verdicts.map(({ finished: { job } }) => [job.deliveryId, job.attemptCount]));
-  const { sql, parameters } = tx.dialect.oneOf('id', [...counts.keys()].sort());
-  const rows = await tx.query<{ id: string; attempt_count: number }>(
-    `SELECT id, attempt_count FROM deliveries WHERE ${sql} AND status = 'CANCELLED' ${tx.dialect.forUpdate}`,
-    parameters,
+async function countAttempt(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
+  if (verdicts.length === 0) return;
+  const { sql, parameters } = oneOfThose(tx, verdicts);
+  await tx.execute(`UPDATE deliveries SET attempt_count = attempt_count + 1 WHERE ${sql}`, parameters);
+}
+
+function oneOfThose(tx: Tx, verdicts: readonly Verdict[]): { sql: string; parameters: unknown[] } {
+  return tx.dialect.oneOf(
+    'id',
+    verdicts.map(({ finished: { job } }) => job.deliveryId),
   );
-  const cancelled = new Set(rows.filter((row) => Number(row.attempt_count) === counts.get(row.id)).map((row) => row.id));
-  if (cancelled.size === 0) return cancelled;
-  const ids = tx.dialect.oneOf('id', [...cancelled]);
-  await tx.execute(`UPDATE deliveries SET attempt_count = attempt_count + 1 WHERE ${ids.sql}`, ids.parameters);
-  await insertAttempts(tx, verdicts.filter(({ finished: { job } }) => cancelled.has(job.deliveryId)).map(attemptOf));
-  return cancelled;
 }
 
 function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict): Attempt {
@@ -156,18 +168,19 @@ function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict)
   return attempt;
 }
 
-function deliveryOf({ finished: { job, webhook }, status, delayMs, endedAt }: Verdict): Delivery {
+function deliveryOf({ finished: { job, webhook }, status, delayMs, endedAt }: Verdict, completedAt: number): Delivery {
   const delivery = new Delivery();
   delivery.id = job.deliveryId;
   delivery.applicationId = webhook.applicationId;
   delivery.webhookId = webhook.id;
   delivery.eventType = job.event.type;
+  delivery.payloadChars = job.event.payloadText.length;
   delivery.status = status;
   delivery.attemptCount = job.attemptCount + 1;
   delivery.owner = delayMs === null ? null : '';
   delivery.dueAt = delayMs === null ? null : new Date(endedAt + delayMs);
   delivery.nextTrigger = null;
   delivery.createdAt = new Date(job.createdAt);
-  delivery.completedAt = delayMs === null ? new Date(endedAt) : null;
+  delivery.completedAt = delayMs === null ? new Date(completedAt) : null;
   return delivery;
 }

@@ -1,7 +1,8 @@
-import { type Clock, sleep } from '../clock';
+import { type Clock, SECOND, sleep } from '../clock';
+import { HubError } from '../errors';
 import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
-import type { Database } from '../store/database';
+import { CommitInDoubt, type Database } from '../store/database';
 import type { Finished } from './dispatcher';
 import { isGone, judge, settle, type Verdict } from './settle';
 
@@ -17,7 +18,7 @@ interface Deps {
   readonly disable: (webhookId: string, version: number) => Promise<void>;
   /** Deliveries were scheduled; the earliest is due in so many milliseconds. */
   readonly scheduled: (delayMs: number) => void;
-  /** These attempts are written down. */
+  /** These attempts are no longer in this instance's hands. */
   readonly settled: (deliveryIds: readonly string[]) => void;
   /** What waited has been written, sending may go on. */
   readonly caughtUp: () => void;
@@ -26,14 +27,23 @@ interface Deps {
 const MOST_A_BATCH = 300;
 /** Outcomes that wait while the database is away. Beyond it nothing more is sent until they are written. */
 const MOST_WAITING = 5_000;
+/** The same in characters of response bodies, each of which may have 65,536. */
+const MOST_WAITING_CHARS = 32 * 1024 * 1024;
 const RETRY_MS = 250;
+const MOST_RETRY_MS = 2 * SECOND;
+/** How long shutting down waits for a database that is away. */
+const PATIENCE_MS = 10 * SECOND;
+/** A batch that fails for its own sake is tried so often before it is taken apart. */
+const MOST_FAULTS = 2;
 
 /** Group commit for outcomes: while one transaction is under way, what ends gathers for the next. Nothing is dropped. */
 export class Settler {
   readonly #deps: Deps;
   #waiting: Verdict[] = [];
+  #waitingChars = 0;
   #running: Promise<void> | undefined;
   #isBehind = false;
+  #givesUpAt = Number.POSITIVE_INFINITY;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -42,13 +52,15 @@ export class Settler {
   /** Takes an outcome; `false` when too many wait and sending must pause. */
   add(finished: Finished): boolean {
     this.#waiting.push(judge(finished, this.#deps.random()));
+    this.#waitingChars += charsOf(finished);
     this.#running ??= this.#run();
-    if (this.#waiting.length >= MOST_WAITING) this.#isBehind = true;
+    if (this.#waiting.length >= MOST_WAITING || this.#waitingChars >= MOST_WAITING_CHARS) this.#isBehind = true;
     return !this.#isBehind;
   }
 
-  /** Resolves when everything handed in so far is written. */
+  /** Resolves when everything handed in so far is written, or the database has been away for too long to wait for it. */
   async drain(): Promise<void> {
+    this.#givesUpAt = this.#deps.clock.monotonic() + PATIENCE_MS;
     await this.#running;
   }
 
@@ -57,7 +69,9 @@ export class Settler {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MOST_A_BATCH);
       await this.#write(batch);
-      if (this.#isBehind && this.#waiting.length < MOST_WAITING / 2) {
+      for (const { finished } of batch) this.#waitingChars -= charsOf(finished);
+      this.#deps.settled(batch.map(({ finished }) => finished.job.deliveryId));
+      if (this.#isBehind && this.#waiting.length < MOST_WAITING / 2 && this.#waitingChars < MOST_WAITING_CHARS / 2) {
         this.#isBehind = false;
         this.#deps.caughtUp();
       }
@@ -67,21 +81,45 @@ export class Settler {
 
   /** Until it is written: an outcome that is lost would be a request that is repeated. */
   async #write(batch: readonly Verdict[]): Promise<void> {
-    const { database, instanceId, clock, log, announce } = this.#deps;
-    for (let tries = 1; ; tries++) {
+    const { clock, log } = this.#deps;
+    for (let tries = 1, faults = 0; ; tries++) {
       try {
-        const settled = await database.transaction((tx) => settle(tx, batch, instanceId));
-        // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
-        if (settled.fenced.length > 0 && tries === 1)
-          log.warn({ deliveries: settled.fenced.length, first: settled.fenced[0] }, 'settle.fenced');
-        this.#deps.settled(batch.map(({ finished }) => finished.job.deliveryId));
-        announce(settled.updates);
-        this.#follow(batch);
+        await this.#writeOnce(batch, tries);
         return;
       } catch (error) {
         log.warn({ tries, attempts: batch.length, error: describe(error) }, 'settle.failed');
-        await sleep(clock, Math.min(RETRY_MS * tries, 2_000));
+        if (!isAway(error)) faults++;
+        if (faults === MOST_FAULTS) return this.#takeApart(batch, error);
+        if (clock.monotonic() > this.#givesUpAt) {
+          log.error({ attempts: batch.length }, 'settle.given_up'); // others make these attempts once more
+          return;
+        }
+        await sleep(clock, Math.min(RETRY_MS * tries, MOST_RETRY_MS));
       }
+    }
+  }
+
+  async #writeOnce(batch: readonly Verdict[], tries: number): Promise<void> {
+    const { database, instanceId, log, announce } = this.#deps;
+    const { updates, fenced } = await database.transaction((tx) => settle(tx, batch, instanceId));
+    // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
+    if (fenced.length > 0 && tries === 1) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
+    announce(updates);
+    this.#follow(batch);
+  }
+
+  /** Something in the batch cannot be stored: it must hold up nothing else, and be stored with as much of it as can be. */
+  async #takeApart(batch: readonly Verdict[], error: unknown): Promise<void> {
+    const { log } = this.#deps;
+    const middle = Math.ceil(batch.length / 2);
+    const [only] = batch;
+    if (batch.length > 1) {
+      await this.#write(batch.slice(0, middle));
+      await this.#write(batch.slice(middle));
+    } else if (only && charsOf(only.finished) > 0) {
+      await this.#write([withoutResponse(only, describe(error))]);
+    } else {
+      log.error({ deliveryId: only?.finished.job.deliveryId, error: describe(error) }, 'settle.impossible'); // released as a stray
     }
   }
 
@@ -114,4 +152,24 @@ export class Settler {
 function describe(error: unknown): string {
   const { message, cause } = error as Error;
   return cause instanceof Error ? `${message} (${cause.message})` : message;
+}
+
+function charsOf({ exchange }: Finished): number {
+  return exchange.responseBody?.length ?? 0;
+}
+
+function withoutResponse(verdict: Verdict, reason: string): Verdict {
+  const exchange = {
+    ...verdict.finished.exchange,
+    responseHeaders: [],
+    responseBody: null,
+    responseTruncated: true,
+    error: `the response could not be stored: ${reason}`,
+  };
+  return { ...verdict, finished: { ...verdict.finished, exchange } };
+}
+
+/** Whether the database, not what was to be written, is the reason. */
+function isAway(error: unknown): boolean {
+  return error instanceof CommitInDoubt || error instanceof HubError;
 }

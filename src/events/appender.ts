@@ -112,17 +112,27 @@ export class Appender {
   async #commit(batch: readonly Waiting[]): Promise<void> {
     const reservation = this.#deps.reserve();
     try {
-      const stored = await this.#store(batch, reservation);
-      reservation.take(stored.deliveries, stored.stored);
-      this.#deps.announce(stored.stored, stored.updates);
-      for (const [index, { request, resolve, reject }] of batch.entries()) {
-        const answer = stored.answers[index];
-        if (answer) resolve(answer);
-        else reject(unknownApplication(request.applicationId));
-      }
+      this.#answer(batch, await this.#store(batch, reservation), reservation);
     } catch (error) {
       reservation.release();
-      for (const { reject } of batch) reject(error);
+      // Whatever is wrong with one of them must not be the end of its neighbours.
+      if (batch.length > 1 && !(error instanceof HubError)) for (const one of batch) await this.#commit([one]);
+      else for (const { reject } of batch) reject(error);
+    }
+  }
+
+  #answer(batch: readonly Waiting[], { answers, stored, deliveries, updates }: Batch, reservation: Reservation): void {
+    try {
+      reservation.take(deliveries, stored);
+      this.#deps.announce(stored, updates);
+    } catch (error) {
+      // It is stored all the same: the deliveries are found again as strays, watchers find the events in the log.
+      this.#deps.log.error({ events: stored.length, error: (error as Error).stack }, 'append.fault');
+    }
+    for (const [index, { request, resolve, reject }] of batch.entries()) {
+      const answer = answers[index];
+      if (answer) resolve(answer);
+      else reject(unknownApplication(request.applicationId));
     }
   }
 

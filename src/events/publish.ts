@@ -1,4 +1,6 @@
-import { Problems, shown, UserErrorCode } from '../errors';
+import { Problems, UserErrorCode } from '../errors';
+import { MOST_JSON_DEPTH, minified } from '../json';
+import { keyProblem } from '../key';
 import type { NewEvent } from './append';
 import { eventTypeProblem } from './event-type';
 import type { KnownType } from './event-types';
@@ -14,7 +16,6 @@ export interface EventInput {
 
 export const MOST_PAYLOAD_BYTES = 1024 * 1024;
 export const MOST_EVENTS_A_PUBLISH = 1_000;
-const MOST_KEY_CHARS = 255;
 /** Years that a time of an event may name: what four digits can say. */
 const LATEST_MS = Date.UTC(9999, 11, 31);
 
@@ -24,8 +25,8 @@ export function checkEvent(input: EventInput, problems: Problems, path: readonly
   if (typeProblem) problems.add([...path, 'type'], typeProblem);
   for (const field of ['idempotencyKey', 'orderingKey'] as const) {
     const key = input[field];
-    if (typeof key === 'string' && (key.length > MOST_KEY_CHARS || !/^\S(.*\S)?$/su.test(key)))
-      problems.add([...path, field], `expected 1 to ${MOST_KEY_CHARS} characters without white space around them, got ${shown(key)}`);
+    const problem = typeof key === 'string' ? keyProblem(key) : null;
+    if (problem) problems.add([...path, field], problem);
   }
   const { occurredAt } = input;
   if (occurredAt && !(occurredAt.getTime() >= 0 && occurredAt.getTime() <= LATEST_MS))
@@ -48,11 +49,9 @@ export function checkType(input: EventInput, known: KnownType | undefined, probl
 }
 
 function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(payload);
-  } catch {
-    problems.add(path, 'expected JSON that is not nested thousands of levels deep');
+  const text = minified(payload);
+  if (text === null) {
+    problems.add(path, `expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
     return '';
   }
   if (text === undefined) {

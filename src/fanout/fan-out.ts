@@ -21,6 +21,7 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
     delivery.applicationId = event.applicationId;
     delivery.webhookId = webhook.id;
     delivery.eventType = event.type;
+    delivery.payloadChars = event.payloadText.length;
     delivery.status = DeliveryStatus.PENDING;
     delivery.attemptCount = 0;
     delivery.owner = room.ownerFor(webhook, event);
@@ -37,7 +38,18 @@ export function wants({ eventTypes, condition }: LiveWebhook, event: Event): boo
   return matchesAnyType(eventTypes, event.type) && (condition === null || condition(event));
 }
 
-const COLUMNS = ['id', 'application_id', 'webhook_id', 'event_type', 'status', 'attempt_count', 'owner', 'due_at', 'created_at'];
+const COLUMNS = [
+  'id',
+  'application_id',
+  'webhook_id',
+  'event_type',
+  'payload_chars',
+  'status',
+  'attempt_count',
+  'owner',
+  'due_at',
+  'created_at',
+];
 
 /** Inside the append's transaction: an event is never stored without its deliveries. */
 export async function insertDeliveries(tx: Tx, deliveries: readonly Delivery[]): Promise<void> {
@@ -49,6 +61,7 @@ export async function insertDeliveries(tx: Tx, deliveries: readonly Delivery[]):
       delivery.applicationId,
       delivery.webhookId,
       delivery.eventType,
+      delivery.payloadChars,
       delivery.status,
       delivery.attemptCount,
       delivery.owner,

@@ -49,9 +49,12 @@ export class LiveLog<T extends Sequenced> {
   }
 
   get followers(): number {
-    let count = 0;
-    for (const { followers } of this.#watched.values()) count += followers.size;
-    return count;
+    return this.#count(({ followers }) => followers.size);
+  }
+
+  /** Entries kept in memory for those who are close behind. */
+  get kept(): number {
+    return this.#count(({ recent }) => recent.length);
   }
 
   /**
@@ -111,6 +114,12 @@ export class LiveLog<T extends Sequenced> {
     for (const { followers } of [...this.#watched.values()]) for (const follower of [...followers]) follower.close();
   }
 
+  #count(of: (watched: Watched<T>) => number): number {
+    let count = 0;
+    for (const watched of this.#watched.values()) count += of(watched);
+    return count;
+  }
+
   /** Keeps the newest half of what has grown too much. */
   #trim(watched: Watched<T>): void {
     const most = Math.max(LEAST_WEIGHT, MOST_WEIGHT / this.#watched.size);
@@ -127,8 +136,9 @@ export class LiveLog<T extends Sequenced> {
       return watched.recent.slice(after + 1 - oldest, after + 1 - oldest + most);
     if (watched && after >= watched.head) return [];
     const entries = await this.#source.after(applicationId, after, most);
-    const first = entries[0];
-    if (first && first.sequence !== after + 1) throw new HubError('CURSOR_EXPIRED');
+    const [first] = entries;
+    // The log goes further than `after`, and what comes next is not there.
+    if (first ? first.sequence !== after + 1 : watched !== undefined) throw new HubError('CURSOR_EXPIRED');
     return entries;
   }
 }

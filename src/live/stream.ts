@@ -6,7 +6,6 @@ export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #step: () => Promise<T | undefined>;
   readonly #close: () => void;
   #isDone = false;
-  #failure: unknown;
   #endPending: (() => void) | undefined;
 
   /** `step` gives the next value or undefined at the end; `close` lets go of what it holds, and is called once. */
@@ -16,7 +15,7 @@ export class Stream<T> implements AsyncIterableIterator<T> {
   }
 
   async next(): Promise<IteratorResult<T>> {
-    if (this.#isDone) return this.#end();
+    if (this.#isDone) return { done: true, value: undefined };
     const ended = new Promise<undefined>((resolve) => {
       this.#endPending = () => resolve(undefined);
     });
@@ -28,7 +27,7 @@ export class Stream<T> implements AsyncIterableIterator<T> {
       throw error;
     }
     this.#finish();
-    return this.#end();
+    return { done: true, value: undefined };
   }
 
   async return(): Promise<IteratorResult<T>> {
@@ -41,22 +40,8 @@ export class Stream<T> implements AsyncIterableIterator<T> {
     throw error;
   }
 
-  /** Ends the stream with an error, which the reader meets at its pending or next `next()`. */
-  fail(error: unknown): void {
-    if (this.#isDone) return;
-    this.#failure = error;
-    this.#finish();
-  }
-
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  #end(): IteratorResult<T> {
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure !== undefined) throw failure;
-    return { done: true, value: undefined };
   }
 
   #finish(): void {

@@ -27,7 +27,7 @@ export interface EventWatch {
 export async function eventStream(log: LiveLog<Event>, { applicationId, types, filter, after }: EventWatch): Promise<Stream<Event>> {
   checkPatterns('types', types);
   const condition = conditionFor(filter);
-  const follower = await log.follow(applicationId, after ? decodeCursor('event', applicationId, after) : undefined);
+  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
   let ready: readonly Event[] = [];
   let index = 0;
   const step = async (): Promise<Event | undefined> => {
@@ -66,7 +66,7 @@ export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, wat
   checkRange('maxBatch', maxBatch, 1, MOST_BATCH);
   checkRange('intervalMs', intervalMs, 0, MOST_INTERVAL_MS);
   checkPatterns('filter.eventTypes', selection.eventTypes);
-  const follower = await log.follow(applicationId, after ? decodeCursor('update', applicationId, after) : undefined);
+  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('update', applicationId, after) : undefined);
   const closed = new AbortController();
   let nextPageAt = 0;
   const step = async (): Promise<UpdatePage | undefined> => {

@@ -98,24 +98,22 @@ function rowOf(applicationId: string, updates: readonly LoggedUpdate[]): unknown
   return [applicationId, updates[0]?.sequence, updates.at(-1)?.sequence, JSON.stringify(stored), updates[0]?.at];
 }
 
-/** At most about `most` updates after `sequence`, in order, none left out between them. */
+/** At most `most` updates after `sequence`, in order, none left out between them. */
 export async function readUpdates(queries: Queries, applicationId: string, sequence: number, most: number): Promise<LoggedUpdate[]> {
+  // Only rows that hold some of them. A row has at most MOST_UPDATES_A_ROW, which bounds the keys to look at.
+  const rows = await queries.query<{ first_sequence: number; updates: string }>(
+    `SELECT first_sequence, updates FROM delivery_updates
+      WHERE application_id = ? AND last_sequence > ? AND last_sequence < ? AND first_sequence <= ? ORDER BY last_sequence`,
+    [applicationId, sequence, sequence + most + MOST_UPDATES_A_ROW, sequence + most],
+  );
   const updates: LoggedUpdate[] = [];
-  for (let after = sequence; updates.length < most; ) {
-    const rows = await queries.query<{ first_sequence: number; last_sequence: number; updates: string }>(
-      'SELECT first_sequence, last_sequence, updates FROM delivery_updates WHERE application_id = ? AND last_sequence > ? ORDER BY last_sequence LIMIT 20',
-      [applicationId, after],
-    );
-    for (const row of rows) {
-      for (const [index, [deliveryId, eventType, status, attemptNumber, at, createdAt]] of (
-        JSON.parse(row.updates) as Stored[]
-      ).entries()) {
-        const place = Number(row.first_sequence) + index;
-        if (place > sequence) updates.push({ sequence: place, deliveryId, eventType, status, attemptNumber, at, createdAt });
-      }
-      after = Number(row.last_sequence);
+  for (const row of rows) {
+    const stored = JSON.parse(row.updates) as Stored[];
+    for (const [index, [deliveryId, eventType, status, attemptNumber, at, createdAt]] of stored.entries()) {
+      const place = Number(row.first_sequence) + index;
+      if (place > sequence && place <= sequence + most)
+        updates.push({ sequence: place, deliveryId, eventType, status, attemptNumber, at, createdAt });
     }
-    if (rows.length < 20) break;
   }
-  return updates.slice(0, most);
+  return updates;
 }

@@ -29,9 +29,9 @@ export class CommitInDoubt extends Error {
 }
 
 const MOST_TRIES = 8;
-/** SQLite takes 32,766 parameters a statement; MySQL a packet of 16 MiB or more. */
+/** SQLite takes 32,766 parameters a statement; MySQL a packet of 4 MiB or more, three bytes a character. */
 const MOST_PARAMETERS = 16_000;
-const MOST_STATEMENT_CHARS = 4 * 1024 * 1024;
+const MOST_STATEMENT_CHARS = 1024 * 1024;
 
 /**
  * The one way to the database. MySQL and MariaDB: a pool. SQLite: one connection that writes, and takes its turn,

@@ -8,6 +8,11 @@ export interface Dialect {
   readonly now: string;
   /** A condition on many values of one column. The values are text or whole numbers. */
   oneOf(column: string, values: readonly (string | number)[]): { sql: string; parameters: unknown[] };
+  /**
+   * The first `most` webhooks after a given one (the parameter) for which unowned deliveries wait: `webhook_id`, and
+   * `due_in`, milliseconds until the first is due. One probe of the index a webhook, however many deliveries wait.
+   */
+  waitingWebhooks(most: number): string;
   /** Whether the whole file has one writer, so that every other owner on this machine must be dead. */
   readonly supportsManyInstances: boolean;
   /** What an error of the driver means for the work that met it. */

@@ -21,6 +21,7 @@ const UNAVAILABLE = new Set([
   'ER_CON_COUNT_ERROR',
   'ER_TOO_MANY_USER_CONNECTIONS',
   'ER_CONNECTION_KILLED',
+  'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_QUERY_INTERRUPTED',
   'ER_OPTION_PREVENTS_STATEMENT',
   'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
@@ -29,18 +30,30 @@ const UNAVAILABLE = new Set([
   'ER_ERROR_DURING_COMMIT',
 ]);
 
+const NOW = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
+
 /** MySQL 8+ and MariaDB 10.6+. */
 export const mysqlDialect: Dialect = {
   forUpdate: 'FOR UPDATE',
   skipLocked: 'FOR UPDATE SKIP LOCKED',
-  now: 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)',
+  now: NOW,
+  // `owner` is in the GROUP BY so that the index is skipped through ("Using index for group-by"). A recursion as on
+  // SQLite would scan it once a step: 2.4 s instead of 1 ms for 118 webhooks with 100,000 deliveries on MariaDB 10.11.
+  waitingWebhooks: (most) =>
+    `SELECT webhook_id, MIN(due_at) - ${NOW} AS due_in FROM deliveries WHERE owner = '' AND webhook_id > ? GROUP BY owner, webhook_id ORDER BY webhook_id LIMIT ${most}`,
   supportsManyInstances: true,
   oneOf: (column, values) => ({ sql: `${column} IN (${values.map(() => '?').join(',')})`, parameters: [...values] }),
   classify(error) {
     const code = driverCode(error);
     if (code === 'ER_DUP_ENTRY') return 'duplicate';
     if (TRANSIENT.has(code)) return 'transient';
-    if (UNAVAILABLE.has(code)) return 'unavailable';
+    if (UNAVAILABLE.has(code) || isFatal(error)) return 'unavailable';
     return 'other';
   },
 };
+
+/** The driver's mark on errors that end the connection; some of them, such as a use of a closed one, have no code. */
+function isFatal(error: unknown): boolean {
+  const inner = error instanceof Error ? ((error as { driverError?: unknown }).driverError ?? error) : error;
+  return (inner as { fatal?: unknown } | null)?.fatal === true;
+}

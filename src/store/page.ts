@@ -6,6 +6,9 @@ export interface Page<Row> {
   readonly hasNextPage: boolean;
 }
 
+/** The page of a list that has no rows. */
+export const NOTHING: Page<never> = { rows: [], hasNextPage: false };
+
 export interface PageRequest {
   /** How many rows at most. */
   readonly first: number;

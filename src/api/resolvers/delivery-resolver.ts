@@ -23,13 +23,13 @@ import { bodyOf } from '../../dispatch/body';
 import { HubError, refuse, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
-import { attemptId, isId } from '../../ids';
+import { applicationIdOf, attemptId, deliveryIdOf, isId } from '../../ids';
 import { type UpdatePage, updateStream } from '../../live/streams';
 import type { LoggedUpdate } from '../../live/update-log';
-import type { Page, PageRequest } from '../../store/page';
+import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
 import { type Connection, connection, connectionType, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, type Context, maySee } from '../context';
+import { applicationFor, type Context, mayEnter, maySee, requireScope } from '../context';
 import { type Answer, answer, UserError } from '../user-error';
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -80,16 +80,17 @@ export class DeliveryUpdatePage {
 export const DeliveryConnection = connectionType(Delivery);
 const AttemptConnection = connectionType(Attempt);
 
+/** `isListed`: whether a delivery could be in this list, by its id; cursors of other lists are refused. */
 export async function deliveryConnection(
-  _context: Context,
   args: PageArguments,
+  isListed: (deliveryId: string) => boolean,
   read: (page: PageRequest) => Promise<Page<Delivery>>,
 ): Promise<Connection<Delivery>> {
-  const request = pageRequest(args, (cursor) => decodeKeyCursor(cursor, (key) => isId('dlv', key)));
+  const request = pageRequest(args, (cursor) => decodeKeyCursor(cursor, (key) => isId('dlv', key) && isListed(key)));
   return connection(await read(request), (row) => encodeKeyCursor(row.id), request);
 }
 
-function checkFilter(filter: DeliveryFilter | null | undefined): DeliverySelection {
+export function checkFilter(filter: DeliveryFilter | null | undefined): DeliverySelection {
   for (const pattern of filter?.eventTypes ?? []) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) throw new HubError('BAD_USER_INPUT', `filter.eventTypes: ${problem}`);
@@ -106,13 +107,15 @@ function present<Row>(row: Row | null, what: string): Row {
 @Resolver(() => Delivery)
 export class DeliveryResolver {
   @FieldResolver(() => Event)
-  async event(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Event> {
-    return present(await loaders.event.load(delivery.id), 'event');
+  async event(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Event> {
+    requireScope(context, Scope.EVENTS_READ);
+    return present(await context.loaders.event.load(delivery.id), 'event');
   }
 
   @FieldResolver(() => Webhook)
-  async webhook(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Webhook> {
-    return present(await loaders.webhook.load(delivery.webhookId), 'webhook');
+  async webhook(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Webhook> {
+    requireScope(context, Scope.WEBHOOKS_READ);
+    return present(await context.loaders.webhook.load(delivery.webhookId), 'webhook');
   }
 
   @FieldResolver(() => String, { nullable: true, description: 'The body of every attempt, byte for byte.' })
@@ -128,13 +131,15 @@ export class DeliveryResolver {
     @Arg('first', () => Int, { defaultValue: 50 }) first: number,
     @Arg('after', () => String, { nullable: true }) after?: string | null,
   ): Promise<Connection<Attempt>> {
-    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('att', key)));
+    const request = pageRequest({ first, after }, (cursor) =>
+      decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === delivery.id),
+    );
     return connection(await context.services.attempts.list(delivery.id, request), (row) => encodeKeyCursor(row.id), request);
   }
 
   @Query(() => Delivery, { nullable: true })
   async delivery(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Delivery | null> {
-    return maySee(context, Scope.DELIVERIES_READ, id) ? context.services.deliveries.byId(id) : null;
+    return (await maySee(context, Scope.DELIVERIES_READ, id)) ? context.services.deliveries.byId(id) : null;
   }
 
   @Query(() => DeliveryConnection, { description: 'Those of the newest event first.' })
@@ -147,17 +152,22 @@ export class DeliveryResolver {
   ): Promise<Connection<Delivery>> {
     const owner = applicationFor(context, Scope.DELIVERIES_READ, applicationId, 'argument');
     const selection = checkFilter(filter);
-    return deliveryConnection(context, { first, after }, (page) => context.services.deliveries.list(owner, selection, page));
+    const mayRead = await mayEnter(context, owner);
+    return deliveryConnection(
+      { first, after },
+      (id) => applicationIdOf(id) === owner,
+      async (page) => (mayRead ? context.services.deliveries.list(owner, selection, page) : NOTHING),
+    );
   }
 
   @Mutation(() => DeliveryPayload, { description: 'A new attempt now, with the same `webhook-id`.' })
   async deliveryRetry(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
-    return answer(async () => ({ delivery: await context.services.deliveries.retry(own(context, id)) }));
+    return answer(async () => ({ delivery: await context.services.deliveries.retry(await own(context, id)) }));
   }
 
   @Mutation(() => DeliveryPayload, { description: 'Stops a delivery that is not finished.' })
   async deliveryCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
-    return answer(async () => ({ delivery: await context.services.deliveries.cancel(own(context, id)) }));
+    return answer(async () => ({ delivery: await context.services.deliveries.cancel(await own(context, id)) }));
   }
 
   @Subscription(() => DeliveryUpdatePage, {
@@ -194,8 +204,8 @@ interface UpdateSubscriptionArguments {
   readonly intervalMs: number;
 }
 
-function own(context: Context, id: string): string {
-  return maySee(context, Scope.DELIVERIES_WRITE, id)
+async function own(context: Context, id: string): Promise<string> {
+  return (await maySee(context, Scope.DELIVERIES_WRITE, id))
     ? id
     : refuse('id', `expected the id of a delivery, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
 }

@@ -23,9 +23,11 @@ import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';
 import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
+import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
+import { NOTHING } from '../../store/page';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context, maySee } from '../context';
+import { applicationFor, type Context, mayEnter, maySee, requireScope } from '../context';
 import { type Answer, answer, UserError, userErrors } from '../user-error';
 import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
 
@@ -123,12 +125,17 @@ export class EventResolver {
     @Arg('first', () => Int, { defaultValue: 50 }) first: number,
     @Arg('after', () => String, { nullable: true }) after?: string | null,
   ): Promise<Connection<Delivery>> {
-    return deliveryConnection(context, { first, after }, (page) => context.services.deliveries.ofEvent(event.id, page));
+    requireScope(context, Scope.DELIVERIES_READ);
+    return deliveryConnection(
+      { first, after },
+      (id) => applicationIdOf(id) === event.applicationId && sequenceOf(id) === event.sequence,
+      (page) => context.services.deliveries.ofEvent(event.id, page),
+    );
   }
 
   @Query(() => Event, { nullable: true })
   async event(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Event | null> {
-    return maySee(context, Scope.EVENTS_READ, id) ? context.services.events.byId(id) : null;
+    return (await maySee(context, Scope.EVENTS_READ, id)) ? context.services.events.byId(id) : null;
   }
 
   @Query(() => EventConnection, { description: 'Newest first.' })
@@ -145,7 +152,8 @@ export class EventResolver {
       if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);
     }
     const request = pageRequest({ first, after }, (cursor) => String(decodeCursor('event', owner, cursor)));
-    return connection(await context.services.events.list(owner, filter ?? {}, request), (event) => event.cursor, request);
+    const page = (await mayEnter(context, owner)) ? await context.services.events.list(owner, filter ?? {}, request) : NOTHING;
+    return connection<Event>(page, (event) => event.cursor, request);
   }
 
   @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })

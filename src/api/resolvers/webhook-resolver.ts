@@ -3,13 +3,13 @@ import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectTyp
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
-import { isId } from '../../ids';
+import { applicationIdOf, isId, webhookIdOf } from '../../ids';
 import { SigningScheme, Webhook, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context, maySee } from '../context';
+import { applicationFor, type Context, maySee, requireScope } from '../context';
 import { type Answer, answer, UserError } from '../user-error';
-import { DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
+import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
 
 @InputType()
 export class HeaderInput {
@@ -137,15 +137,19 @@ export class WebhookResolver {
     @Arg('after', () => String, { nullable: true }) after?: string | null,
     @Arg('filter', () => DeliveryFilter, { nullable: true }) filter?: DeliveryFilter | null,
   ): Promise<Connection<Delivery>> {
-    const isWanted = !filter?.webhookIds || filter.webhookIds.includes(webhook.id);
-    return deliveryConnection(context, { first, after }, (page) =>
-      context.services.deliveries.list(webhook.applicationId, { ...filter, webhookIds: isWanted ? [webhook.id] : [] }, page),
+    requireScope(context, Scope.DELIVERIES_READ);
+    const { webhookIds, ...selection } = checkFilter(filter);
+    const isWanted = !webhookIds || webhookIds.includes(webhook.id);
+    return deliveryConnection(
+      { first, after },
+      (delivery) => webhookIdOf(delivery) === webhook.id,
+      (page) => context.services.deliveries.list(webhook.applicationId, { ...selection, webhookIds: isWanted ? [webhook.id] : [] }, page),
     );
   }
 
   @Query(() => Webhook, { nullable: true })
   async webhook(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Webhook | null> {
-    return maySee(context, Scope.WEBHOOKS_READ, id) ? context.services.webhooks.byId(id) : null;
+    return (await maySee(context, Scope.WEBHOOKS_READ, id)) ? context.services.webhooks.byId(id) : null;
   }
 
   @Query(() => WebhookConnection)
@@ -157,7 +161,9 @@ export class WebhookResolver {
     @Arg('filter', () => WebhookFilter, { nullable: true }) filter?: WebhookFilter | null,
   ): Promise<Connection<Webhook>> {
     const owner = applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument');
-    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('whk', key)));
+    const request = pageRequest({ first, after }, (cursor) =>
+      decodeKeyCursor(cursor, (key) => isId('whk', key) && applicationIdOf(key) === owner),
+    );
     return connection(await context.services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
   }
 
@@ -177,22 +183,22 @@ export class WebhookResolver {
     @Arg('id', () => ID) id: string,
     @Arg('input', () => WebhookUpdateInput) input: WebhookUpdateInput,
   ): Promise<Answer<WebhookPayload>> {
-    return answer(async () => ({ webhook: await context.services.webhooks.update(own(context, id), input) }));
+    return answer(async () => ({ webhook: await context.services.webhooks.update(await own(context, id), input) }));
   }
 
   @Mutation(() => WebhookDeletePayload, { description: 'What still waits for it is cancelled.' })
   async webhookDelete(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookDeletePayload>> {
-    return answer(async () => ({ webhook: await context.services.webhooks.delete(own(context, id)), deletedId: id }));
+    return answer(async () => ({ webhook: await context.services.webhooks.delete(await own(context, id)), deletedId: id }));
   }
 
   @Mutation(() => WebhookPayload, { description: 'Events keep being stored as deliveries; nothing is sent.' })
   async webhookPause(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
-    return answer(async () => ({ webhook: await context.services.webhooks.pause(own(context, id)) }));
+    return answer(async () => ({ webhook: await context.services.webhooks.pause(await own(context, id)) }));
   }
 
   @Mutation(() => WebhookPayload, { description: 'Sends again, beginning with what waited; enables a disabled webhook.' })
   async webhookResume(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
-    return answer(async () => ({ webhook: await context.services.webhooks.resume(own(context, id)) }));
+    return answer(async () => ({ webhook: await context.services.webhooks.resume(await own(context, id)) }));
   }
 
   @Mutation(() => WebhookSecretRotatePayload, { description: 'New secrets; the old ones go on signing beside them for a while.' })
@@ -201,10 +207,10 @@ export class WebhookResolver {
     @Arg('id', () => ID) id: string,
     @Arg('input', () => WebhookSecretRotateInput, { nullable: true }) input?: WebhookSecretRotateInput | null,
   ): Promise<Answer<WebhookSecretRotatePayload>> {
-    return answer(async () => context.services.webhooks.rotateSecret(own(context, id), input ?? { overlapSeconds: 86_400 }));
+    return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
   }
 }
 
-function own(context: Context, id: string): string {
-  return maySee(context, Scope.WEBHOOKS_WRITE, id) ? id : refuseUnknownWebhook(id);
+async function own(context: Context, id: string): Promise<string> {
+  return (await maySee(context, Scope.WEBHOOKS_WRITE, id)) ? id : refuseUnknownWebhook(id);
 }

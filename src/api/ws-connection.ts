@@ -1,0 +1,214 @@
+import type { IncomingMessage } from 'node:http';
+import { CloseCode } from 'graphql-ws';
+import type { WebSocket } from 'ws';
+import type { Caller } from '../applications/api-keys';
+import { type Cancel, type Clock, SECOND } from '../clock';
+import { HubError } from '../errors';
+import type { Log } from '../log';
+
+export interface WsDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const CONNECTION_INIT_MS = 10 * SECOND;
+const PING_MS = 12 * SECOND;
+/** Of pings to an idle socket, or of looks at one whose client takes nothing: about two minutes. */
+const MOST_UNANSWERED = 10;
+/** Bytes that may wait for a client to read; beyond it the hub does not read either what the client asks for next. */
+const MOST_UNSENT_BYTES = 1024 * 1024;
+
+const GOING_AWAY = 1001;
+const INTERNAL_ERROR = 1011;
+const TRY_AGAIN_LATER = 1013;
+
+/** What graphql-ws calls for each message. */
+type Listener = (data: string) => Promise<void>;
+
+/** One socket: what graphql-ws needs of it, whose it is, and whether anybody is there. */
+export class WsConnection {
+  readonly request: IncomingMessage;
+  /** Whoever sent a valid key, once `connection_init` came. */
+  caller: Caller | null = null;
+  readonly #client: WebSocket;
+  readonly #deps: WsDeps;
+  /** Results over time, by the payload that asked for them. */
+  readonly #streams = new Map<object, AsyncIterator<unknown>>();
+  readonly #cancelInit: Cancel;
+  #cancelPing: Cancel = () => {};
+  #stopWatching: () => void = () => {};
+  #running = 0;
+  #unanswered = 0;
+  #bytesTaken = 0;
+  /** The message that graphql-ws is reading. */
+  #message = '';
+
+  constructor(client: WebSocket, request: IncomingMessage, deps: WsDeps) {
+    this.#client = client;
+    this.request = request;
+    this.#deps = deps;
+    this.#cancelInit = deps.clock.after(CONNECTION_INIT_MS, () =>
+      this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout'),
+    );
+    client.on('error', () => {}); // too large, not UTF-8, cut off: ws closes it with the code for that
+    client.on('pong', () => {
+      this.#unanswered = 0;
+    });
+    this.#pingLater();
+  }
+
+  get protocol(): string {
+    return this.#client.protocol;
+  }
+
+  get unsentBytes(): number {
+    return this.#client.bufferedAmount;
+  }
+
+  /** Messages under way: a subscription is, as long as it runs. */
+  get running(): number {
+    return this.#running;
+  }
+
+  get isOpen(): boolean {
+    return this.#client.readyState === this.#client.OPEN;
+  }
+
+  /** `connection_init` came in time. */
+  initialised(): void {
+    this.#cancelInit();
+  }
+
+  /** Lets `caller` use this socket as long as `watch` does not call back. */
+  admit(caller: Caller, watch: (caller: Caller, ended: () => void) => () => void): void {
+    this.caller = caller;
+    this.#stopWatching = watch(caller, () => this.#close(CloseCode.Unauthorized, 'The key has ended'));
+    if (!this.isOpen) this.#stopWatching();
+  }
+
+  /** Resolves when the socket has taken the message, so that the next result of a stream waits for it. */
+  readonly send = (data: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      if (!this.isOpen) return reject(new Error('the socket is closed'));
+      this.#client.send(data, (error) => {
+        if (this.#client.isPaused && this.unsentBytes < MOST_UNSENT_BYTES) this.#client.resume();
+        if (error) reject(error);
+        else resolve();
+      });
+      if (this.unsentBytes > MOST_UNSENT_BYTES) this.#client.pause();
+    });
+
+  /**
+   * graphql-ws closes for a message that is not protocol. One that is a `subscribe` with a wrong payload is the fault of
+   * one operation, and costs the others nothing.
+   */
+  readonly close = (code?: number, reason?: string): void => {
+    const id = code === CloseCode.BadRequest ? subscribeId(this.#message) : undefined;
+    if (id === undefined) this.#close(code, reason);
+    else this.#refuse(id);
+  };
+
+  readonly onMessage = (listener: Listener): void => {
+    this.#client.on('message', (data) => void this.#receive(listener, data.toString()));
+  };
+
+  track(payload: object, results: AsyncIterator<unknown>): void {
+    this.#streams.set(payload, results);
+  }
+
+  untrack(payload: object): void {
+    this.#streams.delete(payload);
+  }
+
+  /** The socket is closed. */
+  closed(): void {
+    this.#cancelInit();
+    this.#cancelPing();
+    this.#stopWatching();
+    this.#endStreams();
+  }
+
+  /** Ends what runs, that of an id which was used twice included: graphql-ws knows the last of them only. */
+  #endStreams(): void {
+    for (const results of this.#streams.values()) void results.return?.();
+    this.#streams.clear();
+  }
+
+  goAway(): void {
+    this.#close(GOING_AWAY, 'Going away');
+  }
+
+  terminate(): void {
+    this.#client.terminate();
+  }
+
+  #close(code?: number, reason?: string): void {
+    this.#endStreams();
+    if (this.#client.isPaused) this.#client.resume(); // or the client's own close would never be read
+    this.#client.close(code, reason);
+  }
+
+  async #receive(listener: Listener, message: string): Promise<void> {
+    this.#running++;
+    this.#message = message;
+    try {
+      const read = listener(message);
+      this.#message = '';
+      await read;
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.isOpen) return; // what could not be sent any more
+    if (error instanceof HubError) this.#close(TRY_AGAIN_LATER, error.code);
+    else if (isServersMessage(error)) this.#close(CloseCode.BadRequest, 'Invalid message received');
+    else {
+      this.#deps.log.error({ error: (error as Error).stack }, 'socket.fault');
+      this.#close(INTERNAL_ERROR, 'Internal error');
+    }
+  }
+
+  #refuse(id: string): void {
+    const message = 'expected `query` to be a string, `variables` an object and `operationName` a string';
+    const refusal = { id, type: 'error', payload: [{ message, extensions: { code: 'BAD_REQUEST' } }] };
+    this.send(JSON.stringify(refusal)).catch((error) => this.#fail(error));
+  }
+
+  #pingLater(): void {
+    this.#cancelPing = this.#deps.clock.after(PING_MS, () => {
+      this.#ping();
+      this.#pingLater();
+    });
+  }
+
+  /** To a socket whose client reads slowly a ping would only queue up: what it takes meanwhile says enough. */
+  #ping(): void {
+    if (this.#takenBytes() !== this.#bytesTaken) this.#unanswered = 0;
+    if (this.#unanswered++ >= MOST_UNANSWERED) this.terminate();
+    else if (this.isOpen && this.unsentBytes === 0) this.#client.ping();
+    this.#bytesTaken = this.#takenBytes();
+  }
+
+  #takenBytes(): number {
+    return this.request.socket.bytesWritten - this.unsentBytes;
+  }
+}
+
+/** How graphql-ws says that a client sent what only servers send, like `next`. */
+function isServersMessage(error: unknown): boolean {
+  return (error as Error).message.startsWith('Unexpected message of type');
+}
+
+/** The id of a `subscribe` message, whatever else is wrong with it. */
+function subscribeId(message: string): string | undefined {
+  try {
+    const { type, id } = JSON.parse(message) as { type?: unknown; id?: unknown };
+    return type === 'subscribe' && typeof id === 'string' && id !== '' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,239 @@
+import { LIMITS } from '../../src/api/limits';
+import { createSqliteDatabase } from '../support/databases';
+import { FakeClock } from '../support/fake-clock';
+import { RawWebSocket } from '../support/raw-web-socket';
+import { until } from '../support/until';
+import { type TestApplication, type TestHub, withHub } from '../support/with-hub';
+
+const EVENTS = 'subscription { event { sequence } }';
+
+interface Scene extends TestHub {
+  readonly shop: TestApplication;
+  readonly socket: RawWebSocket;
+}
+
+/** A hub, and a socket on which a subscription `live` runs. */
+async function withSocket(work: (scene: Scene) => Promise<void>): Promise<void> {
+  await withHub(createSqliteDatabase, async (hub) => {
+    const shop = await hub.application();
+    const socket = await RawWebSocket.connect(hub.url, shop.key);
+    socket.subscribe('live', EVENTS);
+    await until(() => hub.hub.live.followers === 1, { description: 'the subscription to run' });
+    await work({ ...hub, shop, socket });
+    socket.terminate();
+  });
+}
+
+async function stillLives({ shop, socket }: Scene): Promise<void> {
+  const { sequence } = await shop.publish();
+  const message = await socket.next(({ id }) => id === 'live');
+  expect(message).toEqual({ id: 'live', type: 'next', payload: { data: { event: { sequence } } } });
+}
+
+describe('a WebSocket', () => {
+  test.each<[what: string, payload: Record<string, unknown>, code: string]>([
+    ['a syntax error', { query: '{ viewer {' }, 'GRAPHQL_PARSE_FAILED'],
+    ['an empty document', { query: '' }, 'GRAPHQL_PARSE_FAILED'],
+    ['a document nested by the thousand', { query: '{ a '.repeat(4_900) }, 'GRAPHQL_PARSE_FAILED'],
+    ['an unknown field', { query: '{ nothing }' }, 'GRAPHQL_VALIDATION_FAILED'],
+    [
+      'a document that is too deep',
+      { query: `${'{ deliveries { nodes { event '.repeat(5)}{ id }${' } } }'.repeat(5)}` },
+      'GRAPHQL_VALIDATION_FAILED',
+    ],
+    ['two fields in one subscription', { query: 'subscription { event { id } deliveryUpdates { cursor } }' }, 'GRAPHQL_VALIDATION_FAILED'],
+    ['an unknown operation', { query: '{ __typename }', operationName: 'Other' }, 'OPERATION_RESOLUTION_FAILURE'],
+    ['no operation', { query: 'fragment F on Query { __typename }' }, 'GRAPHQL_VALIDATION_FAILED'],
+    ['a wrong variable', { query: 'query ($id: ID!) { event(id: $id) { id } }', variables: { id: {} } }, 'BAD_USER_INPUT'],
+    ['variables that are no object', { query: EVENTS, variables: [1] }, 'BAD_REQUEST'],
+    ['variables that are a string', { query: EVENTS, variables: '{}' }, 'BAD_REQUEST'],
+    ['an operation name that is no string', { query: EVENTS, operationName: 1 }, 'BAD_REQUEST'],
+    ['extensions that are no object', { query: EVENTS, extensions: 'x' }, 'BAD_REQUEST'],
+    ['a query that is no string', { query: { kind: 'Document' } }, 'BAD_REQUEST'],
+    ['no query', {}, 'BAD_REQUEST'],
+  ])('answers %s with an error of that operation, and its other subscriptions go on', async (_what, payload, code) => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      socket.send({ id: 'wrong', type: 'subscribe', payload });
+      const answer = await socket.next();
+      expect(answer).toMatchObject({ id: 'wrong', type: 'error', payload: [{ extensions: { code } }] });
+      await stillLives(scene);
+    });
+  });
+
+  test.each<[what: string, query: string, code: string]>([
+    ['a cursor that is none', 'subscription { event(after: "x") { id } }', 'BAD_USER_INPUT'],
+    ["an admin key's field", '{ applications { nodes { id } } }', 'FORBIDDEN'],
+  ])('answers %s with a result that has the error, and its other subscriptions go on', async (_what, query, code) => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      socket.subscribe('wrong', query);
+      expect(await socket.next()).toMatchObject({ id: 'wrong', type: 'next', payload: { errors: [{ extensions: { code } }] } });
+      expect(await socket.next()).toEqual({ id: 'wrong', type: 'complete' });
+      await stillLives(scene);
+    });
+  });
+
+  test.each<[what: string, frame: unknown]>([
+    ['is not JSON', '{'],
+    ['is JSON but no object', '[]'],
+    ['is null', 'null'],
+    ['has no type', {}],
+    ['has an unknown type', { type: 'start', id: '1' }],
+    ['has a type that only servers send', { type: 'next', id: '1', payload: { data: null } }],
+    ['subscribes without an id', { type: 'subscribe', payload: { query: EVENTS } }],
+    ['subscribes with an id that is no string', { type: 'subscribe', id: 7, payload: { query: EVENTS } }],
+    ['is binary', Buffer.from([0, 255, 254])],
+  ])('closes with 4400 on a frame that %s, and the hub goes on', async (_what, frame) => {
+    await withSocket(async ({ socket, hub, shop }) => {
+      socket.send(frame);
+      expect(await socket.closed).toEqual({ code: 4400, reason: 'Invalid message received' });
+      await until(() => hub.live.followers === 0 && hub.live.sockets === 0, { description: 'what the socket held to be let go' });
+      await shop.publish();
+    });
+  });
+
+  test('closes with 4409 when an id is used twice', async () => {
+    await withSocket(async ({ socket }) => {
+      socket.subscribe('live', EVENTS);
+      expect((await socket.closed).code).toBe(4409);
+    });
+  });
+
+  test('closes with 4429 on a second connection_init', async () => {
+    await withSocket(async ({ socket }) => {
+      socket.send({ type: 'connection_init' });
+      expect((await socket.closed).code).toBe(4429);
+    });
+  });
+
+  test('closes with 4406 when the subprotocol is another', async () => {
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      const socket = await RawWebSocket.open(url, []);
+      expect((await socket.closed).code).toBe(4406);
+    });
+  });
+
+  test.each<[what: string, init: Record<string, unknown>]>([
+    ['no key', { type: 'connection_init' }],
+    ['a wrong key', { type: 'connection_init', payload: { authorization: 'Bearer lhk_no' } }],
+    ['a key that is no string', { type: 'connection_init', payload: { authorization: ['Bearer x'] } }],
+    ['another scheme', { type: 'connection_init', payload: { authorization: 'Basic eDp5' } }],
+  ])('closes with 4401 on %s in connection_init', async (_what, init) => {
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      const socket = await RawWebSocket.open(url);
+      socket.send(init);
+      expect((await socket.closed).code).toBe(4401);
+    });
+  });
+
+  test('closes with 4401 on a subscription before connection_init', async () => {
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      const socket = await RawWebSocket.open(url);
+      socket.subscribe('1', EVENTS);
+      expect((await socket.closed).code).toBe(4401);
+    });
+  });
+
+  test('closes with 4408 when connection_init does not come within ten seconds', async () => {
+    const clock = new FakeClock();
+    await withHub(
+      createSqliteDatabase,
+      async ({ url, hub, application }) => {
+        const { key } = await application();
+        const silent = await RawWebSocket.open(url);
+        const admitted = await RawWebSocket.connect(url, key);
+        await clock.advanceAsync(9_999);
+        expect(hub.live.sockets).toBe(2);
+        await clock.advanceAsync(1);
+        expect((await silent.closed).code).toBe(4408);
+        admitted.subscribe('1', '{ __typename }');
+        expect(await admitted.next()).toMatchObject({ type: 'next' });
+        admitted.terminate();
+      },
+      { clock },
+    );
+  });
+
+  test('is dropped when its client answers no ping for two minutes, and kept while it does', async () => {
+    const clock = new FakeClock();
+    await withHub(
+      createSqliteDatabase,
+      async ({ url, hub, application }) => {
+        const { key } = await application();
+        const vanished = await RawWebSocket.connect(url, key);
+        const present = await RawWebSocket.connect(url, key);
+        vanished.pause();
+        for (let pings = 1; hub.live.sockets === 2; pings++) {
+          const ponged = present.pinged();
+          await clock.advanceAsync(12_000);
+          await ponged;
+          present.subscribe(String(pings), '{ __typename }'); // whose answer says that the pong was read
+          await present.next(({ type }) => type === 'complete');
+          expect(pings).toBeLessThanOrEqual(12);
+        }
+        expect(hub.live.sockets).toBe(1);
+        vanished.terminate();
+        present.terminate();
+      },
+      { clock },
+    );
+  });
+
+  test('closes with 1009 on a frame over the limit, and takes one just below it', async () => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      socket.subscribe('large', `{ __typename } #${' '.repeat(LIMITS.requestBytes - 100)}`);
+      expect(await socket.next()).toMatchObject({ id: 'large', type: 'next' });
+      expect(await socket.next()).toMatchObject({ id: 'large', type: 'complete' });
+      await stillLives(scene);
+      socket.subscribe('larger', `{ __typename } #${' '.repeat(LIMITS.requestBytes)}`);
+      expect((await socket.closed).code).toBe(1009);
+    });
+  });
+
+  test('runs a thousand operations at a time, refuses one more, and lets each of them go', async () => {
+    await withSocket(async (scene) => {
+      const { socket, hub } = scene;
+      const ids = Array.from({ length: 999 }, (_, index) => String(index));
+      for (const id of ids) socket.subscribe(id, EVENTS);
+      await until(() => hub.live.followers === 1_000, { description: 'a thousand subscriptions to run' });
+      socket.subscribe('more', EVENTS);
+      const refusal = { message: expect.any(String), extensions: { code: 'RATE_LIMITED', retryAfter: 1 } };
+      expect(await socket.next()).toEqual({ id: 'more', type: 'error', payload: [refusal] });
+      for (const id of ids) socket.send({ id, type: 'complete' });
+      await until(() => hub.live.followers === 1, { description: 'the subscriptions to be let go' });
+      await stillLives(scene);
+    });
+  });
+
+  test('lets go of a subscription whose id is used again before it ran', async () => {
+    await withSocket(async ({ socket, hub }) => {
+      for (let times = 0; times < 20; times++) {
+        socket.subscribe('again', EVENTS);
+        socket.send({ id: 'again', type: 'complete' });
+      }
+      socket.subscribe('again', EVENTS);
+      await until(() => hub.live.followers >= 2, { description: 'the last of them to run' });
+      socket.terminate();
+      await until(() => hub.live.followers === 0, { description: 'all of them to be let go' });
+    });
+  });
+
+  test('does not read on while its client takes no answers', async () => {
+    await withHub(createSqliteDatabase, async ({ url, hub, application }) => {
+      const shop = await application();
+      const { id } = await shop.publish({ payload: 'x'.repeat(1e6) });
+      const socket = await RawWebSocket.connect(url, shop.key);
+      socket.pause();
+      const asked = 200;
+      for (let index = 0; index < asked; index++) socket.subscribe(String(index), `{ event(id: "${id}") { payload } }`);
+      await until(() => hub.live.unsentBytes > 1e6, { description: 'answers to wait' });
+      await shop.publish(); // by then it has read what it will read
+      expect(hub.live.unsentBytes).toBeLessThan(asked * 0.9e6);
+      socket.resume();
+      for (let index = 0; index < asked; index++) await socket.next(({ type }) => type === 'complete');
+      socket.terminate();
+    });
+  });
+});

@@ -1,0 +1,48 @@
+import { readConfig } from '../../src/config';
+import { silentLog } from '../../src/log';
+import { Database } from '../../src/store/database';
+import { testEnvironment } from './with-hub';
+
+/** Looks into a test's database beside the hub. */
+export async function withRows<T>(
+  databaseUrl: string,
+  work: (query: <Row>(sql: string, parameters?: readonly unknown[]) => Promise<Row[]>, database: Database) => Promise<T>,
+): Promise<T> {
+  const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+  await database.open();
+  try {
+    return await work((sql, parameters) => database.read.query(sql, parameters), database);
+  } finally {
+    await database.close();
+  }
+}
+
+const TABLES = [
+  'applications',
+  'counters',
+  'api_keys',
+  'webhooks',
+  'events',
+  'deliveries',
+  'attempts',
+  'delivery_updates',
+  'instances',
+] as const;
+
+/** Every row of every table as JSON, to search for what must not be there. */
+export async function dumpOf(databaseUrl: string): Promise<string> {
+  return withRows(databaseUrl, async (query) => {
+    const tables = await Promise.all(TABLES.map((table) => query(`SELECT * FROM ${table}`)));
+    return JSON.stringify(tables);
+  });
+}
+
+/** How many rows each table has, but for those that beat by themselves. */
+export async function rowCounts(databaseUrl: string): Promise<Record<string, number>> {
+  return withRows(databaseUrl, async (query) => {
+    const counts: Record<string, number> = {};
+    for (const table of TABLES)
+      if (table !== 'instances') counts[table] = Number((await query<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))[0]?.n);
+    return counts;
+  });
+}

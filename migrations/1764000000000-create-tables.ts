@@ -127,6 +127,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
         id('owner', NULLABLE),
         number('due_at', NULLABLE),
         id('next_trigger', NULLABLE),
+        id('body_key', NULLABLE),
         number('created_at'),
         number('completed_at', NULLABLE),
       ],
@@ -152,6 +153,14 @@ export class CreateTables1764000000000 implements MigrationInterface {
       small('response_truncated'),
     ]);
 
+    // Bodies that a payload query or a format made: fixed at the first attempt, shared by the webhooks that send the same.
+    await createWithLongRows('bodies', [
+      id('application_id', PRIMARY),
+      number('sequence', PRIMARY),
+      id('body_key', PRIMARY),
+      longText('body'),
+    ]);
+
     // The log of delivery updates: a row holds all updates of one application in one transaction, so that watching
     // costs a row a batch and not a row a delivery.
     await createWithLongRows('delivery_updates', [
@@ -169,6 +178,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
     for (const table of [
       'instances',
       'delivery_updates',
+      'bodies',
       'attempts',
       'deliveries',
       'events',

@@ -1,3 +1,5 @@
+import { payloadQueryCompiler } from './api/payload-queries';
+import { createSchema } from './api/schema';
 import { ApiServer, type OpenStreams, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
@@ -7,6 +9,7 @@ import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
+import { bodyId, readBodies } from './dispatch/bodies';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Lease } from './dispatch/lease';
 import { Scout } from './dispatch/scout';
@@ -26,6 +29,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
 import { parseTargetUrl } from './webhooks/target-url';
 import { Webhooks } from './webhooks/webhooks';
@@ -72,6 +76,9 @@ export class Hub {
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
+  #compilePayloadQuery: CompilePayloadQuery = () => {
+    throw new Error('the schema is made in start()');
+  };
   #stopped: Promise<void> | undefined;
   /** Give-backs under way: shutting down waits for them. */
   readonly #givingBack = new Set<Promise<void>>();
@@ -110,6 +117,7 @@ export class Hub {
       database,
       seal,
       defaultRetryDelaysMs: config.retrySchedule,
+      compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       changed: (applicationId, snapshot) => {
         eventTypes.forget(applicationId);
         this.#dispatcher.webhooksChanged(applicationId, snapshot);
@@ -119,6 +127,7 @@ export class Hub {
       database,
       clock,
       seal,
+      compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         await this.#directory.refresh(applicationId);
@@ -233,6 +242,11 @@ export class Hub {
         appender: this.#appender,
         deliveries,
         attempts,
+        compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
+        fixedBody: async (delivery) => {
+          const bodies = await readBodies(database.read, delivery.applicationId, [delivery.eventSequence]);
+          return bodies.get(bodyId(delivery.eventSequence, delivery.bodyKey ?? '')) ?? null;
+        },
         eventLog: this.#eventLog,
         updateLog: this.#updateLog,
         clock,
@@ -247,13 +261,15 @@ export class Hub {
     await this.#database.open();
     const applied = await this.#database.migrate();
     if (applied.length > 0) this.#log.info({ migrations: applied }, 'database.migrated');
+    const schema = await createSchema();
+    this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
     this.#remover.start();
-    const url = await this.#api.start(host, port);
+    const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
   }

@@ -3,34 +3,32 @@ import {
   type DocumentNode,
   execute,
   type FieldNode,
-  GraphQLError,
+  type GraphQLError,
   type GraphQLSchema,
-  getArgumentValues,
   Kind,
   type OperationDefinitionNode,
   parse,
   specifiedRules,
   validate,
+  valueFromASTUntyped,
   visit,
 } from 'graphql';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition } from '../fanout/condition';
-import type { CompilePayloadQuery } from '../webhooks/payload-query';
+import type { CompilePayloadQuery, PayloadQuery } from '../webhooks/payload-query';
 import { costProblem, LIMITS, limitRules } from './limits';
 
 const MOST_CHARS = 16 * 1024;
 const MOST_KEPT = 5_000;
 const ROOT_FIELD = 'event';
 
-type Compiled = ReturnType<CompilePayloadQuery>;
-
 /**
  * Payload queries: subscription documents with the one root field `event`, run against single events instead of a
  * socket. Validated against `schema` with the limits of any operation, and once a document, since many webhooks share one.
  */
 export function payloadQueryCompiler(schema: GraphQLSchema): CompilePayloadQuery {
-  const kept = new Map<string, Compiled>();
+  const kept = new Map<string, PayloadQuery>();
   return (text) => {
     const known = kept.get(text);
     if (known) return known;
@@ -41,23 +39,38 @@ export function payloadQueryCompiler(schema: GraphQLSchema): CompilePayloadQuery
   };
 }
 
-function compile(schema: GraphQLSchema, text: string): Compiled {
-  if (text.length > MOST_CHARS) return { problem: `expected at most ${MOST_CHARS} characters, got ${text.length}` };
+interface Selection {
+  readonly types: readonly string[] | null;
+  readonly condition: Condition | null;
+}
+
+const EVERYTHING: Selection = { types: null, condition: null };
+
+function compile(schema: GraphQLSchema, text: string): PayloadQuery {
+  const key = createHash('sha256').update(text).digest('base64url').slice(0, 22);
+  const broken = (problem: string, selection = EVERYTHING): PayloadQuery => ({
+    key,
+    ...selection,
+    problem,
+    run: () => Promise.reject(new Error(problem)),
+  });
+  if (text.length > MOST_CHARS) return broken(`expected at most ${MOST_CHARS} characters, got ${text.length}`);
+  let document: DocumentNode;
   try {
-    const document = parse(text, { maxTokens: LIMITS.tokens });
-    const operation = onlyOperation(document);
-    if (typeof operation === 'string') return { problem: operation };
-    const problem = documentProblem(schema, document, operation);
-    if (problem !== null) return { problem };
-    const field = rootField(operation);
-    if (field === null) return { problem: `expected the single root field ${ROOT_FIELD}, selected directly` };
-    const selection = selectionOf(schema, field);
-    if ('problem' in selection) return selection;
-    const key = createHash('sha256').update(text).digest('base64url').slice(0, 22);
-    return { query: { key, ...selection, run: (event) => run(schema, document, event) } };
+    document = parse(text, { maxTokens: LIMITS.tokens });
   } catch (error) {
-    return { problem: error instanceof GraphQLError ? described(error) : (error as Error).message };
+    return broken(described(error as GraphQLError));
   }
+  const operation = onlyOperation(document);
+  if (typeof operation === 'string') return broken(operation);
+  const field = rootField(operation);
+  if (field === null) return broken(`expected the single root field ${ROOT_FIELD}, selected directly`);
+  // By the document's text and not by the schema: a query that no longer fits it still says which events it is for.
+  const selection = selectionOf(field);
+  if ('problem' in selection) return broken(selection.problem);
+  const problem = documentProblem(schema, document, operation);
+  if (problem !== null) return broken(problem, selection);
+  return { key, ...selection, problem: null, run: (event) => run(schema, document, event) };
 }
 
 function onlyOperation(document: DocumentNode): OperationDefinitionNode | string {
@@ -89,24 +102,25 @@ function rootField(operation: OperationDefinitionNode): FieldNode | null {
   return (selection.directives ?? []).length > 0 ? null : selection;
 }
 
-function selectionOf(
-  schema: GraphQLSchema,
-  field: FieldNode,
-): { readonly types: readonly string[] | null; readonly condition: Condition | null } | { readonly problem: string } {
-  const definition = schema.getSubscriptionType()?.getFields()[ROOT_FIELD];
-  if (!definition) return { problem: `the schema has no subscription ${ROOT_FIELD}` };
-  const { types, filter, applicationId, after } = getArgumentValues(definition, field) as Record<string, unknown>;
-  if ((applicationId ?? null) !== null)
+function selectionOf(field: FieldNode): Selection | { readonly problem: string } {
+  const given = new Map((field.arguments ?? []).map(({ name, value }) => [name.value, valueFromASTUntyped(value) as unknown]));
+  const value = (name: string) => given.get(name) ?? null;
+  if (value('applicationId') !== null)
     return { problem: 'applicationId cannot be given: a webhook gets the events of its own application' };
-  if ((after ?? null) !== null) return { problem: 'after cannot be given: a webhook gets every event' };
-  const patterns = (types ?? null) as readonly string[] | null;
-  for (const pattern of patterns ?? []) {
-    const problem = eventTypePatternProblem(pattern);
+  if (value('after') !== null) return { problem: 'after cannot be given: a webhook gets every event' };
+  const types = value('types') === null ? null : [value('types')].flat();
+  for (const pattern of types ?? []) {
+    const problem = typeof pattern === 'string' ? eventTypePatternProblem(pattern) : 'expected strings';
     if (problem) return { problem: `types: ${problem}` };
   }
-  if ((filter ?? null) === null) return { types: patterns, condition: null };
-  const compiled = compileCondition(filter);
-  return 'problem' in compiled ? { problem: `filter: ${compiled.problem}` } : { types: patterns, condition: compiled.condition };
+  const condition = value('filter') === null ? null : compileCondition(plain(value('filter')));
+  if (condition && 'problem' in condition) return { problem: `filter: ${condition.problem}` };
+  return { types: types as readonly string[] | null, condition: condition?.condition ?? null };
+}
+
+/** Objects out of a document have no prototype; the conditions expect plain ones. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }
 
 async function run(schema: GraphQLSchema, document: DocumentNode, event: Event): Promise<string> {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { GraphQLSchema } from 'graphql';
 import { SECOND } from '../clock';
 import { DASHBOARD_CSP, dashboardPage } from '../dashboard/page';
 import type { Log } from '../log';
@@ -10,7 +11,6 @@ import { GraphqlSse } from './graphql-sse';
 import { GraphqlWs } from './graphql-ws';
 import { Operations } from './operations';
 import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic } from './respond';
-import { createSchema } from './schema';
 import type { Services } from './services';
 
 /** Whether the hub can do its work, and if not, why. */
@@ -67,10 +67,9 @@ export class ApiServer {
   }
 
   /** Listens and returns the address, e.g. `http://127.0.0.1:4000`. */
-  async start(host: string, port: number): Promise<string> {
+  async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
     const { apiKeys, clock } = services;
-    const schema = await createSchema();
     const operations = new Operations({ schema, services, log });
     this.#graphql = {
       http: new GraphqlHttp({ schema, operations, services, log }),

@@ -3,12 +3,14 @@ import type { Applications } from '../applications/applications';
 import type { Attempts } from '../attempts/attempts';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
+import type { Delivery } from '../deliveries/delivery';
 import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
+import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhooks } from '../webhooks/webhooks';
 
 /** The stages, as the edge calls them. */
@@ -23,6 +25,9 @@ export interface Services {
   readonly attempts: Attempts;
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
+  readonly compilePayloadQuery: CompilePayloadQuery;
+  /** The stored body of a delivery whose `bodyKey` names one. */
+  readonly fixedBody: (delivery: Delivery) => Promise<string | null>;
   readonly clock: Clock;
   /** Seconds between attempts where a webhook has no schedule of its own. */
   readonly defaultRetrySchedule: readonly number[];

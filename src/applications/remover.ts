@@ -23,9 +23,12 @@ interface Share {
 const byRange =
   (kind: 'whk' | 'dlv' | 'att') =>
   (applicationId: string): readonly [string, ...unknown[]] => {
-    const { from, to } = idRange(kind, applicationId);
-    return ['id >= ? AND id < ?', from, to];
+    return ['id >= ? AND id < ?', ...bounds(kind, applicationId)];
   };
+const bounds = (kind: 'whk' | 'dlv' | 'att', applicationId: string) => {
+  const { from, to } = idRange(kind, applicationId);
+  return [from, to] as const;
+};
 const byApplication = (applicationId: string): readonly [string, ...unknown[]] => ['application_id = ?', applicationId];
 
 /** Deliveries go first: whoever settles one holds its row, so no attempt can appear once its delivery is gone. */
@@ -34,6 +37,13 @@ const SHARES: readonly Share[] = [
   { table: 'attempts', key: 'id', where: byRange('att') },
   { table: 'delivery_updates', key: 'last_sequence', where: byApplication },
   { table: 'events', key: 'sequence', where: byApplication },
+  { table: 'bodies', key: 'sequence', where: byApplication },
+  { table: 'event_types', key: 'name', where: byApplication },
+  {
+    table: 'webhook_secrets',
+    key: 'id',
+    where: (applicationId) => ['webhook_id >= ? AND webhook_id < ?', ...bounds('whk', applicationId)],
+  },
   { table: 'webhooks', key: 'id', where: byRange('whk') },
   { table: 'api_keys', key: 'id', where: byApplication },
 ];

@@ -64,6 +64,10 @@ export class Delivery extends Node {
   @TextColumn('next_trigger', { nullable: true })
   nextTrigger!: string | null;
 
+  /** Which body it sends: null until the first attempt has fixed it, '' for the standard one, else a key in `bodies`. */
+  @TextColumn('body_key', { nullable: true })
+  bodyKey!: string | null;
+
   @Field(() => Date)
   @TimeColumn('created_at')
   createdAt!: Date;

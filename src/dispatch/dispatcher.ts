@@ -5,8 +5,7 @@ import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
 import type { Log } from '../log';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
-import { WebhookStatus } from '../webhooks/webhook';
-import { bodyOf } from './body';
+import { bodyFor, type FixedBody } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Job, Lane, weightOf } from './lane';
 import { sign } from './sign';
@@ -17,6 +16,8 @@ export interface Finished {
   readonly webhook: LiveWebhook;
   readonly request: OutgoingRequest;
   readonly exchange: Exchange;
+  /** What was sent; null when it could not be made. */
+  readonly body: FixedBody | null;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
 }
@@ -123,7 +124,7 @@ export class Dispatcher {
     };
     return {
       ownerFor: (webhook, event) => {
-        if (webhook.status !== WebhookStatus.ACTIVE) return '';
+        if (!webhook.isSending) return '';
         const lane = this.#laneFor(webhook);
         const weight = weightOf(event.payloadText.length);
         if (!this.#hasRoom(lane, weight)) {
@@ -158,7 +159,7 @@ export class Dispatcher {
 
   /** How much of a webhook's backlog to bring: nothing until it is worth a look at the database. */
   roomFor(webhook: LiveWebhook): LaneRoom {
-    if (webhook.status !== WebhookStatus.ACTIVE || this.isFull) return NO_ROOM;
+    if (!webhook.isSending || this.isFull) return NO_ROOM;
     const lane = this.#lanes.get(webhook.id);
     if (lane === undefined) return { deliveries: MOST_QUEUED_A_WEBHOOK, bytes: this.#share() };
     if (!lane.isActive || !this.#isLow(lane)) return NO_ROOM;
@@ -219,7 +220,14 @@ export class Dispatcher {
       if (owner === '') waiting.add(webhookId);
       const event = eventOf.get(`${applicationId}${eventSequence}`);
       if (owner !== this.#deps.instanceId || event === undefined) continue;
-      const job: Job = { deliveryId: id, event, attemptCount: 0, trigger: AttemptTrigger.FIRST, createdAt: createdAt.getTime() };
+      const job: Job = {
+        deliveryId: id,
+        event,
+        attemptCount: 0,
+        trigger: AttemptTrigger.FIRST,
+        body: null,
+        createdAt: createdAt.getTime(),
+      };
       const own = jobs.get(webhookId);
       if (own) own.push(job);
       else jobs.set(webhookId, [job]);
@@ -331,10 +339,12 @@ export class Dispatcher {
     this.#inFlight++;
     try {
       const startedAt = clock.now();
-      const request = requestFor(job, webhook, startedAt, this.#deps.userAgent);
-      const exchange = await send(request);
+      const body = await bodyFor(job.event, job.body, webhook.payloadQuery);
+      const request = requestFor(job, webhook, 'problem' in body ? NO_BODY : body.bytes, startedAt, this.#deps.userAgent);
+      const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
       lane.isTimingOut = exchange.outcome === 'TIMEOUT';
-      if (!settle({ job, webhook, request, exchange, startedAt })) this.#isSettlingBehind = true;
+      const fixed = 'problem' in body ? null : body;
+      if (!settle({ job, webhook, request, exchange, body: fixed, startedAt })) this.#isSettlingBehind = true;
     } catch (error) {
       // `send` reports failures as values, so this is a fault of ours; the delivery goes back and is tried again.
       log.error({ deliveryId: job.deliveryId, error: (error as Error).stack }, 'attempt.fault');
@@ -361,9 +371,23 @@ export class Dispatcher {
   }
 }
 
-function requestFor(job: Job, webhook: LiveWebhook, now: number, userAgent: string): OutgoingRequest {
+const NO_BODY = Buffer.alloc(0);
+
+/** Nothing was sent: the body could not be made. */
+function payloadError(problem: string): Exchange {
+  return {
+    outcome: 'PAYLOAD_ERROR',
+    statusCode: null,
+    error: problem,
+    responseHeaders: [],
+    responseBody: null,
+    responseTruncated: false,
+    durationMs: 0,
+  };
+}
+
+function requestFor(job: Job, webhook: LiveWebhook, body: Buffer, now: number, userAgent: string): OutgoingRequest {
   const { event } = job;
-  const body = bodyOf(event);
   const timestamp = Math.floor(now / 1_000);
   const headers: HeaderPair[] = [
     ['content-type', 'application/json'],

@@ -1,7 +1,7 @@
 import type { AttemptTrigger } from '../attempts/attempt';
 import type { Event } from '../events/event';
 import type { LiveWebhook } from '../webhooks/directory';
-import { WebhookStatus } from '../webhooks/webhook';
+import type { FixedBody } from './body';
 
 /** A delivery that this instance owns and has in memory. */
 export interface Job {
@@ -10,6 +10,8 @@ export interface Job {
   /** How many attempts it has behind it; fences the settling. */
   readonly attemptCount: number;
   readonly trigger: AttemptTrigger;
+  /** The body that an earlier attempt has fixed; null: none has. */
+  readonly body: FixedBody | null;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
 }
@@ -42,7 +44,7 @@ export class Lane {
   }
 
   get isActive(): boolean {
-    return !this.isGone && this.webhook.status === WebhookStatus.ACTIVE;
+    return !this.isGone && this.webhook.isSending;
   }
 
   get queued(): number {

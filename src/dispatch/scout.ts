@@ -7,7 +7,8 @@ import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
-import { WebhookStatus } from '../webhooks/webhook';
+import { bodyId, bodyId, readBodies, readBodies } from './bodies';
+import { bodyOf, bodyOf, type FixedBody, type FixedBody, STANDARD_BODY, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
 
@@ -118,7 +119,7 @@ export class Scout {
     this.#asked.clear();
     for (const webhookId of asked) {
       const webhook = await this.#deps.findWebhook(webhookId);
-      if (webhook?.status === WebhookStatus.ACTIVE && !this.#isStopping) await this.#bring(webhook);
+      if (webhook?.isSending && !this.#isStopping) await this.#bring(webhook);
     }
   }
 
@@ -155,7 +156,7 @@ export class Scout {
     // Another instance may have made it a moment ago.
     const webhook = (await findWebhook(webhookId)) ?? (await findWebhookAnew(webhookId));
     if (webhook === undefined) return this.#cancelAll(webhookId);
-    if (webhook.status !== WebhookStatus.ACTIVE) return;
+    if (!webhook.isSending) return;
     if (dueInMs <= 0) return this.#bring(webhook);
     if (dueInMs < POLL_MS) this.lookIn(dueInMs);
     accept(webhook, [], false);
@@ -174,10 +175,12 @@ export class Scout {
     const { rows, hasMore } = await database.transaction((tx) => claim(tx, webhookId, room, instanceId));
     const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
     const bySequence = new Map(events.map((event) => [event.sequence, event]));
+    const shaped = rows.filter((row) => (row.body_key ?? STANDARD_BODY) !== STANDARD_BODY).map((row) => sequenceOf(row.id));
+    const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
     const jobs: Job[] = [];
     for (const row of rows) {
       const event = bySequence.get(sequenceOf(row.id));
-      if (event) jobs.push(jobOf(row, event));
+      if (event) jobs.push(jobOf(row, event, bodies));
     }
     return { jobs, hasMore };
   }
@@ -231,6 +234,7 @@ export interface ClaimedRow {
   readonly next_trigger: AttemptTrigger | null;
   readonly created_at: number;
   readonly payload_chars: number;
+  readonly body_key: string | null;
 }
 
 /** Takes due deliveries over, the first due first; what another instance is claiming at the same moment is left to it. */
@@ -241,7 +245,7 @@ export async function claim(
   instanceId: string,
 ): Promise<{ rows: readonly ClaimedRow[]; hasMore: boolean }> {
   const due = await tx.query<ClaimedRow>(
-    `SELECT id, attempt_count, next_trigger, created_at, payload_chars FROM deliveries
+    `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key FROM deliveries
       WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${room.deliveries} ${tx.dialect.skipLocked}`,
     [webhookId],
   );
@@ -265,8 +269,14 @@ function fitting(rows: readonly ClaimedRow[], bytes: number): readonly ClaimedRo
   return end === -1 ? rows : rows.slice(0, end);
 }
 
-function jobOf(row: ClaimedRow, event: Event): Job {
+function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): Job {
   const attemptCount = Number(row.attempt_count);
   const trigger = row.next_trigger ?? (attemptCount === 0 ? AttemptTrigger.FIRST : AttemptTrigger.AUTOMATIC);
-  return { deliveryId: row.id, event, attemptCount, trigger, createdAt: Number(row.created_at) };
+  return { deliveryId: row.id, event, attemptCount, trigger, body: fixedBody(row, event, bodies), createdAt: Number(row.created_at) };
+}
+
+function fixedBody({ body_key: key }: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): FixedBody | null {
+  if (key === null) return null;
+  const stored = key === STANDARD_BODY ? undefined : bodies.get(bodyId(event.sequence, key));
+  return stored === undefined ? { key: STANDARD_BODY, bytes: bodyOf(event) } : { key, bytes: Buffer.from(stored) };
 }

@@ -4,6 +4,8 @@ import { Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Tx } from '../store/database';
+import { insertBodies } from './bodies';
+import { STANDARD_BODY } from './body';
 import type { Finished } from './dispatcher';
 import { nextDelayMs } from './retry';
 
@@ -57,9 +59,11 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
     (verdict) => isFirst(verdict) && rows.get(verdict.finished.job.deliveryId)?.status === DeliveryStatus.CANCELLED,
   );
   const completedAt = Math.max(...own.map(({ endedAt }) => endedAt));
+  await fixShapedBodies(tx, own);
   await moveFinished(tx, own, DeliveryStatus.SUCCEEDED, completedAt);
   await moveFinished(tx, own, DeliveryStatus.FAILED, completedAt);
   await moveRetrying(tx, own);
+  await unfixBodies(tx, own);
   await countAttempt(tx, cancelled);
 
   const attempts = own.map(attemptOf);
@@ -115,7 +119,7 @@ async function moveFinished(
   if (those.length === 0) return;
   const { sql, parameters } = oneOfThose(tx, those);
   await tx.execute(
-    `UPDATE deliveries SET status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
+    `UPDATE deliveries SET status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL, body_key = COALESCE(body_key, ''), completed_at = ? WHERE ${sql}`,
     [status, completedAt, ...parameters],
   );
 }
@@ -131,11 +135,41 @@ async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void>
     const delays = part.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
     const { sql, parameters } = oneOfThose(tx, part);
     await tx.execute(
-      `UPDATE deliveries SET status = 'RETRYING', attempt_count = attempt_count + 1, owner = '', next_trigger = NULL,
+      `UPDATE deliveries SET status = 'RETRYING', attempt_count = attempt_count + 1, owner = '', next_trigger = NULL, body_key = COALESCE(body_key, ''),
          due_at = ${tx.dialect.now} + CASE id ${part.map(() => 'WHEN ? THEN ?').join(' ')} ELSE 0 END WHERE ${sql}`,
       [...delays, ...parameters],
     );
   }
+}
+
+/** From the first attempt on a delivery sends the same bytes, whatever becomes of its webhook. */
+async function fixShapedBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
+  const shaped = new Map<string, Verdict[]>();
+  for (const verdict of verdicts) {
+    const { body, job } = verdict.finished;
+    if (job.body === null && body !== null && body.key !== STANDARD_BODY) shaped.set(body.key, [...(shaped.get(body.key) ?? []), verdict]);
+  }
+  for (const [key, those] of shaped) {
+    const { sql, parameters } = oneOfThose(tx, those);
+    await tx.execute(`UPDATE deliveries SET body_key = ? WHERE ${sql}`, [key, ...parameters]);
+    await insertBodies(
+      tx,
+      those.map(({ finished: { job, body } }) => ({
+        applicationId: job.event.applicationId,
+        sequence: job.event.sequence,
+        key,
+        body: body?.bytes.toString() ?? '',
+      })),
+    );
+  }
+}
+
+/** Where no body could be made, none was sent and none is fixed. */
+async function unfixBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
+  const those = verdicts.filter(({ finished: { job, body } }) => job.body === null && body === null);
+  if (those.length === 0) return;
+  const { sql, parameters } = oneOfThose(tx, those);
+  await tx.execute(`UPDATE deliveries SET body_key = NULL WHERE ${sql}`, parameters);
 }
 
 async function countAttempt(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
@@ -168,7 +202,7 @@ function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict)
   return attempt;
 }
 
-function deliveryOf({ finished: { job, webhook }, status, delayMs, endedAt }: Verdict, completedAt: number): Delivery {
+function deliveryOf({ finished: { job, webhook, body }, status, delayMs, endedAt }: Verdict, completedAt: number): Delivery {
   const delivery = new Delivery();
   delivery.id = job.deliveryId;
   delivery.applicationId = webhook.applicationId;
@@ -180,6 +214,7 @@ function deliveryOf({ finished: { job, webhook }, status, delayMs, endedAt }: Ve
   delivery.owner = delayMs === null ? null : '';
   delivery.dueAt = delayMs === null ? null : new Date(endedAt + delayMs);
   delivery.nextTrigger = null;
+  delivery.bodyKey = body?.key ?? null;
   delivery.createdAt = new Date(job.createdAt);
   delivery.completedAt = delayMs === null ? new Date(completedAt) : null;
   return delivery;

@@ -75,9 +75,11 @@ const OPERANDS: Record<Operator, (operand: unknown) => string | null> = {
  * Compiles a Mongo-style condition on `{ type, payload }`, such as
  * `{ "payload.total": { "$gte": 100 }, "type": { "$startsWith": "order." } }`. Tests in time that grows with the event
  * and with the condition, and nothing else: no code, no regular expressions.
+ * A string is read as JSON: in a GraphQL document an object's keys can hold neither dots nor dollar signs.
  * @returns the condition, or what is wrong with the filter and where
  */
-export function compileCondition(filter: unknown): { readonly condition: Condition } | { readonly problem: string } {
+export function compileCondition(given: unknown): { readonly condition: Condition } | { readonly problem: string } {
+  const filter = typeof given === 'string' ? parsed(given) : given;
   const problem = sizeProblem(filter) ?? shapeProblem(filter, [], { nodes: 0, isRoot: true });
   if (problem !== null) return { problem };
   try {
@@ -85,6 +87,14 @@ export function compileCondition(filter: unknown): { readonly condition: Conditi
     return { condition: test };
   } catch (error) {
     return { problem: (error as Error).message };
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }
 

@@ -27,6 +27,7 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
     delivery.owner = room.ownerFor(webhook, event);
     delivery.dueAt = dueAt;
     delivery.nextTrigger = null;
+    delivery.bodyKey = null;
     delivery.createdAt = dueAt;
     delivery.completedAt = null;
     deliveries.push(delivery);
@@ -34,8 +35,12 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
   return deliveries;
 }
 
-export function wants({ eventTypes, condition }: LiveWebhook, event: Event): boolean {
-  return matchesAnyType(eventTypes, event.type) && (condition === null || condition(event));
+/** By the webhook's own selection and by the one in its payload query. */
+export function wants({ eventTypes, condition, payloadQuery }: LiveWebhook, event: Event): boolean {
+  if (!matchesAnyType(eventTypes, event.type) || (condition !== null && !condition(event))) return false;
+  if (payloadQuery === null) return true;
+  const { types, condition: inner } = payloadQuery;
+  return (types === null || matchesAnyType(types, event.type)) && (inner === null || inner(event));
 }
 
 const COLUMNS = [

@@ -4,6 +4,8 @@ export interface Dialect {
   readonly forUpdate: string;
   /** Skips rows that another instance is claiming; empty where there is no other. */
   readonly skipLocked: string;
+  /** `INSERT` that leaves a row alone which is there already. */
+  readonly insertIgnore: string;
   /** Milliseconds since the epoch by the database's own clock, the one that judges due times and leases. */
   readonly now: string;
   /** A condition on many values of one column. The values are text or whole numbers. */

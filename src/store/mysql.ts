@@ -35,6 +35,7 @@ const NOW = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
 /** MySQL 8+ and MariaDB 10.6+. */
 export const mysqlDialect: Dialect = {
   forUpdate: 'FOR UPDATE',
+  insertIgnore: 'INSERT IGNORE',
   skipLocked: 'FOR UPDATE SKIP LOCKED',
   now: NOW,
   // `owner` is in the GROUP BY so that the index is skipped through ("Using index for group-by"). A recursion as on

@@ -5,6 +5,7 @@ const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 /** Embedded, through `libsql`. One statement text whatever the number of values: it is prepared once and kept. */
 export const sqliteDialect: Dialect = {
   forUpdate: '',
+  insertIgnore: 'INSERT OR IGNORE',
   skipLocked: '',
   now: NOW,
   waitingWebhooks: (most) => `WITH RECURSIVE waiting (webhook_id, n) AS (

@@ -2,6 +2,7 @@ import { SECOND } from '../clock';
 import { type Condition, compileCondition } from '../fanout/condition';
 import { applicationIdOf, idRange } from '../ids';
 import type { Database, Queries } from '../store/database';
+import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, type SigningKey } from './signing-secret';
 import { type SigningScheme, Webhook, WebhookStatus } from './webhook';
@@ -18,6 +19,10 @@ export interface LiveWebhook {
   readonly maxConcurrency: number;
   /** Null: every event of its types. */
   readonly condition: Condition | null;
+  /** Null: the whole payload is sent. */
+  readonly payloadQuery: PayloadQuery | null;
+  /** Active, and nothing of its own stands in the way: what is due may be sent. */
+  readonly isSending: boolean;
   /** Kept as key objects: `createHmac` with a raw key costs 22 µs on Node 24, with a key object 5. */
   readonly signingKeys: readonly SigningKey[];
   readonly status: WebhookStatus;
@@ -36,6 +41,7 @@ interface Deps {
   readonly database: Database;
   readonly seal: Seal;
   readonly defaultRetryDelaysMs: readonly number[];
+  readonly compilePayloadQuery: CompilePayloadQuery;
   /** Called with every application whose webhooks were read anew. */
   readonly changed: (applicationId: string, snapshot: Snapshot) => void;
 }
@@ -137,7 +143,8 @@ export class Directory {
   }
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
-    const { defaultRetryDelaysMs } = this.#deps;
+    const { defaultRetryDelaysMs, compilePayloadQuery } = this.#deps;
+    const payloadQuery = record.payloadQuery === null ? null : compilePayloadQuery(record.payloadQuery);
     return {
       id: record.id,
       applicationId: record.applicationId,
@@ -148,6 +155,8 @@ export class Directory {
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
       condition: conditionOf(record.filter),
+      payloadQuery,
+      isSending: record.status === WebhookStatus.ACTIVE && (payloadQuery?.problem ?? null) === null,
       signingKeys,
       status: record.status,
       version: record.version,

@@ -1,7 +1,7 @@
 import type { Event } from '../events/event';
 import type { Condition } from '../fanout/condition';
 
-/** A payload query, ready to run. Equal documents of an application share one. */
+/** A payload query as far as it could be read: even one that no longer fits the schema still says which events it is for. */
 export interface PayloadQuery {
   /** Tells documents apart: what two webhooks with the same key send is made once. */
   readonly key: string;
@@ -9,12 +9,11 @@ export interface PayloadQuery {
   readonly types: readonly string[] | null;
   /** Its `filter` argument; null: all. */
   readonly condition: Condition | null;
+  /** What is wrong with it by the schema in force; null: it can run. */
+  readonly problem: string | null;
   /** What it selects of an event, as minified JSON; rejects with a sentence when an error came instead. */
   readonly run: (event: Event) => Promise<string>;
 }
 
-/**
- * Knows GraphQL, so that nobody below the API needs to: judges a document and makes it into something to run.
- * `problem` says what is wrong with it, by the schema in force.
- */
-export type CompilePayloadQuery = (document: string) => { readonly query: PayloadQuery } | { readonly problem: string };
+/** Knows GraphQL, so that nobody below the API needs to. */
+export type CompilePayloadQuery = (document: string) => PayloadQuery;

@@ -1,6 +1,7 @@
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
+import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
 import { type Header, SigningScheme } from './webhook';
 
@@ -16,6 +17,8 @@ export interface WebhookSettings {
   readonly maxConcurrency?: number | null;
   /** Mongo-style; see `condition.ts`. */
   readonly filter?: unknown;
+  /** A subscription document; see `payload-query.ts`. */
+  readonly payloadQuery?: string | null;
   readonly signing?: readonly SigningScheme[] | null;
 }
 
@@ -42,8 +45,13 @@ const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 const UNPRINTABLE = /[^\x20-\x7e]/u;
 
 /** Everything wrong with the settings, but for the URL, which depends on where webhooks may point. */
-export function checkSettings(settings: WebhookSettings & { readonly secret?: string | null }, problems: Problems): void {
-  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret, filter, signing } = settings;
+export function checkSettings(
+  settings: WebhookSettings & { readonly secret?: string | null },
+  problems: Problems,
+  compilePayloadQuery: CompilePayloadQuery,
+): void {
+  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret, filter, payloadQuery, signing } =
+    settings;
   if (description && description.length > MOST.descriptionChars)
     problems.add('description', `expected at most ${MOST.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
   if (eventTypes) checkEventTypes(eventTypes, problems);
@@ -54,6 +62,10 @@ export function checkSettings(settings: WebhookSettings & { readonly secret?: st
   if (filter !== undefined && filter !== null) {
     const compiled = compileCondition(filter);
     if ('problem' in compiled) problems.add('filter', compiled.problem);
+  }
+  if (typeof payloadQuery === 'string') {
+    const compiled = compilePayloadQuery(payloadQuery);
+    if (compiled.problem !== null) problems.add('payloadQuery', compiled.problem);
   }
   if (signing && signing.length === 0) problems.add('signing', 'expected at least one scheme; leave it out for V1');
   if (typeof secret === 'string') {

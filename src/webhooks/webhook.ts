@@ -10,6 +10,19 @@ export enum WebhookStatus {
   DISABLED = 'DISABLED',
 }
 
+export enum WebhookHealth {
+  HEALTHY = 'HEALTHY',
+  PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
+}
+
+registerEnumType(WebhookHealth, {
+  name: 'WebhookHealth',
+  valuesConfig: {
+    HEALTHY: { description: 'Nothing to see to.' },
+    PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
+  },
+});
+
 export enum SigningScheme {
   V1 = 'V1',
   V1A = 'V1A',
@@ -83,6 +96,13 @@ export class Webhook extends Node {
   @Field(() => GraphQLJSON, { nullable: true, description: 'A condition on { type, payload }: only events that meet it are sent.' })
   @JsonColumn('filter', { nullable: true })
   filter!: unknown;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'A subscription document with the single root field `event`: what it selects becomes `data` of the body.',
+  })
+  @LongTextColumn('payload_query', { nullable: true })
+  payloadQuery!: string | null;
 
   @Field(() => [SigningScheme], { description: 'How requests are signed; with several schemes each request carries a signature of each.' })
   @JsonColumn('signing')

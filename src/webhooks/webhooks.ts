@@ -4,6 +4,7 @@ import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors'
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
 import type { TargetUrl } from './target-url';
@@ -52,6 +53,7 @@ interface Deps {
   readonly seal: Seal;
   /** The normal form of a target URL, or what is wrong with it. */
   readonly target: (url: string) => TargetUrl;
+  readonly compilePayloadQuery: CompilePayloadQuery;
   /** Called after the commit of any change. */
   readonly changed: (applicationId: string) => Promise<void>;
 }
@@ -118,7 +120,7 @@ export class Webhooks {
   ): Promise<{ webhook: Webhook; signingSecret: string | null; previousExpiresAt: Date }> {
     const { secret, overlapSeconds } = rotation;
     const problems = new Problems();
-    checkSettings({ secret: secret ?? null }, problems);
+    checkSettings({ secret: secret ?? null }, problems, this.#deps.compilePayloadQuery);
     if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MOST_OVERLAP_SECONDS)
       problems.add('overlapSeconds', `expected whole seconds from 0 to ${MOST_OVERLAP_SECONDS}, got ${overlapSeconds}`);
     problems.throwIfAny();
@@ -292,7 +294,7 @@ export class Webhooks {
       if ('problem' in target) problems.add('url', target.problem);
       else url = target.url;
     }
-    checkSettings(settings, problems);
+    checkSettings(settings, problems, this.#deps.compilePayloadQuery);
     problems.throwIfAny();
     return url;
   }
@@ -307,6 +309,7 @@ const FIELDS = {
   timeoutSeconds: 'timeoutSeconds',
   maxConcurrency: 'maxConcurrency',
   filter: 'filter',
+  payloadQuery: 'payloadQuery',
   signing: 'signing',
 } as const satisfies Partial<Record<keyof Webhook, keyof WebhookSettings>>;
 
@@ -320,6 +323,7 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,
     filter: settings.filter ?? null,
+    payloadQuery: settings.payloadQuery ?? null,
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],
   };
 }

@@ -4,6 +4,7 @@ import { AttemptTrigger } from '../../src/attempts/attempt';
 import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
 import type { Delivery } from '../../src/deliveries/delivery';
+import { bodyOf, STANDARD_BODY } from '../../src/dispatch/body';
 import type { Finished } from '../../src/dispatch/dispatcher';
 import type { Exchange } from '../../src/dispatch/exchange';
 import type { Job } from '../../src/dispatch/lane';
@@ -45,12 +46,19 @@ export class Store {
     this.database = openable(url);
     const seal = new Seal(randomBytes(32));
     const { database } = this;
-    this.directory = new Directory({ database, seal, defaultRetryDelaysMs: [1_000, 2_000], changed: () => {} });
+    this.directory = new Directory({
+      database,
+      seal,
+      compilePayloadQuery: noPayloadQueries,
+      defaultRetryDelaysMs: [1_000, 2_000],
+      changed: () => {},
+    });
     this.applications = new Applications({ database, clock: systemClock, deleted: () => {} });
     this.webhooks = new Webhooks({
       database,
       clock: systemClock,
       seal,
+      compilePayloadQuery: noPayloadQueries,
       target: (url) => ({ url }),
       changed: async (applicationId) => void (await this.directory.refresh(applicationId)),
     });
@@ -121,7 +129,15 @@ export class Store {
   async #finished(delivery: Delivery, event: Event, exchange: Partial<Exchange>): Promise<Finished> {
     const webhook = await this.live(delivery.webhookId);
     return {
-      job: { deliveryId: delivery.id, event, attemptCount: 0, trigger: AttemptTrigger.FIRST, createdAt: delivery.createdAt.getTime() },
+      job: {
+        deliveryId: delivery.id,
+        event,
+        attemptCount: 0,
+        trigger: AttemptTrigger.FIRST,
+        body: null,
+        createdAt: delivery.createdAt.getTime(),
+      },
+      body: { key: STANDARD_BODY, bytes: bodyOf(event) },
       webhook,
       request: { url: webhook.url, headers: [], body: '', timeoutMs: 1_000 },
       exchange: { ...SUCCESS, ...exchange },
@@ -135,6 +151,10 @@ export function afterAttempts(verdict: Verdict, attemptCount: number): Verdict {
   const job: Job = { ...verdict.finished.job, attemptCount };
   return { ...verdict, finished: { ...verdict.finished, job } };
 }
+
+const noPayloadQueries = () => {
+  throw new Error('expected no payload query here');
+};
 
 const SUCCESS: Exchange = {
   outcome: 'SUCCESS',

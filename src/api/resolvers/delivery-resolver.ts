@@ -19,7 +19,7 @@ import { curlOf } from '../../attempts/curl';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import type { DeliverySelection } from '../../deliveries/deliveries';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
-import { bodyOf } from '../../dispatch/body';
+import { bodyOf, STANDARD_BODY } from '../../dispatch/body';
 import { HubError, refuse, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
@@ -104,6 +104,14 @@ function present<Row>(row: Row | null, what: string): Row {
   return row;
 }
 
+/** The stored body, or the standard one, which follows from the event. */
+async function requestBodyOf({ loaders, services }: Context, delivery: Delivery): Promise<string | null> {
+  if (delivery.bodyKey !== null && delivery.bodyKey !== STANDARD_BODY) return services.fixedBody(delivery);
+  const isShapedLater = delivery.bodyKey === null && ((await loaders.webhook.load(delivery.webhookId))?.payloadQuery ?? null) !== null;
+  const event = isShapedLater ? null : await loaders.event.load(delivery.id);
+  return event && bodyOf(event).toString();
+}
+
 @Resolver(() => Delivery)
 export class DeliveryResolver {
   @FieldResolver(() => Event)
@@ -118,10 +126,12 @@ export class DeliveryResolver {
     return present(await context.loaders.webhook.load(delivery.webhookId), 'webhook');
   }
 
-  @FieldResolver(() => String, { nullable: true, description: 'The body of every attempt, byte for byte.' })
-  async requestBody(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<string | null> {
-    const event = await loaders.event.load(delivery.id);
-    return event ? bodyOf(event).toString() : null;
+  @FieldResolver(() => String, {
+    nullable: true,
+    description: 'The body of every attempt, byte for byte; null where a payload query has not made it yet.',
+  })
+  async requestBody(@Ctx() context: Context, @Root() delivery: Delivery): Promise<string | null> {
+    return requestBodyOf(context, delivery);
   }
 
   @FieldResolver(() => AttemptConnection, { description: 'First to last.' })
@@ -232,8 +242,8 @@ export class DeliveryUpdateResolver {
 @Resolver(() => Attempt)
 export class AttemptResolver {
   @FieldResolver(() => String, { description: 'The request as a command for a shell.' })
-  async curl(@Ctx() { loaders }: Context, @Root() attempt: Attempt): Promise<string> {
-    const event = await loaders.event.load(attempt.deliveryId);
-    return curlOf(attempt, event ? bodyOf(event).toString() : null);
+  async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
+    const delivery = await context.loaders.delivery.load(attempt.deliveryId);
+    return curlOf(attempt, delivery && (await requestBodyOf(context, delivery)));
   }
 }

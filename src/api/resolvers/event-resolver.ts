@@ -17,7 +17,8 @@ import {
 import { Scope } from '../../applications/api-key';
 import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
-import { HubError, InputRefused, Problems, refuse, UserErrorCode } from '../../errors';
+import { bodyFor } from '../../dispatch/body';
+import { HubError, InputRefused, Problems, refuse, shown, UserErrorCode } from '../../errors';
 import type { NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
@@ -106,6 +107,15 @@ export class EventsPublishPayload {
   userErrors!: UserError[];
 }
 
+@ObjectType()
+export class PayloadPreview {
+  @Field(() => String, { nullable: true, description: 'The whole body as it would be sent.' })
+  body!: string | null;
+
+  @Field(() => [String])
+  errors!: string[];
+}
+
 const EventConnection = connectionType(Event);
 
 @Resolver(() => Event)
@@ -154,6 +164,20 @@ export class EventResolver {
     const request = pageRequest({ first, after }, (cursor) => String(decodeCursor('event', owner, cursor)));
     const page = (await mayEnter(context, owner)) ? await context.services.events.list(owner, filter ?? {}, request) : NOTHING;
     return connection<Event>(page, (event) => event.cursor, request);
+  }
+
+  @Query(() => PayloadPreview, { description: 'The body that a payload query would make of an event.' })
+  async payloadPreview(
+    @Ctx() context: Context,
+    @Arg('payloadQuery', () => String) payloadQuery: string,
+    @Arg('eventId', () => ID) eventId: string,
+  ): Promise<PayloadPreview> {
+    const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await context.services.events.byId(eventId) : null;
+    if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
+    const query = context.services.compilePayloadQuery(payloadQuery);
+    if (query.problem !== null) return { body: null, errors: [query.problem] };
+    const made = await bodyFor(event, null, query);
+    return 'problem' in made ? { body: null, errors: [made.problem] } : { body: made.bytes.toString(), errors: [] };
   }
 
   @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })
@@ -207,7 +231,11 @@ export class EventResolver {
     @Root() event: Event,
     @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
     @Arg('types', () => [String], { nullable: true, description: 'Names or wildcards.' }) _types?: string[] | null,
-    @Arg('filter', () => GraphQLJSON, { nullable: true, description: "A condition like a webhook's." }) _filter?: unknown,
+    @Arg('filter', () => GraphQLJSON, {
+      nullable: true,
+      description: "A condition like a webhook's: an object in a variable, or its JSON in a string.",
+    })
+    _filter?: unknown,
     @Arg('after', () => String, { nullable: true, description: "An event's `cursor`." }) _after?: string | null,
   ): Event {
     return event;

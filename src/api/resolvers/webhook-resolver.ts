@@ -4,7 +4,7 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
-import { SigningScheme, Webhook, WebhookStatus } from '../../webhooks/webhook';
+import { SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, requireScope } from '../context';
@@ -46,6 +46,12 @@ abstract class WebhookSettingsInput {
       'A Mongo-style condition on { type, payload }: $eq $ne $gt $gte $lt $lte $in $nin $exists $startsWith $endsWith $and $or $not $elemMatch.',
   })
   filter?: unknown;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'A subscription document with the single root field `event` that shapes the body; its types and filter select, too.',
+  })
+  payloadQuery?: string | null;
 
   @Field(() => [SigningScheme], { nullable: true, description: 'Default [V1].' })
   signing?: SigningScheme[] | null;
@@ -129,6 +135,17 @@ export class WebhookResolver {
     return webhook.ownRetrySchedule ?? context.services.defaultRetrySchedule;
   }
 
+  @FieldResolver(() => WebhookHealth)
+  health(@Ctx() context: Context, @Root() webhook: Webhook): WebhookHealth {
+    return payloadQueryProblem(context, webhook) === null ? WebhookHealth.HEALTHY : WebhookHealth.PAYLOAD_QUERY_INVALID;
+  }
+
+  @FieldResolver(() => String, { nullable: true, description: 'In plain words; null while it is healthy.' })
+  healthReason(@Ctx() context: Context, @Root() webhook: Webhook): string | null {
+    const problem = payloadQueryProblem(context, webhook);
+    return problem && `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
+  }
+
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first.' })
   async deliveries(
     @Ctx() context: Context,
@@ -209,6 +226,10 @@ export class WebhookResolver {
   ): Promise<Answer<WebhookSecretRotatePayload>> {
     return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
   }
+}
+
+function payloadQueryProblem({ services }: Context, { payloadQuery }: Webhook): string | null {
+  return payloadQuery === null ? null : services.compilePayloadQuery(payloadQuery).problem;
 }
 
 async function own(context: Context, id: string): Promise<string> {

@@ -7,8 +7,8 @@ import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
-import { bodyId, bodyId, readBodies, readBodies } from './bodies';
-import { bodyOf, bodyOf, type FixedBody, type FixedBody, STANDARD_BODY, STANDARD_BODY } from './body';
+import { bodyId, readBodies } from './bodies';
+import { bodyOf, type FixedBody, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
 

@@ -11,6 +11,7 @@ export enum WebhookStatus {
 
 registerEnumType(WebhookStatus, {
   name: 'WebhookStatus',
+  description: 'Whether a webhook gets and sends deliveries.',
   valuesConfig: {
     ACTIVE: { description: 'Events become deliveries, deliveries are sent.' },
     PAUSED: { description: 'Events become deliveries; nothing is sent until it is resumed.' },
@@ -20,28 +21,28 @@ registerEnumType(WebhookStatus, {
 
 @ObjectType({ description: 'One HTTP header.' })
 export class Header {
-  @Field(() => String)
+  @Field(() => String, { description: 'Its name.' })
   name!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'Its value.' })
   value!: string;
 }
 
 @Entity('webhooks')
 @ObjectType({ implements: Node, description: 'What a partner registered: a target URL, the events it wants, how to send them.' })
 export class Webhook extends Node {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
   @TextColumn('application_id')
   applicationId!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'The target, in its normal form.' })
   @TextColumn('url')
   url!: string;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'For people.' })
   @LongTextColumn('description', { nullable: true })
   description!: string | null;
 
@@ -73,7 +74,7 @@ export class Webhook extends Node {
   @TextColumn('secret_hint')
   secretHint!: string;
 
-  @Field(() => WebhookStatus)
+  @Field(() => WebhookStatus, { description: 'Whether it gets and sends deliveries.' })
   @TextColumn('status')
   status!: WebhookStatus;
 
@@ -81,11 +82,11 @@ export class Webhook extends Node {
   @Column({ name: 'version', type: 'integer' })
   version!: number;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was last changed.' })
   @TimeColumn('updated_at')
   updatedAt!: Date;
 

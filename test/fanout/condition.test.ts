@@ -2,7 +2,17 @@ import { compileCondition } from '../../src/fanout/condition';
 
 const EVENT = {
   type: 'order.created',
-  payload: { total: 120, currency: 'EUR', customer: { vip: true, name: 'Ada' }, lines: [{ sku: 'A-1', qty: 2 }, { sku: 'B-2', qty: 9 }], tags: ['new', 'gift'], note: null },
+  payload: {
+    total: 120,
+    currency: 'EUR',
+    customer: { vip: true, name: 'Ada' },
+    lines: [
+      { sku: 'A-1', qty: 2 },
+      { sku: 'B-2', qty: 9 },
+    ],
+    tags: ['new', 'gift'],
+    note: null,
+  },
 };
 
 function matches(filter: unknown): boolean {
@@ -77,7 +87,9 @@ describe('A condition', () => {
     let deep: unknown = { 'payload.x': 1 };
     for (let level = 0; level < 50_000; level++) deep = { $and: [deep] };
     expect(compileCondition(deep)).toHaveProperty('problem');
-    expect(compileCondition({ $or: Array.from({ length: 500 }, (_, x) => ({ 'payload.x': x })) })).toEqual({ problem: expect.stringContaining('parts') });
+    expect(compileCondition({ $or: Array.from({ length: 500 }, (_, x) => ({ 'payload.x': x })) })).toEqual({
+      problem: expect.stringContaining('parts'),
+    });
     expect(compileCondition({ 'payload.x': 'y'.repeat(20_000) })).toEqual({ problem: expect.stringContaining('characters') });
   });
 

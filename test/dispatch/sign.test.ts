@@ -1,0 +1,32 @@
+import { createSecretKey } from 'node:crypto';
+import { Webhook } from 'standardwebhooks';
+import { sign } from '../../src/dispatch/sign';
+import { newSigningSecret, parseSigningSecret } from '../../src/webhooks/signing-secret';
+
+function keyOf(secret: string) {
+  const parsed = parseSigningSecret(secret);
+  if ('problem' in parsed) throw new Error(parsed.problem);
+  return createSecretKey(parsed.key);
+}
+
+describe('A signature', () => {
+  test('is the one that the published example has', () => {
+    // https://github.com/standard-webhooks/standard-webhooks, the vector that its libraries are tested with
+    const content = { id: 'msg_p5jXN8AQM9LWM0D4loKWxJek', timestamp: 1_614_265_330, body: Buffer.from('{"test": 2432232314}') };
+    expect(sign(content, [keyOf('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')])).toBe('v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=');
+  });
+
+  test('of each live secret is accepted by the standardwebhooks library, for these bytes, this id and this time only', () => {
+    const [first, second, foreign] = [newSigningSecret(), newSigningSecret(), newSigningSecret()];
+    const timestamp = Math.floor(Date.now() / 1_000);
+    const body = Buffer.from('{"text":"ünï 🦄","list":[1,2]}');
+    const signature = sign({ id: 'evt_1', timestamp, body }, [first, second].map(keyOf));
+    const headers = { 'webhook-id': 'evt_1', 'webhook-timestamp': String(timestamp), 'webhook-signature': signature };
+    expect(signature).toMatch(/^v1,[\w+/]{43}= v1,[\w+/]{43}=$/);
+    for (const secret of [first, second]) expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body.toString()));
+    expect(() => new Webhook(foreign).verify(body, headers)).toThrow();
+    expect(() => new Webhook(first).verify(`${body} `, headers)).toThrow();
+    expect(() => new Webhook(first).verify(body, { ...headers, 'webhook-id': 'evt_2' })).toThrow();
+    expect(() => new Webhook(first).verify(body, { ...headers, 'webhook-timestamp': String(timestamp + 1) })).toThrow();
+  });
+});

@@ -3,6 +3,7 @@ import { SECOND } from './clock';
 import { parseAllowedTarget } from './dispatch/address-policy';
 import { shown } from './errors';
 import type { LogLevel } from './log';
+import { parseUrl } from './url';
 
 /** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the README's table. */
 interface Setting<T> {
@@ -168,7 +169,7 @@ function parseDatabaseUrl(text: string): DatabaseUrl {
     if (path === '' || path.includes(':memory:')) throw new Error(`${expected}; a database in memory would lose what it acknowledged`);
     return { kind: 'sqlite', path };
   }
-  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const url = parseUrl(text);
   if (url === undefined || !['mysql:', 'mariadb:'].includes(url.protocol)) throw new Error(expected);
   if (url.hostname === '' || url.pathname.length < 2) throw new Error(`${expected}; host and database must both be named`);
   return { kind: 'mysql', url: text };
@@ -199,9 +200,9 @@ function parseAllowedTargets(text: string): readonly string[] {
 /** Delays in milliseconds. */
 function parseSchedule(text: string): readonly number[] {
   return text.split(',').map((part) => {
-    const delay = ms(part.trim() as ms.StringValue);
-    if (typeof delay !== 'number' || !Number.isFinite(delay) || delay < SECOND || !/[a-z]$/i.test(part.trim()))
-      throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h`);
+    const delay = /^[\d.]+ ?[a-z]+$/i.test(part.trim()) ? ms(part.trim() as ms.StringValue) : undefined;
+    if (delay === undefined || !Number.isFinite(delay) || delay < SECOND)
+      throw new Error('expected durations of at least 1s separated by commas, such as 5s,5m,2h');
     return delay;
   });
 }

@@ -12,7 +12,7 @@ export function encodeCursor(log: LogName, applicationId: string, sequence: numb
 export function decodeCursor(log: LogName, applicationId: string, cursor: string): number {
   const [name, application, digits = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
   const sequence = Number(digits);
-  if (name !== log || !Number.isSafeInteger(sequence) || encodeCursor(log, application ?? '', sequence) !== cursor)
+  if (name !== log || !Number.isSafeInteger(sequence) || sequence < 0 || encodeCursor(log, application ?? '', sequence) !== cursor)
     throw new HubError(
       'BAD_USER_INPUT',
       `after: expected a cursor of this ${log === 'event' ? 'event log' : 'list of delivery updates'}, got ${shown(cursor)}`,

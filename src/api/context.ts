@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader';
+import { Arg, ID } from 'type-graphql';
 import type { Scope } from '../applications/api-key';
 import type { Caller } from '../applications/api-keys';
 import { refuseUnknown } from '../applications/applications';
@@ -90,6 +91,10 @@ export function applicationFor(context: Context, scope: Scope, named: string | n
   if (where === 'input') return refuse('applicationId', message, UserErrorCode.REQUIRED);
   throw new HubError('BAD_USER_INPUT', `applicationId: ${message}`);
 }
+
+/** The argument that says whose rows to read. */
+export const OfApplication = () =>
+  Arg('applicationId', () => ID, { nullable: true, description: 'The application to read from. A key of its own may leave it out.' });
 
 /** What has not even the form of an id: no query needs to look for it. */
 function refuseApplication(named: string, where: 'input' | 'argument'): never {

@@ -11,7 +11,7 @@ import {
   visit,
 } from 'graphql';
 import { type ComplexityEstimator, getComplexity } from 'graphql-query-complexity';
-import { MOST_FIRST } from './connection';
+import { DEFAULT_FIRST, MOST_FIRST } from './connection';
 
 /** One operation may ask for this much, on every transport. */
 export const LIMITS = {
@@ -53,7 +53,6 @@ function reporting() {
   return { propagateOnRejection: false, onReject: [report] };
 }
 
-const DEFAULT_FIRST = 50;
 /** Fields that may be as large as a payload or a response body weigh like this many others. */
 const LARGE = 10;
 const LARGE_FIELDS: ReadonlySet<string> = new Set(['payload', 'get', 'requestBody', 'responseBody', 'curl']);

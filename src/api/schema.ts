@@ -26,8 +26,15 @@ const unusedPubSub: PubSub = {
   },
 };
 
-export function createSchema(): Promise<GraphQLSchema> {
-  return buildSchema({
+/** type-graphql has no place for them. */
+const ROOT_DESCRIPTIONS = {
+  Query: 'What there is. Lists are Relay connections: page on with `after`.',
+  Mutation: 'What can be done. A payload holds the result, or in `userErrors` what is wrong with the input.',
+  Subscription: 'What happens, as it happens: over a WebSocket (`graphql-transport-ws`) or server-sent events.',
+} as const;
+
+export async function createSchema(): Promise<GraphQLSchema> {
+  const schema = await buildSchema({
     resolvers: [
       ApplicationResolver,
       ApiKeyResolver,
@@ -45,4 +52,9 @@ export function createSchema(): Promise<GraphQLSchema> {
     validate: false, // the stages check their input and answer with `userErrors`
     emitSchemaFile: false,
   });
+  for (const [name, description] of Object.entries(ROOT_DESCRIPTIONS)) {
+    const root = schema.getType(name);
+    if (root) root.description = description;
+  }
+  return schema;
 }

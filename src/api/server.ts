@@ -5,6 +5,7 @@ import type { GraphQLSchema } from 'graphql';
 import { SECOND } from '../clock';
 import { DASHBOARD_CSP, dashboardPage } from '../dashboard/page';
 import type { Log } from '../log';
+import { parseUrl } from '../url';
 import { GRAPHIQL_CSP, graphiqlPage } from './graphiql';
 import { GraphqlHttp } from './graphql-http';
 import { GraphqlSse } from './graphql-sse';
@@ -162,5 +163,5 @@ export class ApiServer {
 /** What a request asks for; undefined for a target that is no path, like the `*` of `OPTIONS *`. */
 function urlOf({ url = '/' }: IncomingMessage): URL | undefined {
   const text = url.startsWith('/') ? `http://localhost${url}` : url;
-  return URL.canParse(text) ? new URL(text) : undefined;
+  return parseUrl(text);
 }

@@ -3,6 +3,7 @@ import { InputRefused, type Problem, UserErrorCode } from '../errors';
 
 registerEnumType(UserErrorCode, {
   name: 'UserErrorCode',
+  description: 'What kind of mistake an input has.',
   valuesConfig: {
     REQUIRED: { description: 'Something is missing.' },
     INVALID: { description: 'The value is not of the expected form.' },
@@ -22,7 +23,7 @@ export class UserError implements Problem {
   @Field(() => String, { description: 'What was expected and what came.' })
   message!: string;
 
-  @Field(() => UserErrorCode)
+  @Field(() => UserErrorCode, { description: 'For programs to go by.' })
   code!: UserErrorCode;
 }
 
@@ -41,3 +42,6 @@ export async function answer<Payload extends object>(work: () => Promise<Payload
 export function userErrors({ problems }: InputRefused): UserError[] {
   return problems.map(({ field, message, code }) => ({ field: [...field], message, code }));
 }
+
+/** The field that every mutation's payload has. */
+export const UserErrors = () => Field(() => [UserError], { description: 'What is wrong with the input; empty when it was done.' });

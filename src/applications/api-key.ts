@@ -31,7 +31,7 @@ registerEnumType(Scope, {
 @Entity('api_keys')
 @ObjectType({ implements: Node, description: 'Lets a program in. Only a hash of its token is stored.' })
 export class ApiKey extends Node {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
@@ -39,7 +39,7 @@ export class ApiKey extends Node {
   @TextColumn('application_id', { nullable: true })
   applicationId!: string | null;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'What it is for.' })
   @TextColumn('name')
   name!: string;
 
@@ -51,19 +51,19 @@ export class ApiKey extends Node {
   @TextColumn('hint')
   hint!: string;
 
-  @Field(() => [Scope])
+  @Field(() => [Scope], { description: 'What it may do; an admin key may do everything.' })
   @JsonColumn('scopes')
   scopes!: Scope[];
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'When it ends by itself; null: never.' })
   @TimeColumn('expires_at', { nullable: true })
   expiresAt!: Date | null;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'When somebody ended it; null: nobody has.' })
   @TimeColumn('revoked_at', { nullable: true })
   revokedAt!: Date | null;
 

@@ -7,7 +7,7 @@ import { JsonColumn, TextColumn, TimeColumn } from '../store/columns';
 @Entity('applications')
 @ObjectType({ implements: Node, description: 'A tenant. Owns its webhooks, events and keys; nothing crosses from one to another.' })
 export class Application extends Node {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
@@ -15,7 +15,7 @@ export class Application extends Node {
   @TextColumn('unique_key', { nullable: true })
   key!: string | null;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'What people call it.' })
   @TextColumn('name')
   name!: string;
 
@@ -23,11 +23,11 @@ export class Application extends Node {
   @JsonColumn('metadata', { nullable: true })
   metadata!: unknown;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was last changed.' })
   @TimeColumn('updated_at')
   updatedAt!: Date;
 

@@ -26,6 +26,7 @@ export enum AttemptOutcome {
 
 registerEnumType(AttemptTrigger, {
   name: 'AttemptTrigger',
+  description: 'Why an attempt was made.',
   valuesConfig: {
     FIRST: { description: 'The first attempt of a delivery.' },
     AUTOMATIC: { description: 'The retry schedule.' },
@@ -36,6 +37,7 @@ registerEnumType(AttemptTrigger, {
 
 registerEnumType(AttemptOutcome, {
   name: 'AttemptOutcome',
+  description: 'How an attempt ended.',
   valuesConfig: {
     SUCCESS: { description: 'Answered 2xx.' },
     HTTP_ERROR: { description: 'Answered another status, or with something that is not HTTP.' },
@@ -52,27 +54,27 @@ registerEnumType(AttemptOutcome, {
 @Entity('attempts')
 @ObjectType({ implements: Node, description: 'One HTTP request of a delivery. Written once, never changed.' })
 export class Attempt extends Node {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
-  @Field(() => AttemptTrigger)
+  @Field(() => AttemptTrigger, { description: 'Why it was made.' })
   @TextColumn('triggered_by')
   trigger!: AttemptTrigger;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it began.' })
   @TimeColumn('started_at')
   startedAt!: Date;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'From resolving the name to the end of the response.' })
   @Column({ name: 'duration_ms', type: 'integer' })
   durationMs!: number;
 
-  @Field(() => AttemptOutcome)
+  @Field(() => AttemptOutcome, { description: 'How it ended.' })
   @TextColumn('outcome')
   outcome!: AttemptOutcome;
 
-  @Field(() => Int, { nullable: true })
+  @Field(() => Int, { nullable: true, description: 'What the receiver answered; null when no status came.' })
   @Column({ name: 'status_code', type: 'integer', nullable: true })
   statusCode!: number | null;
 
@@ -84,11 +86,11 @@ export class Attempt extends Node {
   @LongTextColumn('url')
   url!: string;
 
-  @Field(() => [Header])
+  @Field(() => [Header], { description: 'As they were sent.' })
   @JsonColumn('request_headers')
   requestHeaders!: Header[];
 
-  @Field(() => [Header])
+  @Field(() => [Header], { description: 'As they came.' })
   @JsonColumn('response_headers')
   responseHeaders!: Header[];
 

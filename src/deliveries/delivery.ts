@@ -14,6 +14,7 @@ export enum DeliveryStatus {
 
 registerEnumType(DeliveryStatus, {
   name: 'DeliveryStatus',
+  description: 'How far a delivery has come.',
   valuesConfig: {
     PENDING: { description: 'No attempt has ended yet.' },
     RETRYING: { description: 'The last attempt failed; another one follows.' },
@@ -27,7 +28,7 @@ registerEnumType(DeliveryStatus, {
 @ObjectType({ implements: Node, description: 'One event on its way to one webhook.' })
 export class Delivery extends Node {
   /** Carries application, sequence and webhook; see `ids.ts`. */
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
@@ -44,11 +45,11 @@ export class Delivery extends Node {
   @Column({ name: 'payload_chars', type: 'integer' })
   payloadChars!: number;
 
-  @Field(() => DeliveryStatus)
+  @Field(() => DeliveryStatus, { description: 'How far it has come.' })
   @TextColumn('status')
   status!: DeliveryStatus;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'How many attempts have ended.' })
   @Column({ name: 'attempt_count', type: 'integer' })
   attemptCount!: number;
 
@@ -68,7 +69,7 @@ export class Delivery extends Node {
   @TextColumn('body_key', { nullable: true })
   bodyKey!: string | null;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When the event was stored.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 

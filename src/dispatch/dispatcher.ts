@@ -59,10 +59,12 @@ const MOST_IN_FLIGHT = 1_024;
 /** From here on a webhook gets no more than a few requests at a time, so that those that hang leave room for the rest. */
 const CROWDED_IN_FLIGHT = MOST_IN_FLIGHT / 2;
 const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
-/** The last slots are for first attempts, to webhooks that answer in time. */
-const SPARE_IN_FLIGHT = MOST_IN_FLIGHT / 4;
-/** How many held lanes are looked at in vain when a slot falls free. */
-const MOST_VAIN_LOOKS = 16;
+/** The slots from here on are for first attempts, to webhooks that answer in time. */
+const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
+
+/** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
+const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
+type Obstacle = keyof typeof OBSTACLES;
 
 /**
  * Sends what this instance owns: a queue a webhook, each within its own concurrency, all within what the process can
@@ -71,8 +73,8 @@ const MOST_VAIN_LOOKS = 16;
 export class Dispatcher {
   readonly #deps: Deps;
   readonly #lanes = new Map<string, Lane>();
-  /** Lanes that could send but for the limits of the whole process, in the order they came to it. */
-  readonly #held = new Set<Lane>();
+  /** Lanes that could send but for the limits of the whole process, in the order they came to them. */
+  readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, { readonly lane: Lane; readonly weight: number }>();
   #inFlight = 0;
@@ -313,18 +315,20 @@ export class Dispatcher {
     this.#weight += weight;
   }
 
-  /** Whether the process can carry one more request of this lane. */
-  #hasSlot(lane: Lane): boolean {
-    if (this.#inFlight < CROWDED_IN_FLIGHT) return true;
-    if (this.#inFlight >= MOST_IN_FLIGHT || lane.inFlight >= MOST_IN_FLIGHT_WHEN_CROWDED) return false;
-    return this.#inFlight < MOST_IN_FLIGHT - SPARE_IN_FLIGHT || (!lane.isTimingOut && lane.next?.attemptCount === 0);
+  /** Why the process cannot carry one more request of this lane now, if it can't. */
+  #obstacle(lane: Lane): Obstacle | undefined {
+    if (this.#inFlight < CROWDED_IN_FLIGHT) return undefined;
+    if (lane.inFlight >= MOST_IN_FLIGHT_WHEN_CROWDED) return 'crowded';
+    if (lane.mayHang) return this.#inFlight >= SPARE_IN_FLIGHT ? 'spare' : undefined;
+    return this.#inFlight >= MOST_IN_FLIGHT ? 'full' : undefined;
   }
 
   #pump(lane: Lane): void {
     if (!lane.isActive || !this.#isSending()) return;
     while (lane.queued > 0 && lane.inFlight < lane.webhook.maxConcurrency) {
-      if (!this.#hasSlot(lane)) {
-        this.#held.add(lane);
+      const obstacle = this.#obstacle(lane);
+      if (obstacle) {
+        this.#held[obstacle].add(lane);
         return;
       }
       const job = lane.shift();
@@ -358,16 +362,17 @@ export class Dispatcher {
 
   /** A slot is free: its lane's again, or, where others wait for slots, theirs in turn. */
   #goOn(lane: Lane): void {
-    if (this.#inFlight >= CROWDED_IN_FLIGHT && this.#held.size > 0) this.#held.add(lane);
-    else this.#pump(lane);
-    this.#tidy(lane);
-    let vain = 0;
-    for (const next of this.#held) {
-      if (vain === MOST_VAIN_LOOKS || this.#inFlight >= MOST_IN_FLIGHT) return;
-      this.#held.delete(next);
-      this.#pump(next);
-      if (this.#held.has(next)) vain++;
+    this.#held[lane.mayHang ? 'spare' : 'full'].add(lane);
+    for (const [obstacle, limit] of Object.entries(OBSTACLES) as [Obstacle, number][]) {
+      const held = this.#held[obstacle];
+      // A lane that is held once more by the same obstacle has met the limit, which ends the loop.
+      for (const next of held) {
+        if (this.#inFlight >= limit) break;
+        held.delete(next);
+        this.#pump(next);
+      }
     }
+    this.#tidy(lane);
   }
 }
 

@@ -51,9 +51,9 @@ export class Lane {
     return this.#jobs.length - this.#first;
   }
 
-  /** The job that is sent next. */
-  get next(): Job | undefined {
-    return this.#jobs[this.#first];
+  /** Whether what comes next may well keep its slot until the deadline: a retry, or a webhook whose last request did. */
+  get mayHang(): boolean {
+    return this.isTimingOut || (this.#jobs[this.#first]?.attemptCount ?? 0) > 0;
   }
 
   /** Nothing of it is in memory, and nothing has to be remembered about it. */

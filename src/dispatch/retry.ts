@@ -30,6 +30,7 @@ export function retryAfterMs(header: string | undefined, now: number): number {
   const text = header?.trim() ?? '';
   if (/^\d{1,10}$/.test(text)) return Number(text) * 1_000;
   // An HTTP date begins with its weekday; `Date.parse` alone would take almost anything for a date.
-  const date = /^[A-Z][a-z]{2,8},? /.test(text) ? Date.parse(text) : Number.NaN;
+  // All three forms are in GMT; that of asctime does not say so.
+  const date = /^[A-Z][a-z]{2,8},? /.test(text) ? Date.parse(text.endsWith('GMT') ? text : `${text} GMT`) : Number.NaN;
   return Number.isNaN(date) ? 0 : Math.max(0, date - now);
 }

@@ -197,7 +197,7 @@ function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict)
   attempt.url = request.url;
   attempt.requestHeaders = request.headers.map(([name, value]) => ({ name, value }));
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));
-  attempt.responseBody = exchange.responseBody;
+  attempt.responseBody = exchange.responseBody?.replaceAll('\0', '\ufffd') ?? null; // SQLite's texts end at a NUL
   attempt.responseTruncated = exchange.responseTruncated;
   return attempt;
 }

@@ -9,11 +9,11 @@ export class EventType {
   @PrimaryColumn({ name: 'application_id', type: 'varchar' })
   applicationId!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'Dotted, such as `order.created`.' })
   @PrimaryColumn({ type: 'varchar' })
   name!: string;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'For people.' })
   @LongTextColumn('description', { nullable: true })
   description!: string | null;
 
@@ -21,11 +21,11 @@ export class EventType {
   @JsonColumn('payload_schema', { nullable: true })
   schema!: unknown;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was registered first.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was registered last.' })
   @TimeColumn('updated_at')
   updatedAt!: Date;
 

@@ -15,11 +15,11 @@ export class Event extends Node {
   @PrimaryColumn({ type: 'bigint', transformer: { to: (value: number) => value, from: Number } })
   sequence!: number;
 
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @TextColumn('id')
   id!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'A dotted name: order.created' })
   @TextColumn('type')
   type!: string;
 
@@ -27,11 +27,11 @@ export class Event extends Node {
   @LongTextColumn('payload')
   payloadText!: string;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The key that its publisher gave it, if any.' })
   @TextColumn('idempotency_key', { nullable: true })
   idempotencyKey!: string | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'What webhooks with ordering BY_KEY keep in order, if anything.' })
   @TextColumn('ordering_key', { nullable: true })
   orderingKey!: string | null;
 
@@ -45,7 +45,7 @@ export class Event extends Node {
 
   #payload: unknown;
 
-  @Field(() => GraphQLJSON)
+  @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order.' })
   get payload(): unknown {
     // Parsed once, however many subscribers of this instance look at it.
     if (this.#payload === undefined) this.#payload = JSON.parse(this.payloadText);

@@ -27,10 +27,13 @@ const MOST_RECENT = 2_000;
 /** Bytes, over all watched applications; each gets its share, but room for a few large events. */
 const MOST_WEIGHT = 64 * 1024 * 1024;
 const LEAST_WEIGHT = 64 * 1024;
+/** Bytes that a follower takes at once, or one entry; how many entries it asks for grows until they weigh that. */
+const MOST_TAKEN_WEIGHT = 256 * 1024;
+const FIRST_TAKEN = 16;
 
 /**
  * The live end of a log. The database is the truth: what is announced here is a shortcut for followers who are up to
- * date, and a doorbell for everybody else. A follower holds a cursor and no buffer, so a slow one costs nothing.
+ * date, and a doorbell for everybody else. A follower holds a cursor and what it took last, so a slow one costs little.
  */
 export class LiveLog<T extends Sequenced> {
   readonly #source: LogSource<T>;
@@ -72,6 +75,7 @@ export class LiveLog<T extends Sequenced> {
     const follower = new Follower<T>(
       sequence ?? head,
       (after, most) => this.#next(applicationId, after, most),
+      (entries) => this.#lighten(entries),
       () => {
         watched.followers.delete(follower);
         if (watched.followers.size === 0 && this.#watched.get(applicationId) === watched) this.#watched.delete(applicationId);
@@ -79,6 +83,11 @@ export class LiveLog<T extends Sequenced> {
     );
     watched.followers.add(follower);
     return follower;
+  }
+
+  /** The last committed sequence; undefined when there is no such application. */
+  head(applicationId: string): Promise<number | undefined> {
+    return this.#source.head(applicationId);
   }
 
   /** Entries were committed by this instance. */
@@ -141,21 +150,40 @@ export class LiveLog<T extends Sequenced> {
     if (first ? first.sequence !== after + 1 : watched !== undefined) throw new HubError('CURSOR_EXPIRED');
     return entries;
   }
+
+  /** As many of the first entries as a follower may hold. */
+  #lighten(entries: readonly T[]): readonly T[] {
+    let weight = 0;
+    const end = entries.findIndex((entry) => {
+      weight += this.#weigh(entry);
+      return weight > MOST_TAKEN_WEIGHT;
+    });
+    return end < 0 ? entries : entries.slice(0, Math.max(1, end));
+  }
 }
 
 /** A reader with its place in a log. One `take` at a time. */
 export class Follower<T extends Sequenced> {
   #sequence: number;
   #isClosed = false;
+  /** How many entries it asks for: more as long as they are not too heavy. */
+  #ask = FIRST_TAKEN;
   #wake: (() => void) | undefined;
   /** A ring came while `take` was looking: look again before waiting. */
   #wasRung = false;
   readonly #read: (after: number, most: number) => Promise<readonly T[]>;
+  readonly #lighten: (entries: readonly T[]) => readonly T[];
   readonly #closed: () => void;
 
-  constructor(sequence: number, read: (after: number, most: number) => Promise<readonly T[]>, closed: () => void) {
+  constructor(
+    sequence: number,
+    read: (after: number, most: number) => Promise<readonly T[]>,
+    lighten: (entries: readonly T[]) => readonly T[],
+    closed: () => void,
+  ) {
     this.#sequence = sequence;
     this.#read = read;
+    this.#lighten = lighten;
     this.#closed = closed;
   }
 
@@ -168,7 +196,11 @@ export class Follower<T extends Sequenced> {
   async take(most: number): Promise<readonly T[]> {
     while (!this.#isClosed) {
       this.#wasRung = false;
-      const entries = await this.#read(this.#sequence, most);
+      const asked = Math.min(most, this.#ask);
+      const found = await this.#read(this.#sequence, asked);
+      const entries = this.#lighten(found);
+      if (entries.length < found.length) this.#ask = entries.length;
+      else if (found.length === asked) this.#ask = Math.min(2 * asked, MOST_RECENT);
       if (this.#isClosed) break;
       const last = entries.at(-1);
       if (last) {

@@ -15,6 +15,11 @@ const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event,
 /** Enough for the group commit, the settler, the claims and reads beside them; each waits its turn beyond. */
 const POOL_SIZE = 16;
 
+/** How long SQLite itself waits for a lock: about a commit. It blocks the event loop. */
+export const BUSY_MS = 20;
+/** The same for what runs before anything else does. */
+export const PATIENT_BUSY_MS = 10_000;
+
 /** TypeORM's settings for a database URL. On SQLite `reader` is a connection that can only read. */
 export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): DataSourceOptions {
   const common = { entities, migrations, migrationsTableName: 'migrations', logging: false } as const;
@@ -25,11 +30,13 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
       driver: require('libsql'),
       database: url.path,
       prepareDatabase(database: { pragma(text: string): unknown }) {
-        database.pragma('busy_timeout = 10000');
+        database.pragma(`busy_timeout = ${PATIENT_BUSY_MS}`);
         database.pragma('journal_mode = WAL');
         database.pragma('synchronous = FULL'); // an acknowledged event survives a power cut
         database.pragma('cache_size = -32000');
         if (role === 'reader') database.pragma('query_only = ON');
+        // Waiting for another process's transaction here stops everything in this one: `Database` waits instead.
+        else database.pragma(`busy_timeout = ${BUSY_MS}`);
       },
     };
   return {

@@ -1,8 +1,9 @@
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import { SECOND, sleep, systemClock } from '../clock';
 import type { DatabaseUrl } from '../config';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { dataSourceOptions } from './data-source';
+import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
 import type { Dialect } from './dialect';
 import { mysqlDialect } from './mysql';
 import { sqliteDialect } from './sqlite';
@@ -28,7 +29,12 @@ export class CommitInDoubt extends Error {
   override readonly name = 'CommitInDoubt';
 }
 
-const MOST_TRIES = 8;
+/** How long a transaction that loses races is run again: another process may hold SQLite's only lock for a while. */
+const PATIENCE_MS = 10 * SECOND;
+const PAUSE_MS = 5;
+const MOST_PAUSE_MS = 100;
+/** A lock that is not given within so many seconds will not be: the transaction is run again. MySQL's default is 50. */
+const LOCK_WAIT_SECONDS = 5;
 /** SQLite takes 32,766 parameters a statement; MySQL a packet of 4 MiB or more, three bytes a character. */
 const MOST_PARAMETERS = 16_000;
 const MOST_STATEMENT_CHARS = 1024 * 1024;
@@ -41,6 +47,7 @@ export class Database {
   readonly dialect: Dialect;
   readonly #writer: DataSource;
   readonly #reader: DataSource;
+  readonly #readManager: EntityManager;
   readonly #log: Log;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -49,12 +56,13 @@ export class Database {
     this.dialect = url.kind === 'sqlite' ? sqliteDialect : mysqlDialect;
     this.#writer = new DataSource(dataSourceOptions(url, 'writer'));
     this.#reader = url.kind === 'sqlite' ? new DataSource(dataSourceOptions(url, 'reader')) : this.#writer;
+    this.#readManager = managerOver(this.#reader, (work) => this.#guard(work));
   }
 
   async open(): Promise<void> {
     await this.#guard(async () => {
       await this.#writer.initialize();
-      if (this.dialect.supportsManyInstances) await setReadCommitted(this.#writer);
+      if (this.dialect.supportsManyInstances) await prepareSessions(this.#writer);
       if (this.#reader !== this.#writer) await this.#reader.initialize();
     });
   }
@@ -82,19 +90,21 @@ export class Database {
   get read(): Queries {
     return {
       dialect: this.dialect,
-      manager: this.#reader.manager,
+      manager: this.#readManager,
       query: (sql, parameters = []) => this.#guard(() => this.#reader.query(sql, parameters as unknown[])),
     };
   }
 
   /** All or nothing. A transaction that only lost a race is run again, so `work` must not have effects of its own. */
   async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const givesUpAt = systemClock.monotonic() + PATIENCE_MS;
     for (let tries = 1; ; tries++) {
       try {
         return this.dialect.supportsManyInstances ? await this.#once(work) : await this.#inTurn(() => this.#once(work));
       } catch (error) {
-        if (this.dialect.classify(error) !== 'transient' || tries === MOST_TRIES) throw this.#translated(error);
+        if (this.dialect.classify(error) !== 'transient' || systemClock.monotonic() > givesUpAt) throw this.#translated(error);
         this.#log.debug({ tries, error: (error as Error).message }, 'transaction.repeated');
+        await sleep(systemClock, Math.min(PAUSE_MS * tries, MOST_PAUSE_MS));
       }
     }
   }
@@ -155,6 +165,19 @@ export class Database {
   }
 }
 
+/** A manager outside transactions, every statement of which runs through `guard`. */
+function managerOver(source: DataSource, guard: <T>(work: () => Promise<T>) => Promise<T>): EntityManager {
+  const guarded = new WeakSet<QueryRunner>(); // on SQLite it is the same one every time
+  const createQueryRunner: DataSource['createQueryRunner'] = (mode) => {
+    const runner = source.createQueryRunner(mode);
+    if (guarded.has(runner)) return runner;
+    guarded.add(runner);
+    const query = runner.query.bind(runner) as (...parameters: unknown[]) => Promise<unknown>;
+    return Object.assign(runner, { query: (...parameters: unknown[]) => guard(() => query(...parameters)) });
+  };
+  return (Object.create(source, { createQueryRunner: { value: createQueryRunner } }) as DataSource).createEntityManager();
+}
+
 function transactionOver(runner: QueryRunner, dialect: Dialect): Tx {
   const execute = async (sql: string, parameters: readonly unknown[] = []) => {
     const { affected } = await runner.query(sql, parameters as unknown[], true);
@@ -190,19 +213,28 @@ function* statementSized(rows: readonly (readonly unknown[])[], columns: number)
   if (start < rows.length) yield start === 0 ? rows : rows.slice(start);
 }
 
-/** Without the gap locks of the default level, claims and settles of neighbours do not wait for each other. */
-async function setReadCommitted(source: DataSource): Promise<void> {
-  const statement = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
+/** READ COMMITTED: without the gap locks of the default level, claims and settles of neighbours do not wait for each other. */
+const SESSION = [
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+  `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+] as const;
+
+async function prepareSessions(source: DataSource): Promise<void> {
   const { pool } = source.driver as unknown as {
     pool: { on(event: 'connection', listener: (connection: { query(sql: string): void }) => void): void };
   };
-  pool.on('connection', (connection) => connection.query(statement));
-  await source.query(statement); // the one connection that is open already
+  pool.on('connection', (connection) => {
+    for (const statement of SESSION) connection.query(statement);
+  });
+  for (const statement of SESSION) await source.query(statement); // the one connection that is open already
 }
 
 async function withMigrationLock<T>(source: DataSource, dialect: Dialect, work: () => Promise<T>): Promise<T> {
-  if (!dialect.supportsManyInstances) return work();
   const runner = source.createQueryRunner();
+  if (!dialect.supportsManyInstances) {
+    await runner.query(`PRAGMA busy_timeout = ${PATIENT_BUSY_MS}`);
+    return work().finally(() => runner.query(`PRAGMA busy_timeout = ${BUSY_MS}`));
+  }
   try {
     await runner.query("SELECT GET_LOCK(CONCAT('livehook.migrate.', DATABASE()), 120)");
     return await work();

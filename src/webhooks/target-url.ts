@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { AddressPolicy } from '../dispatch/address-policy';
+import { parseUrl } from '../url';
 
 export const MAX_TARGET_URL_LENGTH = 2_048;
 
@@ -37,7 +38,7 @@ function readUrl(text: string, rules: TargetUrlRules): URL | string {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\/[^/\\]/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) return `expected ${expected}, got ${echo(text)}`;
   if (scheme !== 'https' && !(scheme === 'http' && rules.allowHttp)) return `expected ${expected}, got ${scheme}://`;
-  return URL.canParse(text) ? new URL(text) : `expected ${expected}, got ${echo(text)}`;
+  return parseUrl(text) ?? `expected ${expected}, got ${echo(text)}`;
 }
 
 function checkParts(text: string, url: URL): string | null {

@@ -17,6 +17,7 @@ export enum WebhookHealth {
 
 registerEnumType(WebhookHealth, {
   name: 'WebhookHealth',
+  description: 'What stands in the way of a webhook.',
   valuesConfig: {
     HEALTHY: { description: 'Nothing to see to.' },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
@@ -39,6 +40,7 @@ registerEnumType(SigningScheme, {
 
 registerEnumType(WebhookStatus, {
   name: 'WebhookStatus',
+  description: 'Whether a webhook gets and sends deliveries.',
   valuesConfig: {
     ACTIVE: { description: 'Events become deliveries, deliveries are sent.' },
     PAUSED: { description: 'Events become deliveries; nothing is sent until it is resumed.' },
@@ -48,28 +50,28 @@ registerEnumType(WebhookStatus, {
 
 @ObjectType({ description: 'One HTTP header.' })
 export class Header {
-  @Field(() => String)
+  @Field(() => String, { description: 'Its name.' })
   name!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'Its value.' })
   value!: string;
 }
 
 @Entity('webhooks')
 @ObjectType({ implements: Node, description: 'What a partner registered: a target URL, the events it wants, how to send them.' })
 export class Webhook extends Node {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
   @TextColumn('application_id')
   applicationId!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'The target, in its normal form.' })
   @TextColumn('url')
   url!: string;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'For people.' })
   @LongTextColumn('description', { nullable: true })
   description!: string | null;
 
@@ -116,7 +118,7 @@ export class Webhook extends Node {
   @TextColumn('public_key', { nullable: true })
   publicKey!: string | null;
 
-  @Field(() => WebhookStatus)
+  @Field(() => WebhookStatus, { description: 'Whether it gets and sends deliveries.' })
   @TextColumn('status')
   status!: WebhookStatus;
 
@@ -124,11 +126,11 @@ export class Webhook extends Node {
   @Column({ name: 'version', type: 'integer' })
   version!: number;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was last changed.' })
   @TimeColumn('updated_at')
   updatedAt!: Date;
 

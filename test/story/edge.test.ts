@@ -1,8 +1,8 @@
 import { encodeCursor } from '../../src/cursor';
 import type { Log } from '../../src/log';
-import { createMysqlDatabase, createSqliteDatabase, describeEachDatabase } from '../support/databases';
+import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
 import { Client, GraphqlFailure, type Subscription } from '../support/graphql-client';
-import { startMariadb } from '../support/mariadb';
+import { createMysqlDatabase, startMariadb } from '../support/mariadb';
 import { mutated } from '../support/mutate';
 import { RawWebSocket } from '../support/raw-web-socket';
 import { withRows } from '../support/rows';
@@ -38,7 +38,7 @@ async function createKey(admin: Client, input: Record<string, unknown>): Promise
 const revoke = (admin: Client, id: string) => mutated(admin, 'apiKeyRevoke', { id });
 
 /** The error that ends a stream without one more result. */
-async function endOf(subscription: Subscription<unknown>): Promise<unknown> {
+async function endOf(subscription: Subscription<Record<string, unknown>>): Promise<unknown> {
   const last = await subscription.next().catch((error: unknown) => error);
   if (!(last instanceof GraphqlFailure)) {
     const { value } = last as IteratorResult<{ errors?: { extensions?: { code?: unknown } }[] }>;
@@ -202,9 +202,9 @@ describeEachDatabase('The edge', (makeDatabase) => {
       socket.resume();
       const error = { message: 'Retention has removed what follows this cursor.', extensions: { code: 'CURSOR_EXPIRED' } };
       expect(await socket.next(({ type }) => type !== 'next')).toEqual({ id: 'slow', type: 'error', payload: [error] });
-      expect(await sse.text()).toMatch(
-        /event: next\ndata: \{"errors":\[\{"message":"Retention [^\n]*"code":"CURSOR_EXPIRED"\}\}\]\}\n\nevent: complete\ndata:\n\n$/,
-      );
+      const [final, complete] = (await sse.text()).split('\n\n').slice(-3);
+      expect(final?.slice(0, 200)).toBe(`event: next\ndata: ${JSON.stringify({ errors: [error] })}`);
+      expect(complete).toBe('event: complete\ndata:');
       for (const transport of STREAMS) expect(await askOver(transport, shop.client, query, { after })).toEqual({ errors: [error] });
       for (const transport of STREAMS)
         expect(await askOver(transport, shop.client, query, { after: last })).toMatchObject({ data: { event: { sequence: events + 1 } } });

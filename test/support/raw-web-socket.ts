@@ -13,6 +13,7 @@ export class RawWebSocket {
   readonly #messages: Message[] = [];
   readonly #closed: Promise<{ code: number; reason: string }>;
   #wake: (() => void) | undefined;
+  #take: ((message: Message) => void) | undefined;
 
   /** `baseUrl` as `http://127.0.0.1:4000`; nothing is sent yet. */
   static async open(baseUrl: string, protocols: string | string[] = 'graphql-transport-ws'): Promise<RawWebSocket> {
@@ -35,7 +36,9 @@ export class RawWebSocket {
     this.#closed = new Promise((resolve) => socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() })));
     socket.on('error', () => {}); // 'close' follows
     socket.on('message', (data) => {
-      this.#messages.push(JSON.parse(data.toString()) as Message);
+      const message = JSON.parse(data.toString()) as Message;
+      if (this.#take) return this.#take(message);
+      this.#messages.push(message);
       this.#wake?.();
     });
   }
@@ -59,14 +62,14 @@ export class RawWebSocket {
     }
   }
 
+  /** Hands every message that comes from now on to `take`, for tests that would not want to keep them. */
+  each(take: (message: Message) => void): void {
+    this.#take = take;
+  }
+
   /** Resolves when the socket is closed. */
   get closed(): Promise<{ code: number; reason: string }> {
     return this.#closed;
-  }
-
-  /** How many messages arrived and were not taken. */
-  get waiting(): number {
-    return this.#messages.length;
   }
 
   /** Resolves after the next ping of the server, which is answered. */

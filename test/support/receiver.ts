@@ -47,6 +47,7 @@ export class Receiver {
   readonly #behaviours = new Map<string, Behaviour>();
   readonly #secrets = new Map<string, Webhook[]>();
   readonly #waiters = new Set<Waiter>();
+  readonly #sockets = new Map<string, Set<unknown>>();
 
   static async listen(): Promise<Receiver> {
     const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
@@ -82,6 +83,11 @@ export class Receiver {
   /** In the order of arrival: those of `path`, or all. */
   requests(path?: string): ReceivedRequest[] {
     return path === undefined ? [...this.#requests] : this.#requests.filter((request) => request.path === path);
+  }
+
+  /** How many connections the requests of `path` came over. */
+  connections(path: string): number {
+    return this.#sockets.get(path)?.size ?? 0;
   }
 
   /**
@@ -126,6 +132,7 @@ export class Receiver {
 
   async #receive(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const request = this.#record(incoming, await readBody(incoming));
+    this.#sockets.set(request.path, (this.#sockets.get(request.path) ?? new Set()).add(incoming.socket));
     const nth = this.requests(request.path).length;
     const behaviour = this.#behaviours.get(request.path);
     for (const waiter of [...this.#waiters]) waiter.look();

@@ -61,6 +61,11 @@ describe('a target URL', () => {
     expect(parseTargetUrl(base + 'ü'.repeat(500), strict)).toEqual({ problem: 'expected at most 2048 characters, got 3020' });
   });
 
+  test('is judged the same the ten-thousandth time', () => {
+    const judged = Array.from({ length: 20_000 }, () => 'url' in parseTargetUrl('https://bücher.example/', strict));
+    expect(judged.filter((isTaken) => !isTaken)).toEqual([]);
+  });
+
   test('may use http where that is permitted', () => {
     expect(parseTargetUrl('http://example.com/', withHttp)).toEqual({ url: 'http://example.com/' });
     expect(parseTargetUrl('ftp://example.com/', withHttp)).toEqual({

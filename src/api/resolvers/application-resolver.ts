@@ -1,55 +1,55 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Query, Resolver } from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Application } from '../../applications/application';
-import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import { decodeKeyCursor, encodeCursor, encodeKeyCursor, type LogName } from '../../cursor';
 import { HubError } from '../../errors';
 import { isId } from '../../ids';
-import { type Connection, connection, connectionType, pageRequest } from '../connection';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { type Context, requireAdmin, requireCaller } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
-@InputType()
+@InputType({ description: 'A new application.' })
 export class ApplicationCreateInput {
   @Field(() => String, { nullable: true, description: 'Your own unique name for it, such as a customer number.' })
   key?: string | null;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'What people call it.' })
   name!: string;
 
-  @Field(() => GraphQLJSON, { nullable: true })
+  @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it: at most 65,536 characters of JSON.' })
   metadata?: unknown;
 }
 
 @InputType({ description: 'An omitted field stays as it is, null clears it.' })
 export class ApplicationUpdateInput {
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'Your own unique name for it.' })
   key?: string | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'What people call it.' })
   name?: string;
 
-  @Field(() => GraphQLJSON, { nullable: true })
+  @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it.' })
   metadata?: unknown;
 }
 
-@ObjectType()
+@ObjectType({ description: 'An application.' })
 export class ApplicationPayload {
-  @Field(() => Application, { nullable: true })
+  @Field(() => Application, { nullable: true, description: 'As it is now.' })
   application?: Application | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
-@ObjectType()
+@ObjectType({ description: 'What was deleted.' })
 export class ApplicationDeletePayload {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The id that is gone.' })
   deletedId?: string | null;
 
   @Field(() => Application, { nullable: true, description: 'As it was.' })
   application?: Application | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
@@ -57,14 +57,26 @@ const ApplicationConnection = connectionType(Application);
 
 @Resolver(() => Application)
 export class ApplicationResolver {
+  @FieldResolver(() => String, {
+    description: 'The present end of the event log: what `event(after: …)` shows from here on begins with the very next event.',
+  })
+  eventCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
+    return endOf(context, 'event', application.id);
+  }
+
+  @FieldResolver(() => String, { description: 'The present end of the list of delivery updates, for `deliveryUpdates(after: …)`.' })
+  updateCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
+    return endOf(context, 'update', application.id);
+  }
+
   @Query(() => Application, {
     nullable: true,
     description: 'By its id or by your own key for it; without either, the one the key belongs to.',
   })
   async application(
     @Ctx() context: Context,
-    @Arg('id', () => ID, { nullable: true }) id?: string | null,
-    @Arg('key', () => String, { nullable: true }) key?: string | null,
+    @Arg('id', () => ID, { nullable: true, description: 'Its id.' }) id?: string | null,
+    @Arg('key', () => String, { nullable: true, description: 'Your own key for it.' }) key?: string | null,
   ): Promise<Application | null> {
     const caller = requireCaller(context);
     if (id && key) throw new HubError('BAD_USER_INPUT', 'expected id or key, got both');
@@ -78,36 +90,45 @@ export class ApplicationResolver {
   @Query(() => ApplicationConnection, { description: 'All applications; needs an admin key.' })
   async applications(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first?: number | null,
+    @After() after?: string | null,
   ): Promise<Connection<Application>> {
     requireAdmin(context);
     const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('app', key)));
     return connection(await context.services.applications.list(request), (row) => encodeKeyCursor(row.id), request);
   }
 
-  @Mutation(() => ApplicationPayload)
+  @Mutation(() => ApplicationPayload, { description: 'Makes a tenant. Needs an admin key.' })
   async applicationCreate(
     @Ctx() context: Context,
-    @Arg('input', () => ApplicationCreateInput) input: ApplicationCreateInput,
+    @Arg('input', () => ApplicationCreateInput, { description: 'The new application.' }) input: ApplicationCreateInput,
   ): Promise<Answer<ApplicationPayload>> {
     requireAdmin(context);
     return answer(async () => ({ application: await context.services.applications.create(input) }));
   }
 
-  @Mutation(() => ApplicationPayload)
+  @Mutation(() => ApplicationPayload, { description: 'Changes what is given. Needs an admin key.' })
   async applicationUpdate(
     @Ctx() context: Context,
-    @Arg('id', () => ID) id: string,
-    @Arg('input', () => ApplicationUpdateInput) input: ApplicationUpdateInput,
+    @Arg('id', () => ID, { description: 'The id of the application.' }) id: string,
+    @Arg('input', () => ApplicationUpdateInput, { description: 'What to change.' }) input: ApplicationUpdateInput,
   ): Promise<Answer<ApplicationPayload>> {
     requireAdmin(context);
     return answer(async () => ({ application: await context.services.applications.update(id, input) }));
   }
 
   @Mutation(() => ApplicationDeletePayload, { description: 'Its keys end at once, its rows are removed in the background.' })
-  async applicationDelete(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<ApplicationDeletePayload>> {
+  async applicationDelete(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the application.' }) id: string,
+  ): Promise<Answer<ApplicationDeletePayload>> {
     requireAdmin(context);
     return answer(async () => ({ application: await context.services.applications.delete(id), deletedId: id }));
   }
+}
+
+/** Read before subscribing, so that nothing which happens in between is missed. */
+async function endOf({ services }: Context, log: LogName, applicationId: string): Promise<string> {
+  const source = log === 'event' ? services.eventLog : services.updateLog;
+  return encodeCursor(log, applicationId, (await source.head(applicationId)) ?? 0);
 }

@@ -28,49 +28,49 @@ import { type UpdatePage, updateStream } from '../../live/streams';
 import type { LoggedUpdate } from '../../live/update-log';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
-import { type Connection, connection, connectionType, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, requireScope } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
+import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
 @InputType({ description: 'What is left out does not restrict.' })
 export class DeliveryFilter implements DeliverySelection {
-  @Field(() => [ID], { nullable: true })
+  @Field(() => [ID], { nullable: true, description: 'Those to any of these webhooks.' })
   webhookIds?: string[] | null;
 
-  @Field(() => [ID], { nullable: true })
+  @Field(() => [ID], { nullable: true, description: 'Those of any of these events.' })
   eventIds?: string[] | null;
 
   @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
   eventTypes?: string[] | null;
 
-  @Field(() => [DeliveryStatus], { nullable: true })
+  @Field(() => [DeliveryStatus], { nullable: true, description: 'Those in any of these states.' })
   statuses?: DeliveryStatus[] | null;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'Those created later.' })
   createdAfter?: Date | null;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'Those created earlier.' })
   createdBefore?: Date | null;
 }
 
-@ObjectType()
+@ObjectType({ description: 'A delivery.' })
 export class DeliveryPayload {
-  @Field(() => Delivery, { nullable: true })
+  @Field(() => Delivery, { nullable: true, description: 'As it is now.' })
   delivery?: Delivery | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
 @ObjectType({ description: 'A delivery reached a status.' })
 export class DeliveryUpdate {
-  @Field(() => DeliveryStatus)
+  @Field(() => DeliveryStatus, { description: 'The status it reached, whatever it has now.' })
   status!: DeliveryStatus;
 }
 
-@ObjectType()
+@ObjectType({ description: 'Some changes of deliveries, in the order they happened.' })
 export class DeliveryUpdatePage {
-  @Field(() => [DeliveryUpdate])
+  @Field(() => [DeliveryUpdate], { description: 'The changes, oldest first.' })
   updates!: DeliveryUpdate[];
 
   @Field(() => String, { description: 'Where the last of them stands: pass it as `after`.' })
@@ -104,6 +104,9 @@ function present<Row>(row: Row | null, what: string): Row {
   return row;
 }
 
+const DEFAULT_BATCH = 100;
+const DEFAULT_INTERVAL_MS = 100;
+
 /** The stored body, or the standard one, which follows from the event. */
 async function requestBodyOf({ loaders, services }: Context, delivery: Delivery): Promise<string | null> {
   if (delivery.bodyKey !== null && delivery.bodyKey !== STANDARD_BODY) return services.fixedBody(delivery);
@@ -114,13 +117,13 @@ async function requestBodyOf({ loaders, services }: Context, delivery: Delivery)
 
 @Resolver(() => Delivery)
 export class DeliveryResolver {
-  @FieldResolver(() => Event)
+  @FieldResolver(() => Event, { description: 'What it brings; needs the scope EVENTS_READ.' })
   async event(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Event> {
     requireScope(context, Scope.EVENTS_READ);
     return present(await context.loaders.event.load(delivery.id), 'event');
   }
 
-  @FieldResolver(() => Webhook)
+  @FieldResolver(() => Webhook, { description: 'Where it goes; needs the scope WEBHOOKS_READ.' })
   async webhook(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Webhook> {
     requireScope(context, Scope.WEBHOOKS_READ);
     return present(await context.loaders.webhook.load(delivery.webhookId), 'webhook');
@@ -138,8 +141,8 @@ export class DeliveryResolver {
   async attempts(
     @Ctx() context: Context,
     @Root() delivery: Delivery,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first?: number | null,
+    @After() after?: string | null,
   ): Promise<Connection<Attempt>> {
     const request = pageRequest({ first, after }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === delivery.id),
@@ -147,18 +150,22 @@ export class DeliveryResolver {
     return connection(await context.services.attempts.list(delivery.id, request), (row) => encodeKeyCursor(row.id), request);
   }
 
-  @Query(() => Delivery, { nullable: true })
-  async delivery(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Delivery | null> {
+  @Query(() => Delivery, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
+  async delivery(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the delivery.' }) id: string,
+  ): Promise<Delivery | null> {
     return (await maySee(context, Scope.DELIVERIES_READ, id)) ? context.services.deliveries.byId(id) : null;
   }
 
   @Query(() => DeliveryConnection, { description: 'Those of the newest event first.' })
   async deliveries(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
-    @Arg('filter', () => DeliveryFilter, { nullable: true }) filter?: DeliveryFilter | null,
+    @First() first?: number | null,
+    @OfApplication() applicationId?: string | null,
+    @After() after?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true, description: 'Only those that match all of it.' })
+    filter?: DeliveryFilter | null,
   ): Promise<Connection<Delivery>> {
     const owner = applicationFor(context, Scope.DELIVERIES_READ, applicationId, 'argument');
     const selection = checkFilter(filter);
@@ -171,12 +178,18 @@ export class DeliveryResolver {
   }
 
   @Mutation(() => DeliveryPayload, { description: 'A new attempt now, with the same `webhook-id`.' })
-  async deliveryRetry(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
+  async deliveryRetry(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the delivery.' }) id: string,
+  ): Promise<Answer<DeliveryPayload>> {
     return answer(async () => ({ delivery: await context.services.deliveries.retry(await own(context, id)) }));
   }
 
   @Mutation(() => DeliveryPayload, { description: 'Stops a delivery that is not finished.' })
-  async deliveryCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<DeliveryPayload>> {
+  async deliveryCancel(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the delivery.' }) id: string,
+  ): Promise<Answer<DeliveryPayload>> {
     return answer(async () => ({ delivery: await context.services.deliveries.cancel(await own(context, id)) }));
   }
 
@@ -189,18 +202,27 @@ export class DeliveryResolver {
         applicationId,
         selection: checkFilter(args.filter),
         after,
-        maxBatch,
-        intervalMs,
+        maxBatch: maxBatch ?? DEFAULT_BATCH,
+        intervalMs: intervalMs ?? DEFAULT_INTERVAL_MS,
       });
     },
   })
   deliveryUpdates(
     @Root() page: UpdatePage,
-    @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
-    @Arg('filter', () => DeliveryFilter, { nullable: true }) _filter?: DeliveryFilter | null,
-    @Arg('after', () => String, { nullable: true }) _after?: string | null,
-    @Arg('maxBatch', () => Int, { defaultValue: 100 }) _maxBatch?: number,
-    @Arg('intervalMs', () => Int, { defaultValue: 100 }) _intervalMs?: number,
+    @OfApplication() _applicationId?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true, description: 'Only those that match all of it.' })
+    _filter?: DeliveryFilter | null,
+    @Arg('after', () => String, { nullable: true, description: 'The `cursor` of the last page seen; without it, from now on.' }) _after?:
+      | string
+      | null,
+    @Arg('maxBatch', () => Int, { nullable: true, defaultValue: DEFAULT_BATCH, description: 'The most updates in a page: 1 to 1,000.' })
+    _maxBatch?: number | null,
+    @Arg('intervalMs', () => Int, {
+      nullable: true,
+      defaultValue: DEFAULT_INTERVAL_MS,
+      description: 'The least milliseconds from page to page: 0 to 60,000.',
+    })
+    _intervalMs?: number | null,
   ): DeliveryUpdatePage {
     return page as unknown as DeliveryUpdatePage;
   }
@@ -210,8 +232,8 @@ interface UpdateSubscriptionArguments {
   readonly applicationId?: string | null;
   readonly filter?: DeliveryFilter | null;
   readonly after?: string | null;
-  readonly maxBatch: number;
-  readonly intervalMs: number;
+  readonly maxBatch?: number | null;
+  readonly intervalMs?: number | null;
 }
 
 async function own(context: Context, id: string): Promise<string> {
@@ -222,7 +244,7 @@ async function own(context: Context, id: string): Promise<string> {
 
 @Resolver(() => DeliveryUpdate)
 export class DeliveryUpdateResolver {
-  @FieldResolver(() => Delivery)
+  @FieldResolver(() => Delivery, { description: 'The delivery, at least as new as this change.' })
   async delivery(@Ctx() { loaders }: Context, @Root() update: LoggedUpdate): Promise<Delivery> {
     return update.delivery ?? present(await loaders.delivery.load(update.deliveryId), 'row');
   }
@@ -233,7 +255,7 @@ export class DeliveryUpdateResolver {
     return update.attempt ?? loaders.attempt.load(attemptId(update.deliveryId, update.attemptNumber));
   }
 
-  @FieldResolver(() => Date)
+  @FieldResolver(() => Date, { description: 'When.' })
   at(@Root() update: LoggedUpdate): Date {
     return new Date(update.at);
   }

@@ -1,19 +1,5 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import {
-  Arg,
-  Ctx,
-  Field,
-  FieldResolver,
-  ID,
-  InputType,
-  Int,
-  Mutation,
-  ObjectType,
-  Query,
-  Resolver,
-  Root,
-  Subscription,
-} from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
@@ -27,9 +13,9 @@ import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '.
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
 import { NOTHING } from '../../store/page';
-import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, requireScope } from '../context';
-import { type Answer, answer, UserError, userErrors } from '../user-error';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import { type Answer, answer, UserError, UserErrors, userErrors } from '../user-error';
 import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
 
 @InputType()
@@ -53,52 +39,52 @@ abstract class EventFields implements EventInput {
   occurredAt?: Date | null;
 }
 
-@InputType()
+@InputType({ description: 'An event to store and deliver.' })
 export class EventPublishInput extends EventFields {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application to publish for. A key of its own may leave it out.' })
   applicationId?: string | null;
 }
 
-@InputType()
+@InputType({ description: 'One event of a batch.' })
 export class EventsPublishItem extends EventFields {}
 
-@InputType()
+@InputType({ description: 'Events to store and deliver.' })
 export class EventsPublishInput {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application to publish for. A key of its own may leave it out.' })
   applicationId?: string | null;
 
   @Field(() => [EventsPublishItem], { description: `1 to ${MOST_EVENTS_A_PUBLISH}, stored in this order.` })
   events!: EventsPublishItem[];
 }
 
-@InputType()
+@InputType({ description: 'What is left out does not restrict.' })
 export class EventFilter {
   @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
   types?: string[] | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The one published with this key.' })
   idempotencyKey?: string | null;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'Those stored later.' })
   createdAfter?: Date | null;
 
-  @Field(() => Date, { nullable: true })
+  @Field(() => Date, { nullable: true, description: 'Those stored earlier.' })
   createdBefore?: Date | null;
 }
 
-@ObjectType()
+@ObjectType({ description: 'What became of an event.' })
 export class EventPublishPayload {
-  @Field(() => Event, { nullable: true })
+  @Field(() => Event, { nullable: true, description: 'As it is stored.' })
   event?: Event | null;
 
   @Field(() => Boolean, { description: 'The event was there already, under the same idempotency key.' })
   deduplicated!: boolean;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
-@ObjectType()
+@ObjectType({ description: 'What became of each event.' })
 export class EventsPublishPayload {
   @Field(() => [EventPublishPayload], { description: 'One for each event given, in their order.' })
   results!: EventPublishPayload[];
@@ -107,12 +93,12 @@ export class EventsPublishPayload {
   userErrors!: UserError[];
 }
 
-@ObjectType()
+@ObjectType({ description: 'What a payload query makes of an event, or why it makes nothing.' })
 export class PayloadPreview {
   @Field(() => String, { nullable: true, description: 'The whole body as it would be sent.' })
   body!: string | null;
 
-  @Field(() => [String])
+  @Field(() => [String], { description: 'What is wrong with the query; empty when there is a body.' })
   errors!: string[];
 }
 
@@ -124,16 +110,16 @@ export class EventResolver {
     nullable: true,
     description: 'A part of the payload: `order.lines.0.sku`. Null where there is none.',
   })
-  get(@Root() event: Event, @Arg('path', () => String) path: string): unknown {
+  get(@Root() event: Event, @Arg('path', () => String, { description: 'Keys and indices, joined by dots.' }) path: string): unknown {
     return at(event.payload, path);
   }
 
-  @FieldResolver(() => DeliveryConnection)
+  @FieldResolver(() => DeliveryConnection, { description: 'One for each webhook that it went to; needs the scope DELIVERIES_READ.' })
   async deliveries(
     @Ctx() context: Context,
     @Root() event: Event,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first?: number | null,
+    @After() after?: string | null,
   ): Promise<Connection<Delivery>> {
     requireScope(context, Scope.DELIVERIES_READ);
     return deliveryConnection(
@@ -143,18 +129,18 @@ export class EventResolver {
     );
   }
 
-  @Query(() => Event, { nullable: true })
-  async event(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Event | null> {
+  @Query(() => Event, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
+  async event(@Ctx() context: Context, @Arg('id', () => ID, { description: 'The id of the event.' }) id: string): Promise<Event | null> {
     return (await maySee(context, Scope.EVENTS_READ, id)) ? context.services.events.byId(id) : null;
   }
 
   @Query(() => EventConnection, { description: 'Newest first.' })
   async events(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
-    @Arg('filter', () => EventFilter, { nullable: true }) filter?: EventFilter | null,
+    @First() first?: number | null,
+    @OfApplication() applicationId?: string | null,
+    @After() after?: string | null,
+    @Arg('filter', () => EventFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: EventFilter | null,
   ): Promise<Connection<Event>> {
     const owner = applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument');
     for (const pattern of filter?.types ?? []) {
@@ -169,8 +155,8 @@ export class EventResolver {
   @Query(() => PayloadPreview, { description: 'The body that a payload query would make of an event.' })
   async payloadPreview(
     @Ctx() context: Context,
-    @Arg('payloadQuery', () => String) payloadQuery: string,
-    @Arg('eventId', () => ID) eventId: string,
+    @Arg('payloadQuery', () => String, { description: 'A subscription document with the single root field `event`.' }) payloadQuery: string,
+    @Arg('eventId', () => ID, { description: 'The event to run it on.' }) eventId: string,
   ): Promise<PayloadPreview> {
     const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await context.services.events.byId(eventId) : null;
     if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
@@ -183,7 +169,7 @@ export class EventResolver {
   @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })
   async eventPublish(
     @Ctx() context: Context,
-    @Arg('input', () => EventPublishInput) input: EventPublishInput,
+    @Arg('input', () => EventPublishInput, { description: 'The event.' }) input: EventPublishInput,
   ): Promise<Answer<EventPublishPayload>> {
     const payload = await answer<Partial<EventPublishPayload>>(async () => {
       const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
@@ -202,7 +188,7 @@ export class EventResolver {
   })
   async eventsPublish(
     @Ctx() context: Context,
-    @Arg('input', () => EventsPublishInput) input: EventsPublishInput,
+    @Arg('input', () => EventsPublishInput, { description: 'The events.' }) input: EventsPublishInput,
   ): Promise<Answer<EventsPublishPayload>> {
     const payload = await answer<Partial<EventsPublishPayload>>(async () => {
       const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
@@ -229,7 +215,7 @@ export class EventResolver {
   })
   eventSubscription(
     @Root() event: Event,
-    @Arg('applicationId', () => ID, { nullable: true }) _applicationId?: string | null,
+    @OfApplication() _applicationId?: string | null,
     @Arg('types', () => [String], { nullable: true, description: 'Names or wildcards.' }) _types?: string[] | null,
     @Arg('filter', () => GraphQLJSON, {
       nullable: true,

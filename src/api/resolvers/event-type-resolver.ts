@@ -1,43 +1,43 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Query, Resolver } from 'type-graphql';
+import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, Resolver } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { eventTypeProblem } from '../../events/event-type';
 import { EventType } from '../../events/event-type-record';
-import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { applicationFor, type Context, OfApplication } from '../context';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
-@InputType()
+@InputType({ description: 'A name that events can have, and what their payloads must look like.' })
 export class EventTypeRegisterInput {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application it belongs to. A key of its own may leave it out.' })
   applicationId?: string | null;
 
   @Field(() => String, { description: 'A dotted name: order.created' })
   name!: string;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'For people. Left out: as it was; null: none.' })
   description?: string | null;
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'JSON Schema, draft 2020-12. Left out: as it was; null: none.' })
   schema?: unknown;
 }
 
-@InputType()
+@InputType({ description: 'A registered event type.' })
 export class EventTypeArchiveInput {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application it belongs to. A key of its own may leave it out.' })
   applicationId?: string | null;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'Its name.' })
   name!: string;
 }
 
-@ObjectType()
+@ObjectType({ description: 'An event type, or what was wrong with the input.' })
 export class EventTypePayload {
-  @Field(() => EventType, { nullable: true })
+  @Field(() => EventType, { nullable: true, description: 'As it is now; null where the input was refused.' })
   eventType?: EventType | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
@@ -48,9 +48,9 @@ export class EventTypeResolver {
   @Query(() => EventTypeConnection, { description: 'Registered event types by name, archived ones among them.' })
   async eventTypes(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first: number,
+    @OfApplication() applicationId?: string | null,
+    @After() after?: string | null,
   ): Promise<Connection<EventType>> {
     const owner = applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument');
     const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => eventTypeProblem(key) === null));
@@ -60,7 +60,7 @@ export class EventTypeResolver {
   @Mutation(() => EventTypePayload, { description: 'Registers a type, or changes a registered one; brings an archived one back.' })
   async eventTypeRegister(
     @Ctx() context: Context,
-    @Arg('input', () => EventTypeRegisterInput) input: EventTypeRegisterInput,
+    @Arg('input', () => EventTypeRegisterInput, { description: 'The type, and what changes of it.' }) input: EventTypeRegisterInput,
   ): Promise<Answer<EventTypePayload>> {
     return answer(async () => {
       const owner = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
@@ -71,7 +71,7 @@ export class EventTypeResolver {
   @Mutation(() => EventTypePayload, { description: 'Refuses further events of the type; those that are stored stay.' })
   async eventTypeArchive(
     @Ctx() context: Context,
-    @Arg('input', () => EventTypeArchiveInput) input: EventTypeArchiveInput,
+    @Arg('input', () => EventTypeArchiveInput, { description: 'The type.' }) input: EventTypeArchiveInput,
   ): Promise<Answer<EventTypePayload>> {
     return answer(async () => {
       const owner = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');

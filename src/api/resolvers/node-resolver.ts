@@ -7,7 +7,7 @@ import { type Context, mayEnter, maySee, requireCaller } from '../context';
 @Resolver()
 export class NodeResolver {
   @Query(() => Node, { nullable: true, description: 'Whatever has this id, where the key may see it.' })
-  async node(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Node | null> {
+  async node(@Ctx() context: Context, @Arg('id', () => ID, { description: 'The id of the thing.' }) id: string): Promise<Node | null> {
     const { services } = context;
     requireCaller(context);
     switch (kindOf(id)) {

@@ -6,23 +6,23 @@ import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
 import { SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
-import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context, maySee, requireScope } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { applicationFor, type Context, maySee, OfApplication, requireScope } from '../context';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
 
-@InputType()
+@InputType({ description: 'An HTTP header to send.' })
 export class HeaderInput {
-  @Field(() => String)
+  @Field(() => String, { description: 'Its name, in any case.' })
   name!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'Printable ASCII on one line.' })
   value!: string;
 }
 
 @InputType()
 abstract class WebhookSettingsInput {
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'For people: at most 2,000 characters.' })
   description?: string | null;
 
   @Field(() => [String], { nullable: true, description: 'Names or wildcards: "order.*", "*.created"; default ["*"].' })
@@ -57,12 +57,12 @@ abstract class WebhookSettingsInput {
   signing?: SigningScheme[] | null;
 }
 
-@InputType()
+@InputType({ description: 'Where events go, which ones, and how.' })
 export class WebhookCreateInput extends WebhookSettingsInput {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application to create it for. A key of its own may leave it out.' })
   applicationId?: string | null;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'The target: https, a public address, without credentials.' })
   url!: string;
 
   @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
@@ -71,14 +71,14 @@ export class WebhookCreateInput extends WebhookSettingsInput {
 
 @InputType({ description: 'An omitted field stays as it is, null puts the default back.' })
 export class WebhookUpdateInput extends WebhookSettingsInput {
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The target: https, a public address, without credentials.' })
   url?: string | null;
 
   @Field(() => Int, { nullable: true, description: 'Refused with CONFLICT unless the webhook is still at this version.' })
   expectedVersion?: number | null;
 }
 
-@InputType()
+@InputType({ description: 'How a secret is replaced.' })
 export class WebhookSecretRotateInput {
   @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
   secret?: string | null;
@@ -87,37 +87,37 @@ export class WebhookSecretRotateInput {
   overlapSeconds!: number;
 }
 
-@InputType()
+@InputType({ description: 'What is left out does not restrict.' })
 export class WebhookFilter {
-  @Field(() => [WebhookStatus], { nullable: true })
+  @Field(() => [WebhookStatus], { nullable: true, description: 'Those in any of these states.' })
   statuses?: WebhookStatus[] | null;
 
-  @Field(() => String, { nullable: true, description: 'Only webhooks with exactly this URL.' })
+  @Field(() => String, { nullable: true, description: 'Those with this URL.' })
   url?: string | null;
 }
 
-@ObjectType()
+@ObjectType({ description: 'A webhook.' })
 export class WebhookPayload {
-  @Field(() => Webhook, { nullable: true })
+  @Field(() => Webhook, { nullable: true, description: 'As it is now.' })
   webhook?: Webhook | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
-@ObjectType()
+@ObjectType({ description: 'A new webhook and, this once, its signing secret.' })
 export class WebhookCreatePayload extends WebhookPayload {
   @Field(() => String, { nullable: true, description: 'Shown this once. Null where the webhook signs with V1A alone: read its publicKey.' })
   signingSecret?: string | null;
 }
 
-@ObjectType()
+@ObjectType({ description: 'What was deleted.' })
 export class WebhookDeletePayload extends WebhookPayload {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The id that is gone.' })
   deletedId?: string | null;
 }
 
-@ObjectType()
+@ObjectType({ description: 'New secrets, shown this once.' })
 export class WebhookSecretRotatePayload extends WebhookPayload {
   @Field(() => String, { nullable: true, description: 'Shown this once. Null where the webhook signs with V1A alone: read its publicKey.' })
   signingSecret?: string | null;
@@ -135,7 +135,7 @@ export class WebhookResolver {
     return webhook.ownRetrySchedule ?? context.services.defaultRetrySchedule;
   }
 
-  @FieldResolver(() => WebhookHealth)
+  @FieldResolver(() => WebhookHealth, { description: 'Whether something needs to be seen to.' })
   health(@Ctx() context: Context, @Root() webhook: Webhook): WebhookHealth {
     return payloadQueryProblem(context, webhook) === null ? WebhookHealth.HEALTHY : WebhookHealth.PAYLOAD_QUERY_INVALID;
   }
@@ -146,13 +146,14 @@ export class WebhookResolver {
     return problem && `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
   }
 
-  @FieldResolver(() => DeliveryConnection, { description: 'Newest first.' })
+  @FieldResolver(() => DeliveryConnection, { description: 'Newest first; needs the scope DELIVERIES_READ.' })
   async deliveries(
     @Ctx() context: Context,
     @Root() webhook: Webhook,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
-    @Arg('filter', () => DeliveryFilter, { nullable: true }) filter?: DeliveryFilter | null,
+    @First() first?: number | null,
+    @After() after?: string | null,
+    @Arg('filter', () => DeliveryFilter, { nullable: true, description: 'Only those that match all of it.' })
+    filter?: DeliveryFilter | null,
   ): Promise<Connection<Delivery>> {
     requireScope(context, Scope.DELIVERIES_READ);
     const { webhookIds, ...selection } = checkFilter(filter);
@@ -164,18 +165,21 @@ export class WebhookResolver {
     );
   }
 
-  @Query(() => Webhook, { nullable: true })
-  async webhook(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Webhook | null> {
+  @Query(() => Webhook, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
+  async webhook(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+  ): Promise<Webhook | null> {
     return (await maySee(context, Scope.WEBHOOKS_READ, id)) ? context.services.webhooks.byId(id) : null;
   }
 
-  @Query(() => WebhookConnection)
+  @Query(() => WebhookConnection, { description: 'Those that are not deleted, in the order of their ids.' })
   async webhooks(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
-    @Arg('filter', () => WebhookFilter, { nullable: true }) filter?: WebhookFilter | null,
+    @First() first?: number | null,
+    @OfApplication() applicationId?: string | null,
+    @After() after?: string | null,
+    @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
   ): Promise<Connection<Webhook>> {
     const owner = applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument');
     const request = pageRequest({ first, after }, (cursor) =>
@@ -184,45 +188,55 @@ export class WebhookResolver {
     return connection(await context.services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
   }
 
-  @Mutation(() => WebhookCreatePayload)
+  @Mutation(() => WebhookCreatePayload, { description: 'It gets the very next event.' })
   async webhookCreate(
     @Ctx() context: Context,
-    @Arg('input', () => WebhookCreateInput) input: WebhookCreateInput,
+    @Arg('input', () => WebhookCreateInput, { description: 'The new webhook.' }) input: WebhookCreateInput,
   ): Promise<Answer<WebhookCreatePayload>> {
     return answer(async () =>
       context.services.webhooks.create(applicationFor(context, Scope.WEBHOOKS_WRITE, input.applicationId, 'input'), input),
     );
   }
 
-  @Mutation(() => WebhookPayload)
+  @Mutation(() => WebhookPayload, { description: 'Changes what is given; holds from the very next request.' })
   async webhookUpdate(
     @Ctx() context: Context,
-    @Arg('id', () => ID) id: string,
-    @Arg('input', () => WebhookUpdateInput) input: WebhookUpdateInput,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+    @Arg('input', () => WebhookUpdateInput, { description: 'What to change.' }) input: WebhookUpdateInput,
   ): Promise<Answer<WebhookPayload>> {
     return answer(async () => ({ webhook: await context.services.webhooks.update(await own(context, id), input) }));
   }
 
   @Mutation(() => WebhookDeletePayload, { description: 'What still waits for it is cancelled.' })
-  async webhookDelete(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookDeletePayload>> {
+  async webhookDelete(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+  ): Promise<Answer<WebhookDeletePayload>> {
     return answer(async () => ({ webhook: await context.services.webhooks.delete(await own(context, id)), deletedId: id }));
   }
 
   @Mutation(() => WebhookPayload, { description: 'Events keep being stored as deliveries; nothing is sent.' })
-  async webhookPause(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
+  async webhookPause(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+  ): Promise<Answer<WebhookPayload>> {
     return answer(async () => ({ webhook: await context.services.webhooks.pause(await own(context, id)) }));
   }
 
   @Mutation(() => WebhookPayload, { description: 'Sends again, beginning with what waited; enables a disabled webhook.' })
-  async webhookResume(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<WebhookPayload>> {
+  async webhookResume(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+  ): Promise<Answer<WebhookPayload>> {
     return answer(async () => ({ webhook: await context.services.webhooks.resume(await own(context, id)) }));
   }
 
   @Mutation(() => WebhookSecretRotatePayload, { description: 'New secrets; the old ones go on signing beside them for a while.' })
   async webhookSecretRotate(
     @Ctx() context: Context,
-    @Arg('id', () => ID) id: string,
-    @Arg('input', () => WebhookSecretRotateInput, { nullable: true }) input?: WebhookSecretRotateInput | null,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+    @Arg('input', () => WebhookSecretRotateInput, { nullable: true, description: 'Left out: a generated secret and a day of overlap.' })
+    input?: WebhookSecretRotateInput | null,
   ): Promise<Answer<WebhookSecretRotatePayload>> {
     return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
   }

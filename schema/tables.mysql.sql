@@ -1,0 +1,156 @@
+CREATE TABLE `api_keys` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `name` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `token_hash` varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `hint` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `scopes` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `created_at` bigint NOT NULL,
+  `expires_at` bigint DEFAULT NULL,
+  `revoked_at` bigint DEFAULT NULL,
+  `origin` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `api_keys_by_token` (`token_hash`),
+  KEY `api_keys_by_application` (`application_id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `applications` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `unique_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `name` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `metadata` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `created_at` bigint NOT NULL,
+  `updated_at` bigint NOT NULL,
+  `deleted_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `applications_by_key` (`unique_key`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `attempts` (
+  `id` varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `triggered_by` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `started_at` bigint NOT NULL,
+  `duration_ms` int NOT NULL,
+  `outcome` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `status_code` int DEFAULT NULL,
+  `error` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `url` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `request_headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `response_headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `response_body` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `response_truncated` int NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `bodies` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `sequence` bigint NOT NULL,
+  `body_key` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `body` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  PRIMARY KEY (`application_id`,`sequence`,`body_key`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `counters` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `log` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `last_sequence` bigint NOT NULL,
+  `version` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`log`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `deliveries` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `event_type` varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `payload_chars` int NOT NULL,
+  `status` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `attempt_count` int NOT NULL,
+  `owner` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `due_at` bigint DEFAULT NULL,
+  `next_trigger` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `body_key` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `created_at` bigint NOT NULL,
+  `completed_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `deliveries_due` (`owner`,`webhook_id`,`due_at`),
+  KEY `deliveries_by_webhook` (`webhook_id`,`id`),
+  KEY `deliveries_by_status` (`application_id`,`status`,`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `delivery_updates` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `last_sequence` bigint NOT NULL,
+  `first_sequence` bigint NOT NULL,
+  `updates` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`last_sequence`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `events` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `sequence` bigint NOT NULL,
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `type` varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `payload` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `idempotency_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `ordering_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `occurred_at` bigint NOT NULL,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`sequence`),
+  UNIQUE KEY `events_by_idempotency_key` (`application_id`,`idempotency_key`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `event_types` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `name` varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `description` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `payload_schema` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `created_at` bigint NOT NULL,
+  `updated_at` bigint NOT NULL,
+  `archived_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`application_id`,`name`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `instances` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `host` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `pid` bigint NOT NULL,
+  `started_at` bigint NOT NULL,
+  `heartbeat_at` bigint NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhooks` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `url` varchar(2048) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `description` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `event_types` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `retry_schedule` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `timeout_seconds` int NOT NULL,
+  `max_concurrency` int NOT NULL,
+  `filter` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `payload_query` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `signing` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `secret_hint` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `public_key` varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `status` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `version` int NOT NULL,
+  `created_at` bigint NOT NULL,
+  `updated_at` bigint NOT NULL,
+  `deleted_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhook_secrets` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `scheme` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `sealed` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `created_at` bigint NOT NULL,
+  `expires_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `webhook_secrets_by_webhook` (`webhook_id`)
+) ENGINE=InnoDB;

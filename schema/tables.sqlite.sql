@@ -1,0 +1,157 @@
+CREATE TABLE "api_keys" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "application_id" varchar(48),
+  "name" varchar(255) NOT NULL,
+  "token_hash" varchar(64) NOT NULL,
+  "hint" varchar(48) NOT NULL,
+  "scopes" text NOT NULL,
+  "created_at" bigint NOT NULL,
+  "expires_at" bigint,
+  "revoked_at" bigint,
+  "origin" varchar(48) NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX "api_keys_by_application" ON "api_keys" ("application_id");
+
+CREATE UNIQUE INDEX "api_keys_by_token" ON "api_keys" ("token_hash");
+
+CREATE TABLE "applications" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "unique_key" varchar(255),
+  "name" varchar(255) NOT NULL,
+  "metadata" text,
+  "created_at" bigint NOT NULL,
+  "updated_at" bigint NOT NULL,
+  "deleted_at" bigint
+);
+
+CREATE UNIQUE INDEX "applications_by_key" ON "applications" ("unique_key");
+
+CREATE TABLE "attempts" (
+  "id" varchar(64) PRIMARY KEY NOT NULL,
+  "triggered_by" varchar(48) NOT NULL,
+  "started_at" bigint NOT NULL,
+  "duration_ms" integer NOT NULL,
+  "outcome" varchar(48) NOT NULL,
+  "status_code" integer,
+  "error" text,
+  "url" text NOT NULL,
+  "request_headers" text NOT NULL,
+  "response_headers" text NOT NULL,
+  "response_body" text,
+  "response_truncated" integer NOT NULL
+);
+
+CREATE TABLE "bodies" (
+  "application_id" varchar(48) NOT NULL,
+  "sequence" bigint NOT NULL,
+  "body_key" varchar(48) NOT NULL,
+  "body" text NOT NULL,
+  PRIMARY KEY ("application_id", "sequence", "body_key")
+);
+
+CREATE TABLE "counters" (
+  "application_id" varchar(48) NOT NULL,
+  "log" varchar(48) NOT NULL,
+  "last_sequence" bigint NOT NULL,
+  "version" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "log")
+) WITHOUT ROWID;
+
+CREATE TABLE "deliveries" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "application_id" varchar(48) NOT NULL,
+  "webhook_id" varchar(48) NOT NULL,
+  "event_type" varchar(255) NOT NULL,
+  "payload_chars" integer NOT NULL,
+  "status" varchar(48) NOT NULL,
+  "attempt_count" integer NOT NULL,
+  "owner" varchar(48),
+  "due_at" bigint,
+  "next_trigger" varchar(48),
+  "body_key" varchar(48),
+  "created_at" bigint NOT NULL,
+  "completed_at" bigint
+) WITHOUT ROWID;
+
+CREATE INDEX "deliveries_by_status" ON "deliveries" ("application_id", "status", "id");
+
+CREATE INDEX "deliveries_by_webhook" ON "deliveries" ("webhook_id", "id");
+
+CREATE INDEX "deliveries_due" ON "deliveries" ("owner", "webhook_id", "due_at");
+
+CREATE TABLE "delivery_updates" (
+  "application_id" varchar(48) NOT NULL,
+  "last_sequence" bigint NOT NULL,
+  "first_sequence" bigint NOT NULL,
+  "updates" text NOT NULL,
+  "created_at" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "last_sequence")
+);
+
+CREATE TABLE "event_types" (
+  "application_id" varchar(48) NOT NULL,
+  "name" varchar(255) NOT NULL,
+  "description" text,
+  "payload_schema" text,
+  "created_at" bigint NOT NULL,
+  "updated_at" bigint NOT NULL,
+  "archived_at" bigint,
+  PRIMARY KEY ("application_id", "name")
+) WITHOUT ROWID;
+
+CREATE TABLE "events" (
+  "application_id" varchar(48) NOT NULL,
+  "sequence" bigint NOT NULL,
+  "id" varchar(48) NOT NULL,
+  "type" varchar(255) NOT NULL,
+  "payload" text NOT NULL,
+  "idempotency_key" varchar(255),
+  "ordering_key" varchar(255),
+  "occurred_at" bigint NOT NULL,
+  "created_at" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "sequence")
+);
+
+CREATE UNIQUE INDEX "events_by_idempotency_key" ON "events" ("application_id", "idempotency_key");
+
+CREATE TABLE "instances" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "host" varchar(255) NOT NULL,
+  "pid" bigint NOT NULL,
+  "started_at" bigint NOT NULL,
+  "heartbeat_at" bigint NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE "webhook_secrets" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "webhook_id" varchar(48) NOT NULL,
+  "scheme" varchar(48) NOT NULL,
+  "sealed" text NOT NULL,
+  "created_at" bigint NOT NULL,
+  "expires_at" bigint
+) WITHOUT ROWID;
+
+CREATE INDEX "webhook_secrets_by_webhook" ON "webhook_secrets" ("webhook_id");
+
+CREATE TABLE "webhooks" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "application_id" varchar(48) NOT NULL,
+  "url" varchar(2048) NOT NULL,
+  "description" text,
+  "event_types" text NOT NULL,
+  "headers" text NOT NULL,
+  "retry_schedule" text,
+  "timeout_seconds" integer NOT NULL,
+  "max_concurrency" integer NOT NULL,
+  "filter" text,
+  "payload_query" text,
+  "signing" text NOT NULL,
+  "secret_hint" varchar(48) NOT NULL,
+  "public_key" varchar(64),
+  "status" varchar(48) NOT NULL,
+  "version" integer NOT NULL,
+  "created_at" bigint NOT NULL,
+  "updated_at" bigint NOT NULL,
+  "deleted_at" bigint
+);

@@ -1,0 +1,133 @@
+import { ConfigError, describeConfig, readConfig, SETTINGS, settingLines } from '../src/config';
+
+const MYSQL = 'mysql://hub:p%40ss@db.example:3306/livehook';
+const SECRET_KEY = Buffer.alloc(32, 250).toString('base64');
+
+function problemsOf(environment: Record<string, string>): readonly string[] {
+  try {
+    readConfig(environment);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+describe('The configuration', () => {
+  test('has a default for everything that is not given or empty', () => {
+    const expected = {
+      databaseUrl: { kind: 'sqlite', path: './livehook.db' },
+      host: '127.0.0.1',
+      port: 4000,
+      allowHttp: false,
+      retrySchedule: [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
+      logLevel: 'info',
+    };
+    expect(readConfig({})).toEqual(expected);
+    expect(readConfig(Object.fromEntries(Object.values(SETTINGS).map(({ name }) => [name, ' '])))).toEqual(expected);
+    expect(Object.isFrozen(readConfig({}))).toBe(true);
+  });
+
+  test.each([
+    ['DATABASE_URL', 'sqlite:/var/lib/hub.db', 'databaseUrl', { kind: 'sqlite', path: '/var/lib/hub.db' }],
+    ['DATABASE_URL', 'sqlite:///var/lib/hub.db', 'databaseUrl', { kind: 'sqlite', path: '/var/lib/hub.db' }],
+    ['DATABASE_URL', MYSQL, 'databaseUrl', { kind: 'mysql', url: MYSQL }],
+    ['DATABASE_URL', 'mariadb://localhost/hub', 'databaseUrl', { kind: 'mysql', url: 'mariadb://localhost/hub' }],
+    ['HOST', '::', 'host', '::'],
+    ['PORT', '0', 'port', 0],
+    ['PORT', ' 65535 ', 'port', 65_535],
+    ['LIVEHOOK_ADMIN_KEY', 'k'.repeat(32), 'adminKey', 'k'.repeat(32)],
+    ['LIVEHOOK_SECRET_KEY', SECRET_KEY, 'secretKey', Buffer.alloc(32, 250)],
+    ['LIVEHOOK_SECRET_KEY', Buffer.alloc(32, 250).toString('base64url'), 'secretKey', Buffer.alloc(32, 250)],
+    ['LIVEHOOK_ALLOWED_TARGETS', '127.0.0.0/8, ::1/128,', 'allowedTargets', ['127.0.0.0/8', '::1/128']],
+    ['LIVEHOOK_ALLOW_HTTP', 'TRUE', 'allowHttp', true],
+    ['LIVEHOOK_ALLOW_HTTP', '0', 'allowHttp', false],
+    ['LIVEHOOK_RETRY_SCHEDULE', '1s, 90s,1.5h,7d', 'retrySchedule', [1_000, 90_000, 5_400_000, 604_800_000]],
+    ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
+  ] as const)('reads %s=%s', (name, text, key, value) => {
+    expect(readConfig({ LIVEHOOK_SECRET_KEY: SECRET_KEY, [name]: text })[key]).toEqual(value);
+  });
+
+  test.each([
+    [
+      'DATABASE_URL',
+      'postgres://x/y',
+      'expected sqlite:<path of a file> or mysql://user:password@host:port/database; got a value of 14 characters',
+    ],
+    ['DATABASE_URL', 'sqlite::memory:', 'would lose what it acknowledged'],
+    ['DATABASE_URL', 'mysql://host', 'host and database must both be named'],
+    ['PORT', '65536', 'expected a whole number from 0 to 65535; got "65536"'],
+    ['PORT', '0x50', 'expected a whole number'],
+    ['PORT', '1e3', 'expected a whole number'],
+    ['LIVEHOOK_ADMIN_KEY', 'short', 'expected at least 32 characters; got a value of 5 characters'],
+    ['LIVEHOOK_ADMIN_KEY', `${'k'.repeat(32)} k`, 'expected printable ASCII without spaces'],
+    ['LIVEHOOK_SECRET_KEY', SECRET_KEY.slice(4), 'expected 32 bytes in base64'],
+    ['LIVEHOOK_SECRET_KEY', `${SECRET_KEY.slice(0, 20)} ${SECRET_KEY.slice(20)}`, 'expected 32 bytes in base64'],
+    ['LIVEHOOK_ALLOWED_TARGETS', '10.0.0.0/8,10.1.2.3/8', 'expected 10.0.0.0/8 or a longer prefix, got "10.1.2.3/8"'],
+    ['LIVEHOOK_ALLOW_HTTP', 'yes', 'expected true or false; got "yes"'],
+    ['LIVEHOOK_RETRY_SCHEDULE', '5s,5', 'expected durations of at least 1s separated by commas, such as 5s,5m,2h; got "5s,5"'],
+    ['LIVEHOOK_RETRY_SCHEDULE', '5s,,5m', 'expected durations of at least 1s separated by commas'],
+    ['LIVEHOOK_RETRY_SCHEDULE', '500ms', 'expected durations of at least 1s separated by commas'],
+    ['LIVEHOOK_LOG_LEVEL', 'verbose', 'expected one of debug, info, warn, error, silent; got "verbose"'],
+  ])('refuses %s=%s', (name, text, message) => {
+    expect(problemsOf({ [name]: text })).toEqual([expect.stringContaining(message)]);
+    expect(problemsOf({ [name]: text })[0]).toMatch(new RegExp(`^${name}: `));
+  });
+
+  test('reports every mistake at once, and never repeats a secret', () => {
+    const problems = problemsOf({
+      PORT: 'x',
+      LIVEHOOK_ADMIN_KEY: 'hunter2',
+      LIVEHOOK_SECRET_KEY: 'hunter2',
+      DATABASE_URL: 'mysql://u:hunter2@',
+      LIVEHOOK_ALLOW_HTTP: '?',
+    });
+    expect(problems.map((line) => line.split(':')[0])).toEqual([
+      'DATABASE_URL',
+      'PORT',
+      'LIVEHOOK_ADMIN_KEY',
+      'LIVEHOOK_SECRET_KEY',
+      'LIVEHOOK_ALLOW_HTTP',
+    ]);
+    expect(problems.join('\n')).not.toContain('hunter2');
+    expect(() => readConfig({ PORT: 'x', LIVEHOOK_ALLOW_HTTP: '?' })).toThrow(
+      /^The configuration has 2 mistakes:\n {2}PORT: .*\n {2}LIVEHOOK_ALLOW_HTTP: /,
+    );
+  });
+
+  test('wants a secret key with MySQL, and says why', () => {
+    expect(problemsOf({ DATABASE_URL: MYSQL })).toEqual([
+      expect.stringMatching(/^LIVEHOOK_SECRET_KEY: required with a MySQL DATABASE_URL, because /),
+    ]);
+    expect(problemsOf({ DATABASE_URL: MYSQL, LIVEHOOK_SECRET_KEY: SECRET_KEY })).toEqual([]);
+    expect(problemsOf({ DATABASE_URL: MYSQL, LIVEHOOK_SECRET_KEY: 'wrong' })).toHaveLength(1);
+  });
+
+  test('is logged without its secrets', () => {
+    const config = readConfig({
+      DATABASE_URL: MYSQL,
+      LIVEHOOK_SECRET_KEY: SECRET_KEY,
+      LIVEHOOK_ADMIN_KEY: 'k'.repeat(32),
+      LIVEHOOK_ALLOWED_TARGETS: '::1/128',
+    });
+    const facts = describeConfig(config);
+    expect(facts).toMatchObject({
+      DATABASE_URL: 'mysql://hub:***@db.example:3306/livehook',
+      LIVEHOOK_SECRET_KEY: 'given',
+      LIVEHOOK_ADMIN_KEY: 'given',
+      LIVEHOOK_ALLOWED_TARGETS: ['::1/128'],
+      PORT: 4000,
+    });
+    expect(Object.keys(facts)).toEqual(Object.values(SETTINGS).map(({ name }) => name));
+    const text = JSON.stringify(facts);
+    for (const secret of ['p%40ss', SECRET_KEY, 'k'.repeat(32)]) expect(text).not.toContain(secret);
+    expect(describeConfig(readConfig({}))).toMatchObject({ DATABASE_URL: 'sqlite:./livehook.db', LIVEHOOK_ADMIN_KEY: 'none' });
+  });
+
+  test('describes every setting in a line', () => {
+    for (const { name, description } of settingLines()) {
+      expect(name).toMatch(/^[A-Z][A-Z_]+$/);
+      expect(description).toMatch(/^\S[^\n|]{5,}\S$/);
+    }
+  });
+});

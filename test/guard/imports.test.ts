@@ -1,0 +1,141 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+
+const SRC = join(__dirname, '..', '..', 'src');
+
+interface SourceFile {
+  /** From src, with slashes. */
+  readonly path: string;
+  readonly text: string;
+  /** What it imports: a package by its name, a file by its path from src. */
+  readonly imports: readonly { readonly name: string; readonly isTypeOnly: boolean }[];
+}
+
+const files: readonly SourceFile[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => read(path.replaceAll('\\', '/')))
+  .sort((a, b) => (a.path < b.path ? -1 : 1));
+
+function read(path: string): SourceFile {
+  const text = readFileSync(join(SRC, path), 'utf8');
+  const imports = [
+    ...text.matchAll(
+      /^(?:import|export)\s(type\s)?[^'";]*?from\s'([^']+)'|^import\s'([^']+)'|\brequire\('([^']+)'\)|\bimport\('([^']+)'\)/gm,
+    ),
+  ].map(([, type, from, bare, required, dynamic]) => {
+    const name = from ?? bare ?? required ?? dynamic ?? '';
+    const isLocal = name.startsWith('.');
+    return {
+      name: isLocal ? `${relative(SRC, resolve(SRC, dirname(path), name)).replaceAll('\\', '/')}.ts` : name,
+      isTypeOnly: type !== undefined,
+    };
+  });
+  return { path, text, imports };
+}
+
+const folderOf = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path);
+
+/** A record is a row of a table and an object of the API at once. */
+const isRecord = ({ text }: SourceFile) => /^@(Entity|ObjectType|InterfaceType|InputType)\(/m.test(text);
+
+/** The files that `isImporting` points out and `isAllowed` does not, with what they import. */
+function offenders(isImporting: (name: string) => boolean, isAllowed: (file: SourceFile) => boolean): string[] {
+  return files
+    .filter((file) => !isAllowed(file))
+    .flatMap((file) => file.imports.filter(({ name }) => isImporting(name)).map(({ name }) => `${file.path} imports ${name}`));
+}
+
+function mentions(pattern: RegExp, isAllowed: (file: SourceFile) => boolean): string[] {
+  return files.filter((file) => !isAllowed(file) && pattern.test(file.text)).map(({ path }) => path);
+}
+
+/** A program of its own beside the hub: it talks to one as any client would. */
+const isDemo = ({ path }: SourceFile) => path.startsWith('demo/');
+const isIn =
+  (...folders: string[]) =>
+  ({ path }: SourceFile) =>
+    folders.includes(folderOf(path));
+
+const STAGES = ['applications', 'webhooks', 'events', 'fanout', 'dispatch', 'attempts', 'deliveries', 'live'];
+const GROUND = ['clock.ts', 'cursor.ts', 'errors.ts', 'ids.ts', 'json.ts', 'key.ts', 'log.ts', 'node.ts', 'url.ts', 'version.ts'];
+
+describe('The direction of imports', () => {
+  test('has only the store and records know TypeORM', () => {
+    expect(
+      offenders(
+        (name) => name === 'typeorm',
+        (file) => isIn('store')(file) || isRecord(file),
+      ),
+    ).toEqual([]);
+  });
+
+  test('has only the API and records know GraphQL', () => {
+    const isGraphql = (name: string) => /^(type-graphql|graphql|graphql-.*|@apollo\/.*|@escape\.tech\/.*|graphql\/.*)$/.test(name);
+    expect(offenders(isGraphql, (file) => isIn('api')(file) || isRecord(file) || isDemo(file))).toEqual([]);
+  });
+
+  test('leads from main over cli, hub and api to the stages, and never back', () => {
+    const from = (folder: string) => (name: string) => folderOf(name) === folder;
+    expect(offenders(from('main.ts'), () => false)).toEqual([]);
+    expect(offenders(from('cli'), isIn('main.ts', 'cli'))).toEqual([]);
+    expect(offenders(from('hub.ts'), (file) => isIn('cli')(file) || isDemo(file))).toEqual([]);
+    expect(offenders(from('api'), isIn('api', 'hub.ts'))).toEqual([]);
+    expect(offenders(from('dashboard'), isIn('api', 'dashboard'))).toEqual([]);
+    expect(offenders(from('demo'), isDemo)).toEqual([]);
+  });
+
+  test('has the store know records, and no stage', () => {
+    const isStage = (name: string) => STAGES.includes(folderOf(name));
+    const records = new Set(files.filter(isRecord).map(({ path }) => path));
+    const imported = files.filter(isIn('store')).flatMap(({ path, imports }) => imports.map(({ name }) => ({ path, name })));
+    expect(imported.filter(({ name }) => isStage(name) && !records.has(name))).toEqual([]);
+  });
+
+  test('has the ground that all stand on stand on nothing above', () => {
+    expect(
+      offenders(
+        (name) => name.endsWith('.ts') && !GROUND.includes(name),
+        (file) => !GROUND.includes(file.path),
+      ),
+    ).toEqual([]);
+  });
+
+  test('goes in no circle, but for types', () => {
+    const uses = new Map(
+      files.map(({ path, imports }) => [
+        path,
+        imports.filter(({ name, isTypeOnly }) => !isTypeOnly && name.endsWith('.ts')).map(({ name }) => name),
+      ]),
+    );
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const walk = (path: string, trail: readonly string[]): void => {
+      const start = trail.indexOf(path);
+      if (start >= 0) circles.push([...trail.slice(start), path].join(' → '));
+      if (start >= 0 || done.has(path)) return;
+      for (const next of uses.get(path) ?? []) walk(next, [...trail, path]);
+      done.add(path);
+    };
+    for (const { path } of files) walk(path, []);
+    expect(circles).toEqual([]);
+  });
+});
+
+describe('What is passed in', () => {
+  test('is the environment: config.ts reads it, and commands hand it over', () => {
+    expect(mentions(/\bprocess\.env\b(?!\))/, () => false)).toEqual([]);
+    expect(mentions(/\bprocess\.env\b/, isIn('cli'))).toEqual([]);
+    for (const { path, text } of files.filter(isIn('cli')))
+      for (const [use] of text.matchAll(/.*\bprocess\.env\b.*/g))
+        expect([path, use]).toEqual([path, expect.stringContaining('readConfig(process.env)')]);
+  });
+
+  test('is time and chance, but where they come from', () => {
+    // The browser's scripts are text here and have clocks of their own.
+    const isBrowser = ({ path }: SourceFile) => path.startsWith('dashboard/') || path === 'api/graphiql.ts';
+    const isAllowed = (file: SourceFile) => file.path === 'clock.ts' || isBrowser(file) || isDemo(file);
+    expect(mentions(/\b(Date\.now|performance\.now|setTimeout|setInterval)\b|new Date\(\)|from '(node:)?timers/, isAllowed)).toEqual([]);
+    // hub.ts names Math.random as the default of what it passes on; ids.ts has better randomness of its own.
+    expect(mentions(/\bMath\.random\b/, (file) => isAllowed(file) || file.path === 'hub.ts')).toEqual([]);
+  });
+});

@@ -1,0 +1,103 @@
+import { createSecretKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Webhook } from 'standardwebhooks';
+import { AttemptOutcome } from '../../src/attempts/attempt';
+import { SETTINGS } from '../../src/config';
+import { bodyOf } from '../../src/dispatch/body';
+import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADER_BYTES, MAX_RESPONSE_HEADERS } from '../../src/dispatch/sender';
+import { sign } from '../../src/dispatch/sign';
+import { type EventRow, eventOf } from '../../src/events/events';
+import { MOST_PAYLOAD_BYTES } from '../../src/events/publish';
+import { MOST_JSON_DEPTH } from '../../src/json';
+import { parseSigningSecret } from '../../src/webhooks/signing-secret';
+import { MAX_TARGET_URL_LENGTH } from '../../src/webhooks/target-url';
+import { SigningScheme } from '../../src/webhooks/webhook';
+import { DEFAULT_MAX_CONCURRENCY, DEFAULT_TIMEOUT_SECONDS } from '../../src/webhooks/webhook-input';
+import { expectContract } from '../support/contract-file';
+
+const document = readFileSync(join(__dirname, '..', '..', 'schema', 'webhook.md'), 'utf8');
+
+const SECRET = 'whsec_bGl2ZWhvb2sncyBleGFtcGxlIHNlY3JldC4uLi4=';
+const TIMESTAMP = 1_769_860_805;
+
+const row: EventRow = {
+  application_id: 'app_0demo0000000',
+  sequence: 42,
+  id: 'evt_0demo00000000000000001aabc12',
+  type: 'order.created',
+  payload: '{"order":"A-1001","total":49.9,"note":"Grüße 🎁"}',
+  idempotency_key: null,
+  ordering_key: null,
+  occurred_at: Date.UTC(2026, 0, 31, 12),
+  created_at: Date.UTC(2026, 0, 31, 12),
+};
+
+function example(): string {
+  const parsed = parseSigningSecret(SECRET);
+  if ('problem' in parsed) throw new Error(parsed.problem);
+  const body = bodyOf(eventOf(row));
+  const signature = sign(
+    { id: row.id, timestamp: TIMESTAMP, body },
+    [{ scheme: SigningScheme.V1, key: createSecretKey(parsed.key), expiresAt: null }],
+    0,
+  );
+  return [
+    `With the secret \`${SECRET}\`, whose key is the ${parsed.key.length} bytes`,
+    `\`${parsed.key.toString('hex')}\` (in hexadecimal), this body of ${body.length} bytes, without a line end,`,
+    '',
+    '```json',
+    body.toString(),
+    '```',
+    '',
+    'comes with',
+    '',
+    '```http',
+    'content-type: application/json',
+    `webhook-id: ${row.id}`,
+    `webhook-timestamp: ${TIMESTAMP}`,
+    `webhook-signature: ${signature}`,
+    '```',
+  ].join('\n');
+}
+
+describe('schema/webhook.md', () => {
+  test('has the worked example that the code would send', () => {
+    const written = document.replace(
+      /(<!-- example -->\n)[\s\S]*(<!-- \/example -->)/,
+      (_, open, close) => `${open}${example()}\n${close}`,
+    );
+    expect(written).toContain('webhook-signature: v1,');
+    expectContract('webhook.md', written);
+  });
+
+  test('has an example that a receiver would take for genuine, at its time', () => {
+    const body = /```json\n(.*)\n```/.exec(document)?.[1] ?? '';
+    const header = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(document)?.[1] ?? '';
+    const names = ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
+    const headers = Object.fromEntries(names.map((name) => [name, header(name)]));
+    jest.useFakeTimers({ now: TIMESTAMP * 1_000 });
+    try {
+      const secret = /`(whsec_[^`]+)`/.exec(document.slice(document.indexOf('<!-- example -->')))?.[1] ?? '';
+      expect(new Webhook(secret).verify(body, headers)).toMatchObject({ sequence: 42, data: { note: 'Grüße 🎁' } });
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test('names every outcome, the default schedule and the limits as they are', () => {
+    const outcomes = [...document.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, outcome]) => outcome);
+    expect(outcomes.sort()).toEqual(Object.values(AttemptOutcome).sort());
+    expect(document).toContain(`\`${SETTINGS.retrySchedule.default?.replaceAll(',', ', ')}\``);
+    expect(MOST_PAYLOAD_BYTES).toBe(1024 * 1024);
+    for (const limit of [
+      `1 MiB of minified JSON, ${MOST_JSON_DEPTH} levels deep`,
+      `${DEFAULT_TIMEOUT_SECONDS} s, or what the webhook says`,
+      `${DEFAULT_MAX_CONCURRENCY}, or what the webhook says`,
+      `${MAX_RESPONSE_BODY_BYTES / 1024} KiB; of a longer one`,
+      `${MAX_RESPONSE_HEADER_BYTES / 1024} KiB and ${MAX_RESPONSE_HEADERS} headers`,
+      `${MAX_TARGET_URL_LENGTH.toLocaleString('en')} characters`,
+    ])
+      expect(document).toContain(limit);
+  });
+});

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { testEnvironment } from './with-hub';
+
+const ROOT = resolve(__dirname, '../..');
+
+/** The hub compiled into a folder of its own, to run as a process that a test may kill. */
+export class Build {
+  readonly #folder: string;
+
+  static async make(): Promise<Build> {
+    const folder = await mkdtemp(join(tmpdir(), 'livehook-build-'));
+    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    // Types are judged by `npm run check`; here the output is what counts.
+    const { stdout } = spawnSync(process.execPath, [
+      join(ROOT, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      ROOT,
+      '--outDir',
+      join(folder, 'dist'),
+    ]);
+    if (!existsSync(join(folder, 'dist/src/main.js'))) throw new Error(`the build failed:\n${stdout}`);
+    return new Build(folder);
+  }
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Starts a hub on a database and waits until it serves. */
+  async serve(databaseUrl: string, environment: Record<string, string> = {}): Promise<HubProcess> {
+    const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve'], {
+      cwd: this.#folder,
+      env: { PATH: process.env.PATH, ...testEnvironment(databaseUrl, { LIVEHOOK_LOG_LEVEL: 'warn', ...environment }) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return HubProcess.listening(child);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export class HubProcess {
+  readonly url: string;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<unknown[]>;
+  readonly #log: string[];
+
+  static async listening(child: ChildProcess): Promise<HubProcess> {
+    const exited = once(child, 'exit');
+    const log: string[] = [];
+    child.stderr?.on('data', (chunk) => log.push(String(chunk)));
+    if (child.stdout === null) throw new Error('expected the standard output of the hub');
+    const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited.then(() => [])]);
+    const url = /listening on (\S+)/.exec(String(line))?.[1];
+    if (url === undefined) throw new Error(`the hub did not start:\n${log.join('')}`);
+    return new HubProcess(url, child, exited, log);
+  }
+
+  private constructor(url: string, child: ChildProcess, exited: Promise<unknown[]>, log: string[]) {
+    this.url = url;
+    this.#child = child;
+    this.#exited = exited;
+    this.#log = log;
+  }
+
+  /** What it has logged, warnings and worse. */
+  get log(): string {
+    return this.#log.join('');
+  }
+
+  get hasExited(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: unknown; signal: unknown }> {
+    this.signal(signal);
+    const [code, by] = await this.#exited;
+    return { code, signal: by };
+  }
+
+  signal(signal: 'SIGKILL' | 'SIGTERM'): void {
+    if (!this.hasExited) this.#child.kill(signal);
+  }
+}

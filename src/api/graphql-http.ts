@@ -82,7 +82,8 @@ function judging(operations: Operations): ApolloServerPlugin<Context> {
   return {
     requestDidStart: async () => ({
       responseForOperation: async ({ document, request, operation }) => {
-        const errors = operation?.operation === 'subscription' ? [needsStream()] : operations.judge(document, request);
+        const wrong = operations.judge(document, request);
+        const errors = wrong.length === 0 && operation?.operation === 'subscription' ? [needsStream()] : wrong;
         if (errors.length === 0) return null;
         return {
           http: { status: 400, headers: new HeaderMap() },

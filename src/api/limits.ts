@@ -11,6 +11,7 @@ import {
   visit,
 } from 'graphql';
 import { type ComplexityEstimator, getComplexity } from 'graphql-query-complexity';
+import { DEFAULT_BATCH, MOST_BATCH } from '../live/streams';
 import { DEFAULT_FIRST, MOST_FIRST } from './connection';
 
 /** One operation may ask for this much, on every transport. */
@@ -64,7 +65,7 @@ const estimate: ComplexityEstimator = ({ args, childComplexity, field }) =>
 /** How many of what is below a field there can be. What is out of range the resolver refuses, with its own words. */
 function repeats(args: Readonly<Record<string, unknown>>, typeName: string): number {
   if (typeName.endsWith('Connection')) return clamp(args.first, DEFAULT_FIRST, MOST_FIRST);
-  if (typeName.endsWith('UpdatePage')) return clamp(args.maxBatch, 1, 1_000);
+  if (typeName.endsWith('UpdatePage')) return clamp(args.maxBatch, DEFAULT_BATCH, MOST_BATCH);
   const { events } = (args.input ?? {}) as { events?: unknown };
   return Array.isArray(events) ? events.length : 1;
 }

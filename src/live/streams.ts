@@ -57,7 +57,9 @@ export interface UpdatePage {
   readonly cursor: string;
 }
 
-const MOST_BATCH = 1_000;
+export const DEFAULT_BATCH = 100;
+export const MOST_BATCH = 1_000;
+export const DEFAULT_INTERVAL_MS = 100;
 const MOST_INTERVAL_MS = 60_000;
 
 /** Changes of deliveries, gathered into pages: at most `maxBatch` in one, at most one every `intervalMs`. */

@@ -1,4 +1,5 @@
 import { describeEachDatabase } from '../support/databases';
+import { gate } from '../support/gate';
 import { Client } from '../support/graphql-client';
 import { Build, type HubProcess } from '../support/hub-process';
 import { Receiver } from '../support/receiver';
@@ -43,15 +44,6 @@ async function createWebhook(hub: HubProcess, applicationId: string, url: string
   return webhookCreate.webhook.id;
 }
 
-/** A promise to be resolved from outside. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
-}
-
 const idsOf = (receiver: Receiver, path: string) => receiver.requests(path).map(({ headers }) => headers['webhook-id'] ?? '');
 
 const settledCount = (databaseUrl: string, condition: string) =>
@@ -69,7 +61,7 @@ describeEachDatabase('A hub that dies', (makeDatabase) => {
       hubs.push(first);
       const applicationId = await createApplication(first);
       const slow = gate();
-      receiver.answer('/slow', async () => slow.opened.then(() => ({})));
+      receiver.answer('/slow', slow.answer);
       await createWebhook(first, applicationId, receiver.url('/fast'), 20);
       await createWebhook(first, applicationId, receiver.url('/slow'), 5);
 
@@ -129,7 +121,7 @@ describeEachDatabase('A hub that dies', (makeDatabase) => {
       hubs.push(first);
       const applicationId = await createApplication(first);
       const slow = gate();
-      receiver.answer('/slow', async () => slow.opened.then(() => ({})));
+      receiver.answer('/slow', slow.answer);
       await createWebhook(first, applicationId, receiver.url('/slow'), 5);
       await publish(first, applicationId, 40);
       await receiver.waitFor(5, '/slow');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
+import { gate } from '../support/gate';
 import type { Client } from '../support/graphql-client';
 import { withRows } from '../support/rows';
 import { until } from '../support/until';
@@ -58,15 +59,6 @@ const publishMany = (shop: TestApplication, count: number, type = 'order.created
   });
 
 const ONCE = { retrySchedule: [] };
-
-/** An answer that comes when the test says so. */
-function gate(): { readonly answer: () => Promise<object>; open(): void } {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { answer: async () => opened.then(() => ({})), open: () => open() };
-}
 
 /** A server below HTTP, for answers that Node would not give. */
 async function rawServer(answer: (socket: Socket) => void): Promise<{ url: string; close(): Promise<void> }> {

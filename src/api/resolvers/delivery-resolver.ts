@@ -24,7 +24,7 @@ import { HubError, refuse, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { applicationIdOf, attemptId, deliveryIdOf, isId } from '../../ids';
-import { type UpdatePage, updateStream } from '../../live/streams';
+import { DEFAULT_BATCH, DEFAULT_INTERVAL_MS, type UpdatePage, updateStream } from '../../live/streams';
 import type { LoggedUpdate } from '../../live/update-log';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
@@ -103,9 +103,6 @@ function present<Row>(row: Row | null, what: string): Row {
   if (row === null) throw new HubError('BAD_USER_INPUT', `the ${what} of this delivery has been removed`);
   return row;
 }
-
-const DEFAULT_BATCH = 100;
-const DEFAULT_INTERVAL_MS = 100;
 
 /** The stored body, or the standard one, which follows from the event. */
 async function requestBodyOf({ loaders, services }: Context, delivery: Delivery): Promise<string | null> {

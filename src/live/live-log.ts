@@ -70,8 +70,8 @@ export class LiveLog<T extends Sequenced> {
     if (sequence !== undefined && sequence > head)
       throw new HubError('BAD_USER_INPUT', `after: the cursor is ${sequence - head} past the end of the log`);
     const watched = this.#watched.get(applicationId) ?? { followers: new Set<Follower<T>>(), recent: [], weight: 0, head };
-    watched.head = Math.max(watched.head, head);
     this.#watched.set(applicationId, watched);
+    this.ring(applicationId, head); // others may wait for what was committed a moment ago and is yet to be announced
     const follower = new Follower<T>(
       sequence ?? head,
       (after, most) => this.#next(applicationId, after, most),

@@ -79,7 +79,7 @@ const OPERANDS: Record<Operator, (operand: unknown) => string | null> = {
  * @returns the condition, or what is wrong with the filter and where
  */
 export function compileCondition(given: unknown): { readonly condition: Condition } | { readonly problem: string } {
-  const filter = typeof given === 'string' ? parsed(given) : given;
+  const filter = readFilter(given);
   const problem = sizeProblem(filter) ?? shapeProblem(filter, [], { nodes: 0, isRoot: true });
   if (problem !== null) return { problem };
   try {
@@ -90,11 +90,13 @@ export function compileCondition(given: unknown): { readonly condition: Conditio
   }
 }
 
-function parsed(text: string): unknown {
+/** The object that a filter is, also where it was given as JSON in a string. */
+export function readFilter(given: unknown): unknown {
+  if (typeof given !== 'string') return given;
   try {
-    return JSON.parse(text);
+    return JSON.parse(given);
   } catch {
-    return text;
+    return given;
   }
 }
 

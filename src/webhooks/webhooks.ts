@@ -1,6 +1,7 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
+import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
@@ -322,7 +323,7 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     ownRetrySchedule: settings.retrySchedule ? [...settings.retrySchedule] : null,
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,
-    filter: settings.filter ?? null,
+    filter: readFilter(settings.filter ?? null),
     payloadQuery: settings.payloadQuery ?? null,
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],
   };

@@ -11,6 +11,9 @@ export async function serve(): Promise<void> {
   );
   log.info(describeConfig(config), 'hub.configured');
 
+  const told = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
   const hub = new Hub({ config, log });
   const { url, generatedAdminKey } = await hub.start();
   process.stdout.write(`Livehook is listening on ${url}\n`);
@@ -19,9 +22,7 @@ export async function serve(): Promise<void> {
       `\nYour first admin key, shown this once:\n\n  ${generatedAdminKey}\n\nDashboard: ${url}/   GraphiQL: ${url}/graphql\n`,
     );
 
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  await told;
   await hub.stop();
   process.exit(0); // a name server that is still being asked would hold the process for seconds
 }

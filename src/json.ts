@@ -1,13 +1,15 @@
+import { sourceOf } from './json-source';
+
 /**
  * Values nested deeper than this are refused: beyond some thousand levels `JSON.stringify` overflows the stack, and
  * where exactly depends on who calls it, so a value that could be stored might not be answered with.
  */
 export const MOST_JSON_DEPTH = 500;
 
-/** Minified JSON; null for what is nested too deeply; undefined for what is no JSON. */
+/** Minified JSON, as it came in the request where JavaScript would change it; null for what is nested too deeply; undefined for what is no JSON. */
 export function minified(value: unknown): string | null | undefined {
   try {
-    const text: string | undefined = JSON.stringify(value);
+    const text: string | undefined = sourceOf(value) ?? JSON.stringify(value);
     return text !== undefined && isDeep(text) ? null : text;
   } catch {
     return null; // nested deeper than the stack

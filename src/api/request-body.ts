@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { parseKeepingPayloads } from '../json-source';
 import { LIMITS } from './limits';
 
 /** A request that can't be read, as an HTTP answer. */
@@ -37,7 +38,7 @@ export function readBody(request: IncomingMessage): Promise<string> {
 
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseKeepingPayloads(text);
   } catch {
     throw new BadRequest(400, 'expected a body of JSON');
   }

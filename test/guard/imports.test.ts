@@ -57,7 +57,19 @@ const isIn =
     folders.includes(folderOf(path));
 
 const STAGES = ['applications', 'webhooks', 'events', 'fanout', 'dispatch', 'attempts', 'deliveries', 'live'];
-const GROUND = ['clock.ts', 'cursor.ts', 'errors.ts', 'ids.ts', 'json.ts', 'key.ts', 'log.ts', 'node.ts', 'url.ts', 'version.ts'];
+const GROUND = [
+  'clock.ts',
+  'cursor.ts',
+  'errors.ts',
+  'ids.ts',
+  'json.ts',
+  'json-source.ts',
+  'key.ts',
+  'log.ts',
+  'node.ts',
+  'url.ts',
+  'version.ts',
+];
 
 describe('The direction of imports', () => {
   test('has only the store and records know TypeORM', () => {

@@ -347,6 +347,25 @@ describeEachDatabase('Publishing', (makeDatabase) => {
       });
     });
   });
+
+  test('carries what JavaScript cannot hold to the receiver as it was written', async () => {
+    await withHub(makeDatabase, async ({ application, receiver, url }) => {
+      const shop = await application();
+      await shop.webhook('/exact');
+      const payload = '{"b":1,"10":2,"2":3,"id":12345678901234567890,"price":1.50,"rate":1e-7,"text":"1.0"}';
+      const query = 'mutation ($input: EventPublishInput!) { eventPublish(input: $input) { event { sequence } userErrors { message } } }';
+      const answer = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${shop.key}` },
+        body: `{"query":${JSON.stringify(query)},"variables":{"input":{"type":"order.created","payload": ${payload} }}}`,
+      });
+      expect(await answer.json()).toEqual({ data: { eventPublish: { event: { sequence: 1 }, userErrors: [] } } });
+      await receiver.waitFor(1, '/exact');
+      const [request] = receiver.requests('/exact');
+      expect(request?.verified).toBe(true);
+      expect(request?.body.toString()).toContain(`"data":${payload}}`);
+    });
+  });
 });
 
 test('Two instances on one MariaDB agree on sequences and idempotency keys', async () => {

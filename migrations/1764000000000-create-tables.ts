@@ -67,6 +67,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       longText('retry_schedule', NULLABLE),
       small('timeout_seconds'),
       small('max_concurrency'),
+      id('ordering'),
       longText('filter', NULLABLE),
       longText('payload_query', NULLABLE),
       longText('signing'),
@@ -128,6 +129,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
         number('due_at', NULLABLE),
         id('next_trigger', NULLABLE),
         id('body_key', NULLABLE),
+        text('ordering_key', 255, NULLABLE),
         number('created_at'),
         number('completed_at', NULLABLE),
       ],
@@ -171,12 +173,16 @@ export class CreateTables1764000000000 implements MigrationInterface {
       number('created_at'),
     ]);
 
+    // Which instance sends an ordered webhook's deliveries; no row: none does at the moment.
+    await create('webhook_owners', [id('webhook_id', PRIMARY), id('owner')], [{ name: 'webhook_owners_by_owner', columnNames: ['owner'] }]);
+
     await create('instances', [id('id', PRIMARY), text('host', 255), number('pid'), number('started_at'), number('heartbeat_at')]);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     for (const table of [
       'instances',
+      'webhook_owners',
       'delivery_updates',
       'bodies',
       'attempts',

@@ -16,6 +16,7 @@ import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
 import { Settler } from './dispatch/settler';
 import { giveBack, Strays } from './dispatch/strays';
+import { Usher } from './dispatch/usher';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
@@ -29,6 +30,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
 import { parseTargetUrl } from './webhooks/target-url';
@@ -70,6 +72,7 @@ export class Hub {
   readonly #settler: Settler;
   readonly #lease: Lease;
   readonly #scout: Scout;
+  readonly #usher: Usher;
   readonly #strays: Strays;
   readonly #poll: Poll;
   readonly #remover: Remover;
@@ -121,6 +124,7 @@ export class Hub {
       changed: (applicationId, snapshot) => {
         eventTypes.forget(applicationId);
         this.#dispatcher.webhooksChanged(applicationId, snapshot);
+        this.#usher.webhooksChanged(applicationId, snapshot);
       },
     });
     const webhooks = new Webhooks({
@@ -145,7 +149,10 @@ export class Hub {
       announce: announceUpdates,
       disable: (webhookId, version) => webhooks.disable(webhookId, version),
       scheduled: (delayMs) => this.#scout.lookIn(delayMs),
-      settled: (deliveryIds) => this.#dispatcher.settled(deliveryIds),
+      settled: (verdicts) => {
+        this.#dispatcher.settled(verdicts.map(({ finished }) => finished.job.deliveryId));
+        this.#usher.settled(verdicts);
+      },
       caughtUp: () => this.#dispatcher.resume(),
     });
     this.#lease = new Lease({
@@ -156,6 +163,7 @@ export class Hub {
       regained: () => {
         // What waits here may be another's by now; asking the database again is the safe way to it.
         this.#dispatcher.giveBackQueued();
+        this.#usher.dropAll();
         this.#dispatcher.resume();
         this.#scout.look();
       },
@@ -184,13 +192,27 @@ export class Hub {
       isFull: () => this.#dispatcher.isFull,
       accept: (webhook, jobs, hasMore) => this.#dispatcher.acceptClaimed(webhook, jobs, hasMore),
       announce: announceUpdates,
+      usher: (webhookId) => this.#usher.look(webhookId),
+    });
+    this.#usher = new Usher({
+      instanceId,
+      database,
+      clock,
+      log,
+      findWebhook: (webhookId) => this.#directory.find(webhookId),
+      findWebhookAnew: async (webhookId) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId),
+      findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
+      accept: (webhook, jobs) => this.#dispatcher.acceptClaimed(webhook, jobs, false),
+      isUnderWay: (deliveryId) => this.#dispatcher.has(deliveryId),
+      isLeaseHeld: this.#lease.isHeld,
+      lookIn: (delayMs) => this.#scout.lookIn(delayMs),
     });
     this.#strays = new Strays({
       instanceId,
       database,
       clock,
       log,
-      isKnown: (deliveryId) => this.#dispatcher.has(deliveryId),
+      isKnown: (deliveryId) => this.#dispatcher.has(deliveryId) || this.#usher.has(deliveryId),
       released: () => this.#scout.look(),
     });
     this.#appender = new Appender({
@@ -198,7 +220,7 @@ export class Hub {
       directory: this.#directory,
       clock,
       log,
-      reserve: () => this.#dispatcher.reserve(),
+      reserve: () => this.#usher.watch(this.#dispatcher.reserve()),
       announce: (stored, updates) => {
         for (const [applicationId, entries] of byApplication(stored)) this.#eventLog.announce(applicationId, entries);
         announceUpdates(updates);
@@ -220,7 +242,10 @@ export class Hub {
       clock,
       announce: announceUpdates,
       due: () => this.#scout.look(),
-      cancelled: ({ id, webhookId }) => this.#dispatcher.drop(id, webhookId),
+      cancelled: ({ id, webhookId }) => {
+        this.#dispatcher.drop(id, webhookId);
+        this.#usher.cancelled(id, webhookId);
+      },
     });
     this.#remover = new Remover({ database, clock, log });
     this.#poll = new Poll({
@@ -247,6 +272,7 @@ export class Hub {
           const bodies = await readBodies(database.read, delivery.applicationId, [delivery.eventSequence]);
           return bodies.get(bodyId(delivery.eventSequence, delivery.bodyKey ?? '')) ?? null;
         },
+        orderProblem: (webhook) => orderProblem(database.read, webhook),
         eventLog: this.#eventLog,
         updateLog: this.#updateLog,
         clock,
@@ -265,6 +291,7 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
+    this.#usher.start();
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
@@ -297,6 +324,7 @@ export class Hub {
     this.#updateLog.close();
     this.#apiKeys.close();
     await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop()]);
+    await this.#usher.stop();
     await this.#dispatcher.stop();
     await this.#settler.drain();
     await Promise.all(this.#givingBack);
@@ -307,6 +335,7 @@ export class Hub {
   }
 
   #giveBack(deliveryIds: readonly string[]): void {
+    this.#usher.givenBack(deliveryIds);
     const work = giveBack(this.#database, this.#instanceId, deliveryIds)
       .catch((error: Error) => this.#log.warn({ deliveries: deliveryIds.length, error: error.message }, 'give_back.failed')) // found again as strays
       .finally(() => this.#givingBack.delete(work));

@@ -11,6 +11,7 @@ import type { Events } from '../events/events';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
+import type { Webhook } from '../webhooks/webhook';
 import type { Webhooks } from '../webhooks/webhooks';
 
 /** The stages, as the edge calls them. */
@@ -28,6 +29,8 @@ export interface Services {
   readonly compilePayloadQuery: CompilePayloadQuery;
   /** The stored body of a delivery whose `bodyKey` names one. */
   readonly fixedBody: (delivery: Delivery) => Promise<string | null>;
+  /** In plain words which event blocks an ordered webhook; null: none does. */
+  readonly orderProblem: (webhook: Webhook) => Promise<string | null>;
   readonly clock: Clock;
   /** Seconds between attempts where a webhook has no schedule of its own. */
   readonly defaultRetrySchedule: readonly number[];

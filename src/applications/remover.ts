@@ -44,6 +44,11 @@ const SHARES: readonly Share[] = [
     key: 'id',
     where: (applicationId) => ['webhook_id >= ? AND webhook_id < ?', ...bounds('whk', applicationId)],
   },
+  {
+    table: 'webhook_owners',
+    key: 'webhook_id',
+    where: (applicationId) => ['webhook_id >= ? AND webhook_id < ?', ...bounds('whk', applicationId)],
+  },
   { table: 'webhooks', key: 'id', where: byRange('whk') },
   { table: 'api_keys', key: 'id', where: byApplication },
 ];

@@ -24,6 +24,12 @@ registerEnumType(DeliveryStatus, {
   },
 });
 
+/**
+ * Due as soon as its turn comes. Of an ordered webhook everything that waits has the same due time, so that within the
+ * index on due work it stands in the order of the primary key, which is the order of the sequences.
+ */
+export const IN_TURN = new Date(0);
+
 @Entity('deliveries')
 @ObjectType({ implements: Node, description: 'One event on its way to one webhook.' })
 export class Delivery extends Node {
@@ -57,9 +63,17 @@ export class Delivery extends Node {
   @TextColumn('owner', { nullable: true })
   owner!: string | null;
 
-  @Field(() => Date, { nullable: true, name: 'nextAttemptAt', description: 'When the next attempt is due; null once it is finished.' })
+  /** The epoch: it waits for its turn in an ordered webhook, see `IN_TURN`. Null once it is finished. */
   @TimeColumn('due_at', { nullable: true })
   dueAt!: Date | null;
+
+  @Field(() => Date, {
+    nullable: true,
+    description: 'When the next attempt is due; in an ordered webhook, from when it waits for its turn. Null once it is finished.',
+  })
+  get nextAttemptAt(): Date | null {
+    return this.dueAt?.getTime() === IN_TURN.getTime() ? this.createdAt : this.dueAt;
+  }
 
   /** What the next attempt is for; null: the schedule. */
   @TextColumn('next_trigger', { nullable: true })
@@ -68,6 +82,10 @@ export class Delivery extends Node {
   /** Which body it sends: null until the first attempt has fixed it, '' for the standard one, else a key in `bodies`. */
   @TextColumn('body_key', { nullable: true })
   bodyKey!: string | null;
+
+  /** The event's. */
+  @TextColumn('ordering_key', { nullable: true })
+  orderingKey!: string | null;
 
   @Field(() => Date, { description: 'When the event was stored.' })
   @TimeColumn('created_at')

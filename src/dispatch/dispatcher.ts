@@ -5,6 +5,7 @@ import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
 import type { Log } from '../log';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
+import { Ordering } from '../webhooks/webhook';
 import { bodyFor, type FixedBody } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Job, Lane, weightOf } from './lane';
@@ -126,7 +127,7 @@ export class Dispatcher {
     };
     return {
       ownerFor: (webhook, event) => {
-        if (!webhook.isSending) return '';
+        if (!webhook.isSending || webhook.ordering !== Ordering.NONE) return '';
         const lane = this.#laneFor(webhook);
         const weight = weightOf(event.payloadText.length);
         if (!this.#hasRoom(lane, weight)) {
@@ -174,6 +175,7 @@ export class Dispatcher {
       if (lane.webhook.applicationId !== applicationId) continue;
       const webhook = byId.get(webhookId);
       lane.isGone = webhook === undefined;
+      if (webhook && webhook.ordering !== lane.webhook.ordering) this.#empty(lane); // what is queued has the former order
       if (webhook) lane.webhook = webhook;
       if (lane.isActive) this.#pump(lane);
       else this.#empty(lane);

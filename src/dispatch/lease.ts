@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
-import type { Database, Tx } from '../store/database';
+import type { Database, Queries, Tx } from '../store/database';
 
 interface Deps {
   readonly instanceId: string;
@@ -97,7 +97,7 @@ export class Lease {
   async #rescue(): Promise<void> {
     const { database, instanceId, log, rescued } = this.#deps;
     // Owners first: one that starts between the two looks is then in the second and not taken for dead.
-    const all = await owners(database);
+    const all = await owners(database.read);
     const live = await liveInstances(database);
     let total = 0;
     for (const owner of all)
@@ -166,10 +166,10 @@ function isGoneProcess(host: string, pid: number): boolean {
 }
 
 /** Everybody who owns deliveries: a probe of the index for each, however many deliveries they own. */
-async function owners({ read }: Database): Promise<string[]> {
+export async function owners(queries: Queries): Promise<string[]> {
   const found: string[] = [];
   for (let last = ''; ; ) {
-    const [row] = await read.query<{ owner: string | null }>('SELECT MIN(owner) AS owner FROM deliveries WHERE owner > ?', [last]);
+    const [row] = await queries.query<{ owner: string | null }>('SELECT MIN(owner) AS owner FROM deliveries WHERE owner > ?', [last]);
     const owner = row?.owner ?? null;
     if (owner === null) return found;
     found.push(owner);

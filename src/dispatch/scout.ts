@@ -7,10 +7,12 @@ import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
+import { Ordering } from '../webhooks/webhook';
 import { bodyId, readBodies } from './bodies';
 import { bodyOf, type FixedBody, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
+import { isOrdered } from './ordered-claim';
 
 interface Deps {
   readonly instanceId: string;
@@ -26,6 +28,8 @@ interface Deps {
   readonly isFull: () => boolean;
   readonly accept: (webhook: LiveWebhook, jobs: readonly Job[], hasMore: boolean) => void;
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+  /** Something waits for an ordered webhook: who keeps the order sees to it. */
+  readonly usher: (webhookId: string) => void;
 }
 
 /** How often the database is asked without any reason to; due retries of this instance and full queues ask sooner. */
@@ -119,7 +123,7 @@ export class Scout {
     this.#asked.clear();
     for (const webhookId of asked) {
       const webhook = await this.#deps.findWebhook(webhookId);
-      if (webhook?.isSending && !this.#isStopping) await this.#bring(webhook);
+      if (webhook?.isSending && webhook.ordering === Ordering.NONE && !this.#isStopping) await this.#bring(webhook);
     }
   }
 
@@ -157,8 +161,9 @@ export class Scout {
     const webhook = (await findWebhook(webhookId)) ?? (await findWebhookAnew(webhookId));
     if (webhook === undefined) return this.#cancelAll(webhookId);
     if (!webhook.isSending) return;
+    if (dueInMs > 0 && dueInMs < POLL_MS) this.lookIn(dueInMs);
+    if (webhook.ordering !== Ordering.NONE) return this.#deps.usher(webhookId);
     if (dueInMs <= 0) return this.#bring(webhook);
-    if (dueInMs < POLL_MS) this.lookIn(dueInMs);
     accept(webhook, [], false);
   }
 
@@ -172,17 +177,10 @@ export class Scout {
 
   async #claim(webhookId: string, room: LaneRoom): Promise<{ jobs: Job[]; hasMore: boolean }> {
     const { database, instanceId, findEvents } = this.#deps;
-    const { rows, hasMore } = await database.transaction((tx) => claim(tx, webhookId, room, instanceId));
-    const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
-    const bySequence = new Map(events.map((event) => [event.sequence, event]));
-    const shaped = rows.filter((row) => (row.body_key ?? STANDARD_BODY) !== STANDARD_BODY).map((row) => sequenceOf(row.id));
-    const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
-    const jobs: Job[] = [];
-    for (const row of rows) {
-      const event = bySequence.get(sequenceOf(row.id));
-      if (event) jobs.push(jobOf(row, event, bodies));
-    }
-    return { jobs, hasMore };
+    const { rows, hasMore } = await database.transaction(async (tx) =>
+      (await isOrdered(tx, webhookId)) ? { rows: [], hasMore: false } : claim(tx, webhookId, room, instanceId),
+    );
+    return { jobs: await readJobs(database, findEvents, webhookId, rows), hasMore };
   }
 
   /** The webhook is gone: what still waits for it will never be sent, and says so. */
@@ -267,6 +265,26 @@ function fitting(rows: readonly ClaimedRow[], bytes: number): readonly ClaimedRo
     return index > 0 && weight > bytes;
   });
   return end === -1 ? rows : rows.slice(0, end);
+}
+
+/** What was claimed, with its events and fixed bodies. */
+export async function readJobs(
+  database: Database,
+  findEvents: (applicationId: string, sequences: readonly number[]) => Promise<Event[]>,
+  webhookId: string,
+  rows: readonly ClaimedRow[],
+): Promise<Job[]> {
+  if (rows.length === 0) return [];
+  const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
+  const bySequence = new Map(events.map((event) => [event.sequence, event]));
+  const shaped = rows.filter((row) => (row.body_key ?? STANDARD_BODY) !== STANDARD_BODY).map((row) => sequenceOf(row.id));
+  const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
+  const jobs: Job[] = [];
+  for (const row of rows) {
+    const event = bySequence.get(sequenceOf(row.id));
+    if (event) jobs.push(jobOf(row, event, bodies));
+  }
+  return jobs;
 }
 
 function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): Job {

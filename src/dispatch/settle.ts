@@ -214,6 +214,7 @@ function deliveryOf({ finished: { job, webhook, body }, status, delayMs, endedAt
   delivery.owner = delayMs === null ? null : '';
   delivery.dueAt = delayMs === null ? null : new Date(endedAt + delayMs);
   delivery.nextTrigger = null;
+  delivery.orderingKey = job.event.orderingKey;
   delivery.bodyKey = body?.key ?? null;
   delivery.createdAt = new Date(job.createdAt);
   delivery.completedAt = delayMs === null ? new Date(completedAt) : null;

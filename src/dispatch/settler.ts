@@ -19,7 +19,7 @@ interface Deps {
   /** Deliveries were scheduled; the earliest is due in so many milliseconds. */
   readonly scheduled: (delayMs: number) => void;
   /** These attempts are no longer in this instance's hands. */
-  readonly settled: (deliveryIds: readonly string[]) => void;
+  readonly settled: (verdicts: readonly Verdict[]) => void;
   /** What waited has been written, sending may go on. */
   readonly caughtUp: () => void;
 }
@@ -70,7 +70,7 @@ export class Settler {
       const batch = this.#waiting.splice(0, MOST_A_BATCH);
       await this.#write(batch);
       for (const { finished } of batch) this.#waitingChars -= charsOf(finished);
-      this.#deps.settled(batch.map(({ finished }) => finished.job.deliveryId));
+      this.#deps.settled(batch);
       if (this.#isBehind && this.#waiting.length < MOST_WAITING / 2 && this.#waitingChars < MOST_WAITING_CHARS / 2) {
         this.#isBehind = false;
         this.#deps.caughtUp();

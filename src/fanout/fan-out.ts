@@ -1,8 +1,9 @@
-import { Delivery, DeliveryStatus } from '../deliveries/delivery';
+import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
 import { deliveryId } from '../ids';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
+import { Ordering } from '../webhooks/webhook';
 import { matchesAnyType } from './match';
 
 /** Room in this instance's queues, asked for before the commit and taken up after it. */
@@ -25,9 +26,10 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
     delivery.status = DeliveryStatus.PENDING;
     delivery.attemptCount = 0;
     delivery.owner = room.ownerFor(webhook, event);
-    delivery.dueAt = dueAt;
+    delivery.dueAt = webhook.ordering === Ordering.NONE ? dueAt : IN_TURN;
     delivery.nextTrigger = null;
     delivery.bodyKey = null;
+    delivery.orderingKey = event.orderingKey;
     delivery.createdAt = dueAt;
     delivery.completedAt = null;
     deliveries.push(delivery);
@@ -53,6 +55,7 @@ const COLUMNS = [
   'attempt_count',
   'owner',
   'due_at',
+  'ordering_key',
   'created_at',
 ];
 
@@ -71,6 +74,7 @@ export async function insertDeliveries(tx: Tx, deliveries: readonly Delivery[]):
       delivery.attemptCount,
       delivery.owner,
       delivery.dueAt?.getTime() ?? null,
+      delivery.orderingKey ?? null,
       delivery.createdAt.getTime(),
     ]),
   );

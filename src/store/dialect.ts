@@ -2,6 +2,8 @@
 export interface Dialect {
   /** `FOR UPDATE` where rows are locked one by one; nothing where a transaction owns the whole database anyway. */
   readonly forUpdate: string;
+  /** Keeps what was read from being changed until the end of the transaction. */
+  readonly forShare: string;
   /** Skips rows that another instance is claiming; empty where there is no other. */
   readonly skipLocked: string;
   /** `INSERT` that leaves a row alone which is there already. */
@@ -10,6 +12,8 @@ export interface Dialect {
   readonly now: string;
   /** A condition on many values of one column. The values are text or whole numbers. */
   oneOf(column: string, values: readonly (string | number)[]): { sql: string; parameters: unknown[] };
+  /** After a table's name: read it through this index, whatever the statistics say. */
+  throughIndex(name: string): string;
   /**
    * The first `most` webhooks after a given one (the parameter) for which unowned deliveries wait: `webhook_id`, and
    * `due_in`, milliseconds until the first is due. One probe of the index a webhook, however many deliveries wait.

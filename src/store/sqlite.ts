@@ -5,9 +5,11 @@ const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 /** Embedded, through `libsql`. One statement text whatever the number of values: it is prepared once and kept. */
 export const sqliteDialect: Dialect = {
   forUpdate: '',
+  forShare: '',
   insertIgnore: 'INSERT OR IGNORE',
   skipLocked: '',
   now: NOW,
+  throughIndex: (name) => `INDEXED BY ${name}`,
   waitingWebhooks: (most) => `WITH RECURSIVE waiting (webhook_id, n) AS (
       SELECT MIN(webhook_id), 1 FROM deliveries WHERE owner = '' AND webhook_id > ?
       UNION ALL

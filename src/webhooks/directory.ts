@@ -5,7 +5,7 @@ import type { Database, Queries } from '../store/database';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, type SigningKey } from './signing-secret';
-import { type SigningScheme, Webhook, WebhookStatus } from './webhook';
+import { type Ordering, type SigningScheme, Webhook, WebhookStatus } from './webhook';
 
 /** A webhook as matching and sending need it. Replaced, never changed. */
 export interface LiveWebhook {
@@ -17,6 +17,7 @@ export interface LiveWebhook {
   readonly retryDelaysMs: readonly number[];
   readonly timeoutMs: number;
   readonly maxConcurrency: number;
+  readonly ordering: Ordering;
   /** Null: every event of its types. */
   readonly condition: Condition | null;
   /** Null: the whole payload is sent. */
@@ -154,6 +155,7 @@ export class Directory {
       retryDelaysMs: record.ownRetrySchedule?.map((seconds) => seconds * SECOND) ?? defaultRetryDelaysMs,
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
+      ordering: record.ordering,
       condition: conditionOf(record.filter),
       payloadQuery,
       isSending: record.status === WebhookStatus.ACTIVE && (payloadQuery?.problem ?? null) === null,

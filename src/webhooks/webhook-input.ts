@@ -3,7 +3,7 @@ import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
 import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
-import { type Header, SigningScheme } from './webhook';
+import { type Header, Ordering, SigningScheme } from './webhook';
 
 /** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
 export interface WebhookSettings {
@@ -15,6 +15,7 @@ export interface WebhookSettings {
   readonly retrySchedule?: readonly number[] | null;
   readonly timeoutSeconds?: number | null;
   readonly maxConcurrency?: number | null;
+  readonly ordering?: Ordering | null;
   /** Mongo-style; see `condition.ts`. */
   readonly filter?: unknown;
   /** A subscription document; see `payload-query.ts`. */
@@ -24,6 +25,7 @@ export interface WebhookSettings {
 
 export const DEFAULT_TIMEOUT_SECONDS = 15;
 export const DEFAULT_MAX_CONCURRENCY = 10;
+export const DEFAULT_ORDERING = Ordering.NONE;
 export const DEFAULT_SIGNING: readonly SigningScheme[] = [SigningScheme.V1];
 export const DEFAULT_EVENT_TYPES: readonly string[] = ['*'];
 

@@ -12,6 +12,7 @@ export enum WebhookStatus {
 
 export enum WebhookHealth {
   HEALTHY = 'HEALTHY',
+  ORDER_BLOCKED = 'ORDER_BLOCKED',
   PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
 }
 
@@ -20,7 +21,24 @@ registerEnumType(WebhookHealth, {
   description: 'What stands in the way of a webhook.',
   valuesConfig: {
     HEALTHY: { description: 'Nothing to see to.' },
+    ORDER_BLOCKED: { description: 'An event that keeps failing holds up those after it, of its key or all; see `healthReason`.' },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
+  },
+});
+
+export enum Ordering {
+  NONE = 'NONE',
+  STRICT = 'STRICT',
+  BY_KEY = 'BY_KEY',
+}
+
+registerEnumType(Ordering, {
+  name: 'Ordering',
+  description: 'In what order a webhook gets its events; kept through failures, retries, pauses and restarts.',
+  valuesConfig: {
+    NONE: { description: 'As they come, several at once; a retry goes when it is due.' },
+    STRICT: { description: 'In the order of their sequences, one at a time: the next goes when the one before has succeeded or ended.' },
+    BY_KEY: { description: 'In the order of their sequences within an `orderingKey`, several keys at once. Without a key: as NONE.' },
   },
 });
 
@@ -94,6 +112,10 @@ export class Webhook extends Node {
   @Field(() => Int, { description: 'The most requests in flight to this webhook.' })
   @Column({ name: 'max_concurrency', type: 'integer' })
   maxConcurrency!: number;
+
+  @Field(() => Ordering)
+  @TextColumn('ordering')
+  ordering!: Ordering;
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'A condition on { type, payload }: only events that meet it are sent.' })
   @JsonColumn('filter', { nullable: true })

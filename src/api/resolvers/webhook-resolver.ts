@@ -4,7 +4,7 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
-import { SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
+import { Ordering, SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication, requireScope } from '../context';
@@ -39,6 +39,9 @@ abstract class WebhookSettingsInput {
 
   @Field(() => Int, { nullable: true, description: 'Requests in flight to this webhook, default 10.' })
   maxConcurrency?: number | null;
+
+  @Field(() => Ordering, { nullable: true, description: 'Default NONE.' })
+  ordering?: Ordering | null;
 
   @Field(() => GraphQLJSON, {
     nullable: true,
@@ -136,14 +139,16 @@ export class WebhookResolver {
   }
 
   @FieldResolver(() => WebhookHealth, { description: 'Whether something needs to be seen to.' })
-  health(@Ctx() context: Context, @Root() webhook: Webhook): WebhookHealth {
-    return payloadQueryProblem(context, webhook) === null ? WebhookHealth.HEALTHY : WebhookHealth.PAYLOAD_QUERY_INVALID;
+  async health(@Ctx() context: Context, @Root() webhook: Webhook): Promise<WebhookHealth> {
+    if (payloadQueryProblem(context, webhook) !== null) return WebhookHealth.PAYLOAD_QUERY_INVALID;
+    return (await context.services.orderProblem(webhook)) === null ? WebhookHealth.HEALTHY : WebhookHealth.ORDER_BLOCKED;
   }
 
   @FieldResolver(() => String, { nullable: true, description: 'In plain words; null while it is healthy.' })
-  healthReason(@Ctx() context: Context, @Root() webhook: Webhook): string | null {
+  async healthReason(@Ctx() context: Context, @Root() webhook: Webhook): Promise<string | null> {
     const problem = payloadQueryProblem(context, webhook);
-    return problem && `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
+    if (problem === null) return context.services.orderProblem(webhook);
+    return `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
   }
 
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first; needs the scope DELIVERIES_READ.' })

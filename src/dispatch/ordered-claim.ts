@@ -1,0 +1,221 @@
+import type { Queries, Tx } from '../store/database';
+import { Ordering, WebhookStatus } from '../webhooks/webhook';
+import { weightOf } from './lane';
+import { owners } from './lease';
+import type { ClaimedRow } from './scout';
+import { choose, keyOf, type Waiting } from './turns';
+
+const ROWS_A_PAGE = 200;
+/** A look goes past so many blocked deliveries and then lets others have the database. */
+const PAGES_A_LOOK = 50;
+const MOST_HEADS = 5_000;
+const MOST_DUE_A_LOOK = 1_000;
+
+export interface Look {
+  readonly webhookId: string;
+  readonly ordering: Ordering;
+  readonly instanceId: string;
+  /** Only deliveries after this id are looked at. */
+  readonly position: string;
+  /** Whether it is known that nobody has deliveries of the webhook but the window. */
+  readonly isClear: boolean;
+  /** Whether a delivery is in this instance's window. */
+  readonly isKnown: (deliveryId: string) => boolean;
+  /** Keys of which a retry is in the window. */
+  readonly probing: ReadonlySet<string>;
+  /** Keys that waited for a retry at the last look, and for which. */
+  readonly heads: ReadonlyMap<string, string>;
+  readonly room: { readonly deliveries: number; readonly bytes: number };
+}
+
+export interface OrderedRow extends ClaimedRow, Waiting {}
+
+export type View =
+  /** Another instance sends this webhook, or it is not as it was thought to be. */
+  | { readonly state: 'foreign' | 'changed' }
+  /** Deliveries that were taken before the webhook was, or under another ordering, are still under way. */
+  | { readonly state: 'unclear' }
+  | {
+      readonly state: 'open';
+      readonly taken: readonly OrderedRow[];
+      readonly position: string;
+      readonly heads: ReadonlyMap<string, string>;
+      /** Milliseconds until the first retry that something waits for; null: there is none. */
+      readonly dueInMs: number | null;
+      /** Of each key the first of those that came due: before what follows it, even if that is in the window already. */
+      readonly due: ReadonlyMap<string, string>;
+      /** More waits that could not be looked at. */
+      readonly hasMore: boolean;
+      /** It stopped to let others in, not for want of room. */
+      readonly isCutShort: boolean;
+    };
+
+/** One look at an ordered webhook: makes sure of it, finds out what is blocked, and claims what may go next, in order. */
+export async function takeTurns(tx: Tx, look: Look): Promise<View> {
+  if (!(await isStill(tx, look.webhookId, look.ordering))) return { state: 'changed' };
+  if (!(await own(tx, look.webhookId, look.instanceId))) return { state: 'foreign' };
+  if (!look.isClear && (await isElsewhere(tx, look))) return { state: 'unclear' };
+
+  const due = await putInLine(tx, look);
+  const { heads, dueInMs, isAll } = await readHeads(tx, look);
+  const reopened = earliest([...(due.first === null ? [] : [due.first]), ...unblocked(look.heads, heads)]);
+  const position = reopened !== null && reopened <= look.position ? before(reopened) : look.position;
+  const facts = { heads, dueInMs, due: due.byKey };
+  // With some of them unknown, one that must wait might be taken.
+  if (due.hasMore) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: true };
+  if (!isAll) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: false };
+  return { ...facts, state: 'open', ...(await claimNext(tx, look, heads, position)) };
+}
+
+/** Ordered webhooks are for whoever owns them; whoever claims freely must know that this is none. Held until the commit. */
+export async function isOrdered(tx: Tx, webhookId: string): Promise<boolean> {
+  const [row] = await tx.query<{ ordering: Ordering }>(`SELECT ordering FROM webhooks WHERE id = ? ${tx.dialect.forShare}`, [webhookId]);
+  return row !== undefined && row.ordering !== Ordering.NONE;
+}
+
+async function isStill(tx: Tx, webhookId: string, ordering: Ordering): Promise<boolean> {
+  const [row] = await tx.query<{ ordering: Ordering; status: WebhookStatus; deleted_at: number | null }>(
+    `SELECT ordering, status, deleted_at FROM webhooks WHERE id = ? ${tx.dialect.forShare}`,
+    [webhookId],
+  );
+  return row?.ordering === ordering && row.status === WebhookStatus.ACTIVE && row.deleted_at === null;
+}
+
+/** Takes the webhook, where nobody alive has it. What a dead owner had under way comes first again, before anything after it. */
+async function own(tx: Tx, webhookId: string, instanceId: string): Promise<boolean> {
+  const [row] = await tx.query<{ owner: string }>(`SELECT owner FROM webhook_owners WHERE webhook_id = ? ${tx.dialect.forUpdate}`, [
+    webhookId,
+  ]);
+  if (row === undefined) {
+    const sql = `${tx.dialect.insertIgnore} INTO webhook_owners (webhook_id, owner) VALUES (?, ?)`;
+    return (await tx.execute(sql, [webhookId, instanceId])) === 1;
+  }
+  if (row.owner === instanceId) return true;
+  const [live] = await tx.query('SELECT id FROM instances WHERE id = ?', [row.owner]);
+  if (live !== undefined) return false;
+  await tx.execute('UPDATE webhook_owners SET owner = ? WHERE webhook_id = ?', [instanceId, webhookId]);
+  await tx.execute("UPDATE deliveries SET owner = '' WHERE owner = ? AND webhook_id = ?", [row.owner, webhookId]);
+  return true;
+}
+
+async function isElsewhere(tx: Tx, { webhookId, isKnown }: Look): Promise<boolean> {
+  const all = await owners(tx);
+  if (all.length === 0) return false;
+  const { sql, parameters } = tx.dialect.oneOf('owner', all);
+  const rows = await tx.query<{ id: string }>(`SELECT id FROM deliveries WHERE ${sql} AND webhook_id = ?`, [...parameters, webhookId]);
+  return rows.some(({ id }) => !isKnown(id));
+}
+
+interface Due {
+  readonly first: string | null;
+  readonly byKey: ReadonlyMap<string, string>;
+  readonly hasMore: boolean;
+}
+
+/** What has come due takes its place among those that wait, by its sequence. */
+async function putInLine(tx: Tx, { webhookId, ordering }: Look): Promise<Due> {
+  const rows = await tx.query<{ id: string; ordering_key: string | null }>(
+    `SELECT id, ordering_key FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
+      WHERE owner = '' AND webhook_id = ? AND due_at > 0 AND due_at <= ${tx.dialect.now} LIMIT ${MOST_DUE_A_LOOK} ${tx.dialect.forUpdate}`,
+    [webhookId],
+  );
+  if (rows.length === 0) return { first: null, byKey: new Map(), hasMore: false };
+  const ids = rows.map(({ id }) => id);
+  const { sql, parameters } = tx.dialect.oneOf('id', ids);
+  await tx.execute(`UPDATE deliveries SET due_at = 0 WHERE ${sql}`, parameters);
+  return { first: earliest(ids), byKey: firstByKey(ordering, rows), hasMore: ids.length === MOST_DUE_A_LOOK };
+}
+
+interface Heads {
+  readonly heads: ReadonlyMap<string, string>;
+  readonly dueInMs: number | null;
+  readonly isAll: boolean;
+}
+
+/** What waits for a later attempt: the first of each key blocks what comes after it. */
+async function readHeads(tx: Tx, { webhookId, ordering }: Look): Promise<Heads> {
+  const rows = await tx.query<{ id: string; ordering_key: string | null; due_in: number }>(
+    `SELECT id, ordering_key, due_at - ${tx.dialect.now} AS due_in FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
+      WHERE owner = '' AND webhook_id = ? AND due_at > 0 ${ordering === Ordering.BY_KEY ? 'AND ordering_key IS NOT NULL' : ''}
+      ORDER BY due_at LIMIT ${MOST_HEADS}`,
+    [webhookId],
+  );
+  const [first] = rows;
+  return { heads: firstByKey(ordering, rows), dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MOST_HEADS };
+}
+
+function firstByKey(ordering: Ordering, rows: readonly { id: string; ordering_key: string | null }[]): Map<string, string> {
+  const first = new Map<string, string>();
+  for (const { id, ordering_key } of rows) {
+    const key = keyOf(ordering, ordering_key);
+    if (key !== null && id < (first.get(key) ?? '~')) first.set(key, id);
+  }
+  return first;
+}
+
+/** Those that nothing waits for any more: sent, cancelled, or due. */
+function unblocked(known: ReadonlyMap<string, string>, heads: ReadonlyMap<string, string>): string[] {
+  return [...known].filter(([key, id]) => heads.get(key) !== id).map(([, id]) => id);
+}
+
+async function claimNext(tx: Tx, look: Look, heads: ReadonlyMap<string, string>, from: string) {
+  const { ordering, probing: inWindow } = look;
+  const probing = new Set(inWindow);
+  const taken: OrderedRow[] = [];
+  let position = from;
+  let bytes = look.room.bytes;
+  let hasMore = look.room.deliveries <= 0;
+  let pages = hasMore ? PAGES_A_LOOK : 0;
+  for (let isThrough = hasMore; !isThrough && pages < PAGES_A_LOOK; pages++) {
+    const rows = await waitingAfter(tx, look.webhookId, position);
+    const room = { deliveries: look.room.deliveries - taken.length, bytes };
+    const choice = choose(rows, { ordering, heads, probing, room });
+    taken.push(...choice.taken);
+    bytes -= choice.taken.reduce((sum, row) => sum + weightOf(Number(row.payload_chars)), 0);
+    position = choice.position ?? position;
+    isThrough = choice.isStopped || rows.length < ROWS_A_PAGE;
+    hasMore = choice.isStopped || rows.length === ROWS_A_PAGE;
+  }
+  const isCutShort = hasMore && pages === PAGES_A_LOOK && look.room.deliveries > 0;
+  return { taken: await claimRows(tx, taken, look.instanceId), position, hasMore, isCutShort };
+}
+
+async function waitingAfter(queries: Queries, webhookId: string, position: string): Promise<OrderedRow[]> {
+  return queries.query<OrderedRow>(
+    `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key, ordering_key
+       FROM deliveries ${queries.dialect.throughIndex('deliveries_due')}
+      WHERE owner = '' AND webhook_id = ? AND due_at = 0 AND id > ? ORDER BY id LIMIT ${ROWS_A_PAGE}`,
+    [webhookId, position],
+  );
+}
+
+/** Nobody else claims of an owned webhook, but one may have been cancelled since it was read. */
+async function claimRows(tx: Tx, rows: readonly OrderedRow[], instanceId: string): Promise<readonly OrderedRow[]> {
+  if (rows.length === 0) return rows;
+  const { sql, parameters } = tx.dialect.oneOf(
+    'id',
+    rows.map(({ id }) => id),
+  );
+  const locked = await tx.query<{ id: string; owner: string | null }>(
+    `SELECT id, owner FROM deliveries WHERE ${sql} ${tx.dialect.forUpdate}`,
+    parameters,
+  );
+  const free = new Set(locked.filter(({ owner }) => owner === '').map(({ id }) => id));
+  const still = rows.filter(({ id }) => free.has(id));
+  if (still.length === 0) return still;
+  const those = tx.dialect.oneOf(
+    'id',
+    still.map(({ id }) => id),
+  );
+  await tx.execute(`UPDATE deliveries SET owner = ? WHERE ${those.sql}`, [instanceId, ...those.parameters]);
+  return still;
+}
+
+function earliest(ids: readonly string[]): string | null {
+  return [...ids].sort()[0] ?? null;
+}
+
+/** A position from which `id` is the first: ids have a fixed length, so its beginning stands right before it. */
+export function before(id: string): string {
+  return id.slice(0, -1);
+}

@@ -8,8 +8,11 @@ import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
+import type { JobWatch } from '../live/job-watch';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
+import type { RetryJob } from '../replay/retry-job';
+import type { RetryJobs } from '../replay/retry-jobs';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhooks } from '../webhooks/webhooks';
 
@@ -22,6 +25,8 @@ export interface Services {
   readonly eventTypes: EventTypes;
   readonly appender: Pick<Appender, 'append'>;
   readonly deliveries: Deliveries;
+  readonly retryJobs: RetryJobs;
+  readonly jobWatch: JobWatch<RetryJob>;
   readonly attempts: Attempts;
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;

@@ -176,6 +176,41 @@ export class CreateTables1764000000000 implements MigrationInterface {
     // Which instance sends an ordered webhook's deliveries; no row: none does at the moment.
     await create('webhook_owners', [id('webhook_id', PRIMARY), id('owner')], [{ name: 'webhook_owners_by_owner', columnNames: ['owner'] }]);
 
+    // `worker` takes the job's steps until `worker_until`; `scan_cursor` is null once everything to be done is planned.
+    await createWithLongRows(
+      'retry_jobs',
+      [
+        id('id', PRIMARY),
+        id('application_id'),
+        id('kind'),
+        id('status'),
+        longText('selection'),
+        id('scan_cursor', NULLABLE),
+        number('planned'),
+        number('total'),
+        number('done'),
+        number('failed'),
+        small('version'),
+        id('worker'),
+        number('worker_until'),
+        number('created_at'),
+        number('completed_at', NULLABLE),
+      ],
+      [{ name: 'retry_jobs_by_completion', columnNames: ['completed_at', 'id'] }],
+    );
+
+    // What a job has still to do, webhook by webhook: `prior_status` is null until the delivery is handed out, and then
+    // what it goes back to with the two times behind it, should the job be cancelled before it is sent.
+    await create('retry_job_items', [
+      id('job_id', PRIMARY),
+      id('webhook_id', PRIMARY),
+      id('delivery_id', PRIMARY),
+      small('attempt_count', NULLABLE),
+      id('prior_status', NULLABLE),
+      number('prior_due_at', NULLABLE),
+      number('prior_completed_at', NULLABLE),
+    ]);
+
     await create('instances', [id('id', PRIMARY), text('host', 255), number('pid'), number('started_at'), number('heartbeat_at')]);
   }
 
@@ -183,6 +218,8 @@ export class CreateTables1764000000000 implements MigrationInterface {
     for (const table of [
       'instances',
       'webhook_owners',
+      'retry_job_items',
+      'retry_jobs',
       'delivery_updates',
       'bodies',
       'attempts',

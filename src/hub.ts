@@ -22,10 +22,14 @@ import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
 import { applicationIdOf, newInstanceId } from './ids';
+import { JobWatch } from './live/job-watch';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
 import { type LoggedUpdate, readUpdates } from './live/update-log';
 import type { Log } from './log';
+import { Replayer } from './replay/replayer';
+import type { RetryJob } from './replay/retry-job';
+import { RetryJobs } from './replay/retry-jobs';
 import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
@@ -76,6 +80,8 @@ export class Hub {
   readonly #strays: Strays;
   readonly #poll: Poll;
   readonly #remover: Remover;
+  readonly #replayer: Replayer;
+  readonly #jobWatch: JobWatch<RetryJob>;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -150,8 +156,10 @@ export class Hub {
       disable: (webhookId, version) => webhooks.disable(webhookId, version),
       scheduled: (delayMs) => this.#scout.lookIn(delayMs),
       settled: (verdicts) => {
-        this.#dispatcher.settled(verdicts.map(({ finished }) => finished.job.deliveryId));
+        const deliveryIds = verdicts.map(({ finished }) => finished.job.deliveryId);
+        this.#dispatcher.settled(deliveryIds);
         this.#usher.settled(verdicts);
+        this.#replayer.settled(deliveryIds);
       },
       caughtUp: () => this.#dispatcher.resume(),
     });
@@ -247,13 +255,39 @@ export class Hub {
         this.#usher.cancelled(id, webhookId);
       },
     });
+    const retryJobs = new RetryJobs({
+      database,
+      clock,
+      webhooksOf: (applicationId) => this.#directory.refresh(applicationId),
+      findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
+      changed: (job) => {
+        this.#jobWatch.changed(job);
+        this.#replayer.look();
+      },
+    });
+    this.#jobWatch = new JobWatch((ids) => retryJobs.byIds(ids));
+    this.#replayer = new Replayer({
+      instanceId,
+      database,
+      clock,
+      log,
+      findWebhook: (webhookId) => this.#directory.find(webhookId),
+      withdraw: (deliveryId, webhookId) => this.#dispatcher.drop(deliveryId, webhookId),
+      giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
+      announce: announceUpdates,
+      due: (webhookId) => this.#scout.refill(webhookId),
+      changed: (job) => this.#jobWatch.changed(job),
+    });
     this.#remover = new Remover({ database, clock, log });
     this.#poll = new Poll({
       database,
       clock,
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
-      alsoEachRound: () => this.#directory.refreshChanged(),
+      alsoEachRound: async () => {
+        await this.#directory.refreshChanged();
+        await this.#jobWatch.look();
+      },
     });
     this.#api = new ApiServer({
       log,
@@ -266,6 +300,8 @@ export class Hub {
         eventTypes,
         appender: this.#appender,
         deliveries,
+        retryJobs,
+        jobWatch: this.#jobWatch,
         attempts,
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
         fixedBody: async (delivery) => {
@@ -296,6 +332,7 @@ export class Hub {
     this.#strays.start();
     this.#poll.start();
     this.#remover.start();
+    this.#replayer.start();
     const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
@@ -322,8 +359,9 @@ export class Hub {
     await this.#appender.stop();
     this.#eventLog.close();
     this.#updateLog.close();
+    this.#jobWatch.close();
     this.#apiKeys.close();
-    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop()]);
+    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop(), this.#replayer.stop()]);
     await this.#usher.stop();
     await this.#dispatcher.stop();
     await this.#settler.drain();

@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
  *   evt_<12 application><11 sequence><5 random>
  *   dlv_<12 application><11 sequence><8 webhook>
  *   att_<12 application><11 sequence><8 webhook><4 number>
+ *   job_<12 application><9 time><5 random>
  *
  * The random end of an event's id keeps receivers, who drop repeats by it, from taking a new event for an old one
  * after a database was restored from a backup and its sequences are given out again.
@@ -23,6 +24,8 @@ const WEBHOOK_CHARS = 8;
 const SEQUENCE_CHARS = 11;
 const NONCE_CHARS = 5;
 const NUMBER_CHARS = 4;
+/** Milliseconds since the epoch: jobs are listed by when they were made. */
+const TIME_CHARS = 9;
 
 const LENGTH_AFTER_PREFIX = {
   app: APPLICATION_CHARS,
@@ -33,6 +36,7 @@ const LENGTH_AFTER_PREFIX = {
   evt: APPLICATION_CHARS + SEQUENCE_CHARS + NONCE_CHARS,
   dlv: APPLICATION_CHARS + SEQUENCE_CHARS + WEBHOOK_CHARS,
   att: APPLICATION_CHARS + SEQUENCE_CHARS + WEBHOOK_CHARS + NUMBER_CHARS,
+  job: APPLICATION_CHARS + TIME_CHARS + NONCE_CHARS,
 } as const;
 
 export type IdKind = keyof typeof LENGTH_AFTER_PREFIX;
@@ -67,6 +71,8 @@ export const newSecretId = () => `sec_${randomText(APPLICATION_CHARS)}`;
 export const newWebhookId = (applicationId: string) => `whk_${applicationPart(applicationId)}${randomText(WEBHOOK_CHARS)}`;
 export const newEventId = (applicationId: string, sequence: number) =>
   `evt_${applicationPart(applicationId)}${fixed(sequence, SEQUENCE_CHARS)}${nonce()}`;
+export const newRetryJobId = (applicationId: string, now: number) =>
+  `job_${applicationPart(applicationId)}${fixed(now, TIME_CHARS)}${nonce()}`;
 
 /** One delivery an event and webhook: the id follows from the two, so the primary key keeps a second one out. */
 export const deliveryId = (sequence: number, webhookId: string) =>
@@ -104,9 +110,15 @@ export const deliveryIdOf = (attempt: string) => `dlv_${attempt.slice(4, -NUMBER
 export const attemptNumberOf = (attempt: string) => Number.parseInt(attempt.slice(-NUMBER_CHARS), RADIX);
 
 /** The ids of one kind of an application as a half-open range of keys: `from <= id and id < to`. */
-export function idRange(kind: 'whk' | 'dlv' | 'att', applicationId: string): { from: string; to: string } {
+export function idRange(kind: 'whk' | 'dlv' | 'att' | 'job', applicationId: string): { from: string; to: string } {
   const from = `${kind}_${applicationPart(applicationId)}`;
   return { from, to: `${from}~` };
+}
+
+/** The deliveries of an application's events up to a sequence as such a range. */
+export function deliveryRangeUpTo(applicationId: string, sequence: number): { from: string; to: string } {
+  const from = `dlv_${applicationPart(applicationId)}`;
+  return { from, to: `${from}${fixed(sequence, SEQUENCE_CHARS)}~` };
 }
 
 /** The deliveries of one event as such a range. */

@@ -7,6 +7,7 @@ import { Application } from '../applications/application';
 import { Attempt } from '../attempts/attempt';
 import { Delivery } from '../deliveries/delivery';
 import { Event } from '../events/event';
+import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
@@ -14,6 +15,7 @@ import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './res
 import { EventResolver } from './resolvers/event-resolver';
 import { EventTypeResolver } from './resolvers/event-type-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
+import { RetryJobResolver } from './resolvers/retry-job-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
 
 /** type-graphql wants one for any subscription; ours bring their own iterators and never touch it. */
@@ -44,9 +46,10 @@ export async function createSchema(): Promise<GraphQLSchema> {
       DeliveryResolver,
       DeliveryUpdateResolver,
       AttemptResolver,
+      RetryJobResolver,
       NodeResolver,
     ],
-    orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt],
+    orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt, RetryJob],
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
     pubSub: unusedPubSub,
     validate: false, // the stages check their input and answer with `userErrors`

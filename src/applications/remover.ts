@@ -21,18 +21,27 @@ interface Share {
 }
 
 const byRange =
-  (kind: 'whk' | 'dlv' | 'att') =>
+  (kind: 'whk' | 'dlv' | 'att' | 'job') =>
   (applicationId: string): readonly [string, ...unknown[]] => {
     return ['id >= ? AND id < ?', ...bounds(kind, applicationId)];
   };
-const bounds = (kind: 'whk' | 'dlv' | 'att', applicationId: string) => {
+const bounds = (kind: 'whk' | 'dlv' | 'att' | 'job', applicationId: string) => {
   const { from, to } = idRange(kind, applicationId);
   return [from, to] as const;
 };
 const byApplication = (applicationId: string): readonly [string, ...unknown[]] => ['application_id = ?', applicationId];
 
-/** Deliveries go first: whoever settles one holds its row, so no attempt can appear once its delivery is gone. */
+/**
+ * Retry jobs go first: every step of one holds its row, so nothing is planned or created once it is gone. Then
+ * deliveries: whoever settles one holds its row, so no attempt can appear once its delivery is gone.
+ */
 const SHARES: readonly Share[] = [
+  { table: 'retry_jobs', key: 'id', where: byRange('job') },
+  {
+    table: 'retry_job_items',
+    key: 'delivery_id',
+    where: (applicationId) => ['job_id >= ? AND job_id < ?', ...bounds('job', applicationId)],
+  },
   { table: 'deliveries', key: 'id', where: byRange('dlv') },
   { table: 'attempts', key: 'id', where: byRange('att') },
   { table: 'delivery_updates', key: 'last_sequence', where: byApplication },

@@ -184,12 +184,14 @@ export class Dispatcher {
     }
   }
 
-  /** Forgets a delivery that waits here; one that is in flight ends by itself. */
-  drop(deliveryId: string, webhookId: string): void {
+  /** Forgets a delivery that waits here; false when none does. One that is in flight ends by itself. */
+  drop(deliveryId: string, webhookId: string): boolean {
     const lane = this.#lanes.get(webhookId);
-    if (lane === undefined) return;
-    for (const job of lane.remove((queued) => queued.deliveryId === deliveryId)) this.#forget(job.deliveryId);
+    if (lane === undefined) return false;
+    const dropped = lane.remove((queued) => queued.deliveryId === deliveryId);
+    for (const job of dropped) this.#forget(job.deliveryId);
     this.#tidy(lane);
+    return dropped.length > 0;
   }
 
   /** Gives everything back that has not left yet. */

@@ -88,7 +88,8 @@ export class Events {
   }
 }
 
-async function readEvents(queries: Queries, applicationId: string, sequences: readonly number[]): Promise<Event[]> {
+/** Events of one application by their sequences; those that are not there are left out. */
+export async function readEvents(queries: Queries, applicationId: string, sequences: readonly number[]): Promise<Event[]> {
   if (sequences.length === 0) return [];
   const { sql, parameters } = queries.dialect.oneOf('sequence', sequences);
   const rows = await queries.query<EventRow>(`SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND ${sql}`, [

@@ -7,10 +7,11 @@ import type { DatabaseUrl } from '../config';
 import { Delivery } from '../deliveries/delivery';
 import { Event } from '../events/event';
 import { EventType } from '../events/event-type-record';
+import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { WebhookSecret } from '../webhooks/webhook-secret';
 
-const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event, Delivery, Attempt];
+const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event, Delivery, Attempt, RetryJob];
 
 /** Enough for the group commit, the settler, the claims and reads beside them; each waits its turn beyond. */
 const POOL_SIZE = 16;

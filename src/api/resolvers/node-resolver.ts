@@ -25,6 +25,8 @@ export class NodeResolver {
         return (await maySee(context, Scope.DELIVERIES_READ, id)) ? services.deliveries.byId(id) : null;
       case 'att':
         return (await maySee(context, Scope.DELIVERIES_READ, id)) ? services.attempts.byId(id) : null;
+      case 'job':
+        return (await maySee(context, Scope.DELIVERIES_READ, id)) ? services.retryJobs.byId(id) : null;
       default:
         return null;
     }

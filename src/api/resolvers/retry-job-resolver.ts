@@ -1,0 +1,151 @@
+import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
+import { Scope } from '../../applications/api-key';
+import { refuseUnknown } from '../../applications/applications';
+import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import { HubError, refuse, shown, UserErrorCode } from '../../errors';
+import { applicationIdOf, isId } from '../../ids';
+import type { ReplayRequest } from '../../replay/check-selection';
+import { RetryJob } from '../../replay/retry-job';
+import { refuseUnknownJob } from '../../replay/retry-jobs';
+import { NOTHING } from '../../store/page';
+import { type Connection, connection, connectionType, pageRequest } from '../connection';
+import { applicationFor, type Context, mayEnter, maySee, requireCaller } from '../context';
+import { type Answer, answer, UserError } from '../user-error';
+import { DeliveryFilter } from './delivery-resolver';
+
+const DRY_RUN = 'Only count: the answer has the `total`, and nothing is stored or sent.';
+
+@InputType()
+export class DeliveriesRetryInput {
+  @Field(() => ID, { nullable: true })
+  applicationId?: string | null;
+
+  @Field(() => DeliveryFilter, {
+    nullable: true,
+    description:
+      'Which deliveries; without `statuses` the FAILED ones. RETRYING ones that wait for a later time are made due now. Those that are due or being sent already are left alone, PENDING ones among them, and neither counted. Lists, where given, are not empty.',
+  })
+  filter?: DeliveryFilter | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: DRY_RUN })
+  dryRun!: boolean;
+}
+
+@InputType()
+export class EventReplayInput implements ReplayRequest {
+  @Field(() => ID, { nullable: true, description: "Default: the webhook's." })
+  applicationId?: string | null;
+
+  @Field(() => ID)
+  webhookId!: string;
+
+  @Field(() => Date, { nullable: true, description: 'Only events that the hub stored after this time.' })
+  after?: Date | null;
+
+  @Field(() => Date, { nullable: true, description: 'Only events that the hub stored before this time.' })
+  before?: Date | null;
+
+  @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
+  eventTypes?: string[] | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: DRY_RUN })
+  dryRun!: boolean;
+}
+
+@ObjectType()
+export class RetryJobPayload {
+  @Field(() => RetryJob, { nullable: true })
+  retryJob?: RetryJob | null;
+
+  @Field(() => [UserError])
+  userErrors!: UserError[];
+}
+
+const RetryJobConnection = connectionType(RetryJob);
+
+@Resolver(() => RetryJob)
+export class RetryJobResolver {
+  @Query(() => RetryJob, { nullable: true })
+  async retryJob(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<RetryJob | null> {
+    return (await maySee(context, Scope.DELIVERIES_READ, id)) ? context.services.retryJobs.byId(id) : null;
+  }
+
+  @Query(() => RetryJobConnection, { description: 'Newest first.' })
+  async retryJobs(
+    @Ctx() context: Context,
+    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
+    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
+    @Arg('after', () => String, { nullable: true }) after?: string | null,
+  ): Promise<Connection<RetryJob>> {
+    const owner = applicationFor(context, Scope.DELIVERIES_READ, applicationId, 'argument');
+    const request = pageRequest({ first, after }, (cursor) =>
+      decodeKeyCursor(cursor, (key) => isId('job', key) && applicationIdOf(key) === owner),
+    );
+    const page = (await mayEnter(context, owner)) ? await context.services.retryJobs.list(owner, request) : NOTHING;
+    return connection<RetryJob>(page, (row) => encodeKeyCursor(row.id), request);
+  }
+
+  @Mutation(() => RetryJobPayload, {
+    description:
+      'A new attempt of each delivery that the filter names, with the same `webhook-id` and body, in the background: few at a time for each webhook, so that new events do not wait behind them. Goes on after a restart. Deliveries of deleted and disabled webhooks are left out; those of a paused one wait until it is resumed.',
+  })
+  async deliveriesRetry(
+    @Ctx() context: Context,
+    @Arg('input', () => DeliveriesRetryInput) input: DeliveriesRetryInput,
+  ): Promise<Answer<RetryJobPayload>> {
+    return answer(async () => {
+      const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, input.applicationId, 'input');
+      if (!(await mayEnter(context, applicationId))) refuseUnknown(applicationId);
+      return { retryJob: await context.services.retryJobs.retry(applicationId, input.filter ?? {}, input.dryRun) };
+    });
+  }
+
+  @Mutation(() => RetryJobPayload, {
+    description:
+      'Deliveries of stored events to a webhook that has none for them: it did not exist yet, was disabled, or did not select them. Only events that it selects today. A job like that of `deliveriesRetry`; asked for twice, the second finds nothing left to do.',
+  })
+  async eventReplay(
+    @Ctx() context: Context,
+    @Arg('input', () => EventReplayInput) input: EventReplayInput,
+  ): Promise<Answer<RetryJobPayload>> {
+    return answer(async () => {
+      const named = input.applicationId ?? (isId('whk', input.webhookId) ? ownerOf(context, input.webhookId) : null);
+      const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, named, 'input');
+      if (!isId('whk', input.webhookId) || !(await mayEnter(context, applicationId))) refuseUnknownWebhook(input.webhookId);
+      return { retryJob: await context.services.retryJobs.replay(applicationId, input, input.dryRun) };
+    });
+  }
+
+  @Mutation(() => RetryJobPayload, {
+    description:
+      'Hands nothing more out. What was handed out and is not being sent goes back to what it was; of an `eventReplay` it becomes CANCELLED.',
+  })
+  async retryJobCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<RetryJobPayload>> {
+    return answer(async () => {
+      if (!(await maySee(context, Scope.DELIVERIES_WRITE, id))) refuseUnknownJob(id);
+      return { retryJob: await context.services.retryJobs.cancel(id) };
+    });
+  }
+
+  @Subscription(() => RetryJob, {
+    description: 'The job as it is, then as it comes further; ends when it is finished.',
+    subscribe: async ({ args: { id }, context }: { args: { id: string }; context: Context }) => {
+      const job = (await maySee(context, Scope.DELIVERIES_READ, id)) ? await context.services.retryJobs.byId(id) : null;
+      if (job === null) throw new HubError('BAD_USER_INPUT', `id: expected the id of a retry job, got ${shown(id)}`);
+      return context.services.jobWatch.follow(job);
+    },
+    name: 'retryJob',
+  })
+  retryJobSubscription(@Root() job: RetryJob, @Arg('id', () => ID) _id: string): RetryJob {
+    return job;
+  }
+}
+
+/** An admin's webhook says whose it is; a key of an application has its own anyway. */
+function ownerOf(context: Context, webhookId: string): string | null {
+  return requireCaller(context).applicationId === null ? applicationIdOf(webhookId) : null;
+}
+
+function refuseUnknownWebhook(id: string): never {
+  return refuse('webhookId', `expected the id of a webhook, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+}

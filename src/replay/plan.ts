@@ -1,0 +1,184 @@
+import { MINUTE } from '../clock';
+import { matchesSelection } from '../deliveries/deliveries';
+import { DeliveryStatus } from '../deliveries/delivery';
+import { readEvents } from '../events/events';
+import { wants } from '../fanout/fan-out';
+import { matchesAnyType } from '../fanout/match';
+import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
+import type { Queries } from '../store/database';
+import type { LiveWebhook } from '../webhooks/directory';
+import { WebhookStatus } from '../webhooks/webhook';
+import { type ReplaySelection, type RetryJob, RetryJobKind, type RetrySelection } from './retry-job';
+
+/** The webhooks as a plan needs them: undefined when there is no such webhook any more. */
+export type FindWebhook = (webhookId: string) => Promise<LiveWebhook | undefined>;
+
+/** What a stretch of the log or of the deliveries has for a job, and where the next one begins; null: nowhere. */
+export interface Stretch {
+  readonly deliveryIds: readonly string[];
+  readonly cursor: string | null;
+}
+
+type Planned = Pick<RetryJob, 'applicationId' | 'createdAt' | 'selection'>;
+
+/** Rows looked at in one go. On SQLite the process does nothing else meanwhile: a few milliseconds. */
+const ROWS_A_STRETCH = 1_000;
+/** A database's clock may be put back by so much without an event being missed. */
+const CLOCK_SLACK_MS = 1 * MINUTE;
+/** Payloads read at once, where a condition has to look into them. */
+const PAYLOADS_A_READ = 50;
+
+export function firstCursor(selection: RetrySelection | ReplaySelection): string {
+  return selection.kind === RetryJobKind.RETRY ? '0:' : '0';
+}
+
+/** Reads on from `cursor`. Nothing that came or finished after the job was made is in it. */
+export async function nextStretch(read: Queries, job: Planned, cursor: string, find: FindWebhook): Promise<Stretch> {
+  const { selection } = job;
+  return selection.kind === RetryJobKind.RETRY
+    ? nextDeliveries(read, job, selection, cursor, find)
+    : nextEvents(read, job, selection, Number(cursor), find);
+}
+
+/**
+ * One status after the other, each along its index in the order of the ids. RETRYING comes first: what is taken from a
+ * later one could become RETRYING meanwhile, and would be found twice.
+ */
+const SCANNED = [DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.SUCCEEDED] as const;
+
+interface FoundDelivery {
+  readonly id: string;
+  readonly event_type: string;
+  readonly created_at: number;
+}
+
+/** `cursor`: how many statuses are through, and the last id of the present one. */
+async function nextDeliveries(
+  read: Queries,
+  { applicationId, createdAt }: Planned,
+  selection: RetrySelection,
+  cursor: string,
+  find: FindWebhook,
+): Promise<Stretch> {
+  const statuses = SCANNED.filter((status) => selection.statuses.includes(status));
+  const place = Number(cursor.slice(0, cursor.indexOf(':')));
+  const after = cursor.slice(cursor.indexOf(':') + 1);
+  const status = statuses[place];
+  if (status === undefined) return { deliveryIds: [], cursor: null };
+  const { from, to } = rangeOf(applicationId, selection);
+  const [condition, ...parameters] = waits(status, createdAt, read);
+  const rows = await read.query<FoundDelivery>(
+    `SELECT id, event_type, created_at FROM deliveries
+      WHERE application_id = ? AND status = ? AND id > ? AND id < ? AND ${condition} ORDER BY id LIMIT ${ROWS_A_STRETCH}`,
+    [applicationId, status, after === '' ? from : after, to, ...parameters],
+  );
+  const deliveryIds: string[] = [];
+  for (const row of rows) if (isSelected(selection, status, row) && isReceiving(await find(webhookIdOf(row.id)))) deliveryIds.push(row.id);
+  const last = rows.length === ROWS_A_STRETCH ? rows.at(-1) : undefined;
+  if (last) return { deliveryIds, cursor: `${place}:${last.id}` };
+  return { deliveryIds, cursor: place + 1 < statuses.length ? `${place + 1}:` : null };
+}
+
+/** Finished before the job was made, or waiting for a time to come: what is due already is on its way. */
+function waits(status: DeliveryStatus, createdAt: Date, { dialect }: Queries): readonly [string, ...unknown[]] {
+  return status === DeliveryStatus.RETRYING ? [`owner = '' AND due_at > ${dialect.now}`] : ['completed_at <= ?', createdAt.getTime()];
+}
+
+function rangeOf(applicationId: string, { lastSequence, eventIds }: RetrySelection): { from: string; to: string } {
+  const all = deliveryRangeUpTo(applicationId, lastSequence);
+  const ranges = (eventIds ?? []).map(deliveryRangeOf).sort((a, b) => (a.from < b.from ? -1 : 1));
+  const [first, last] = [ranges[0], ranges.at(-1)];
+  return first && last ? { from: first.from, to: last.to } : all;
+}
+
+function isSelected(selection: RetrySelection, status: DeliveryStatus, { id, event_type, created_at }: FoundDelivery): boolean {
+  const { webhookIds, eventIds, eventTypes, createdAfter, createdBefore } = selection;
+  return matchesSelection(
+    {
+      webhookIds,
+      eventIds,
+      eventTypes,
+      createdAfter: createdAfter === null ? null : new Date(createdAfter),
+      createdBefore: createdBefore === null ? null : new Date(createdBefore),
+    },
+    { webhookId: webhookIdOf(id), eventSequence: sequenceOf(id), eventType: event_type, status, createdAt: Number(created_at) },
+    matchesAnyType,
+  );
+}
+
+export function isReceiving(webhook: LiveWebhook | undefined): webhook is LiveWebhook {
+  return webhook !== undefined && webhook.status !== WebhookStatus.DISABLED;
+}
+
+/** `after`: the last sequence looked at. */
+async function nextEvents(
+  read: Queries,
+  { applicationId }: Planned,
+  selection: ReplaySelection,
+  after: number,
+  find: FindWebhook,
+): Promise<Stretch> {
+  const webhook = await find(selection.webhookId);
+  if (!isReceiving(webhook)) return { deliveryIds: [], cursor: null };
+  const { createdAfter, createdBefore, eventTypes, lastSequence } = selection;
+  const rows = await read.query<{ sequence: number; type: string; created_at: number }>(
+    `SELECT sequence, type, created_at FROM events WHERE application_id = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ${ROWS_A_STRETCH}`,
+    [applicationId, after, lastSequence],
+  );
+  const named = rows.filter(
+    ({ type, created_at }) =>
+      (createdAfter === null || Number(created_at) > createdAfter) &&
+      (createdBefore === null || Number(created_at) < createdBefore) &&
+      (eventTypes === null || matchesAnyType(eventTypes, type)) &&
+      matchesAnyType(webhook.eventTypes, type),
+  );
+  const missing = await withoutDelivery(
+    read,
+    webhook.id,
+    named.map(({ sequence }) => Number(sequence)),
+  );
+  const wanted = await thoseWanted(read, webhook, missing);
+  const last = rows.length === ROWS_A_STRETCH ? rows.at(-1) : undefined;
+  const isPast = last && createdBefore !== null && Number(last.created_at) >= createdBefore + CLOCK_SLACK_MS;
+  return {
+    deliveryIds: wanted.map((sequence) => deliveryId(sequence, webhook.id)),
+    cursor: last && !isPast ? String(last.sequence) : null,
+  };
+}
+
+async function withoutDelivery(read: Queries, webhookId: string, sequences: readonly number[]): Promise<number[]> {
+  if (sequences.length === 0) return [];
+  const { sql, parameters } = read.dialect.oneOf(
+    'id',
+    sequences.map((sequence) => deliveryId(sequence, webhookId)),
+  );
+  const rows = await read.query<{ id: string }>(`SELECT id FROM deliveries WHERE ${sql}`, parameters);
+  const known = new Set(rows.map(({ id }) => sequenceOf(id)));
+  return sequences.filter((sequence) => !known.has(sequence));
+}
+
+/** By their payloads too, where the webhook has conditions on those. */
+async function thoseWanted(read: Queries, webhook: LiveWebhook, sequences: readonly number[]): Promise<number[]> {
+  if (webhook.condition === null && webhook.payloadQuery === null) return [...sequences];
+  const wanted: number[] = [];
+  for (let start = 0; start < sequences.length; start += PAYLOADS_A_READ) {
+    const events = await readEvents(read, webhook.applicationId, sequences.slice(start, start + PAYLOADS_A_READ));
+    for (const event of events) if (wants(webhook, event)) wanted.push(event.sequence);
+  }
+  return wanted;
+}
+
+/** The sequence before an application's first event that was stored after `time`, in milliseconds since the epoch, found by halving. */
+export async function sequenceBefore(read: Queries, applicationId: string, time: number, lastSequence: number): Promise<number> {
+  let [low, high] = [0, lastSequence];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const [row] = await read.query<{ sequence: number; created_at: number }>(
+      'SELECT sequence, created_at FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT 1',
+      [applicationId, middle],
+    );
+    if (row !== undefined && Number(row.created_at) <= time - CLOCK_SLACK_MS) low = Number(row.sequence);
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,188 @@
+import type { Cancel, Clock } from '../clock';
+import type { LoggedUpdate } from '../live/update-log';
+import type { Log } from '../log';
+import type { Database } from '../store/database';
+import type { LiveWebhook } from '../webhooks/directory';
+import { nextStretch } from './plan';
+import { RetryJob, RetryJobStatus } from './retry-job';
+import { completeJob, planStretch, stepLane } from './step';
+
+interface Deps {
+  readonly instanceId: string;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
+  /** Takes a delivery out of this instance's queue; false when it is not there or has left already. */
+  readonly withdraw: (deliveryId: string, webhookId: string) => boolean;
+  readonly giveBack: (deliveryIds: readonly string[]) => void;
+  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+  /** Deliveries of a webhook are due and nobody's. */
+  readonly due: (webhookId: string) => void;
+  /** A job has come further. */
+  readonly changed: (job: RetryJob) => void;
+}
+
+/** For what other instances do: make a job, settle a delivery of one, die over one. */
+const POLL_MS = 500;
+/** What ends meanwhile is counted together, and what follows is handed out together. */
+const STEP_MS = 25;
+const JOBS_A_ROUND = 100;
+
+/**
+ * Carries retry jobs out, a step at a time: plans what a job is for, hands deliveries out webhook by webhook as earlier
+ * ones end, and counts. Every step stands in one transaction under the job's row, so that whoever takes the next one,
+ * here, elsewhere or after a restart, goes on from there.
+ */
+export class Replayer {
+  readonly #deps: Deps;
+  #cancelTimer: Cancel | undefined;
+  #dueAt = Number.POSITIVE_INFINITY;
+  #running: Promise<void> | undefined;
+  #isWanted = false;
+  #isStopping = false;
+  /** Deliveries of jobs whose attempts are waited for: at most a window a job and webhook. */
+  readonly #awaited = new Set<string>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.look();
+  }
+
+  /** Takes the next steps now, or right after those that are under way. */
+  look(): void {
+    this.#isWanted = true;
+    if (this.#isStopping) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      this.#lookIn(POLL_MS);
+    });
+  }
+
+  /** Attempts are written down: where a job waits for one of them, it goes on. */
+  settled(deliveryIds: readonly string[]): void {
+    if (this.#awaited.size === 0) return;
+    let isAwaited = false;
+    for (const id of deliveryIds) isAwaited = this.#awaited.delete(id) || isAwaited;
+    if (isAwaited) this.#lookIn(STEP_MS);
+  }
+
+  /** Leaves its jobs to the other instances, or to the next start. */
+  async stop(): Promise<void> {
+    const { database, instanceId, log } = this.#deps;
+    this.#isStopping = true;
+    this.#cancelTimer?.();
+    await this.#running;
+    await database
+      .transaction((tx) => tx.execute('UPDATE retry_jobs SET worker_until = 0 WHERE completed_at IS NULL AND worker = ?', [instanceId]))
+      .catch((error: Error) => log.warn({ error: error.message }, 'replay.not_released')); // its lease ends by itself
+  }
+
+  #lookIn(delayMs: number): void {
+    const { clock } = this.#deps;
+    const dueAt = clock.monotonic() + delayMs;
+    if (this.#isStopping || dueAt >= this.#dueAt) return;
+    this.#cancelTimer?.();
+    this.#dueAt = dueAt;
+    this.#cancelTimer = clock.after(delayMs, () => this.look());
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isWanted && !this.#isStopping) {
+      this.#isWanted = false;
+      this.#cancelTimer?.();
+      this.#dueAt = Number.POSITIVE_INFINITY;
+      await this.#round().catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'replay.failed'));
+    }
+  }
+
+  async #round(): Promise<void> {
+    const { database, instanceId, log } = this.#deps;
+    const { read } = database;
+    const open = await read.query<{ id: string }>(
+      `SELECT id FROM retry_jobs WHERE completed_at IS NULL AND (worker = ? OR worker_until <= ${read.dialect.now}) ORDER BY id LIMIT ${JOBS_A_ROUND}`,
+      [instanceId],
+    );
+    if (open.length === 0) this.#awaited.clear();
+    for (const { id } of open) {
+      if (this.#isStopping) return;
+      try {
+        await this.#advance(id);
+      } catch (error) {
+        log.warn({ jobId: id, error: (error as Error).message }, 'replay.step_failed'); // tried again in the next round
+      }
+    }
+  }
+
+  async #advance(id: string): Promise<void> {
+    const { database, instanceId, clock, log } = this.#deps;
+    const job = await database.read.manager.findOneBy(RetryJob, { id });
+    if (job === null) return;
+    if (job.status === RetryJobStatus.RUNNING && job.scanCursor !== null) await this.#plan(job, job.scanCursor);
+    let isEmpty = true;
+    for await (const webhookId of this.#lanes(id)) {
+      if (this.#isStopping) return;
+      isEmpty = false;
+      await this.#stepLane(job, webhookId);
+    }
+    if (!isEmpty) return;
+    const completed = await database.transaction((tx) => completeJob(tx, id, instanceId, clock.now()));
+    if (completed === null) return;
+    this.#deps.changed(completed);
+    const { status, total, done, failed } = completed;
+    log.info({ jobId: id, status, total, done, failed }, 'replay.ended');
+  }
+
+  async #plan(job: RetryJob, cursor: string): Promise<void> {
+    const { database, instanceId, findWebhook, changed } = this.#deps;
+    const stretch = await nextStretch(database.read, job, cursor, findWebhook);
+    const planned = await database.transaction((tx) => planStretch(tx, job.id, instanceId, cursor, stretch));
+    if (planned) changed(planned);
+    this.#lookIn(STEP_MS);
+  }
+
+  /** The webhooks for which a job has something left: a probe of the key for each. */
+  async *#lanes(jobId: string): AsyncIterable<string> {
+    for (let last = ''; ; ) {
+      const [row] = await this.#deps.database.read.query<{ webhook_id: string | null }>(
+        'SELECT MIN(webhook_id) AS webhook_id FROM retry_job_items WHERE job_id = ? AND webhook_id > ?',
+        [jobId, last],
+      );
+      const webhookId = row?.webhook_id ?? null;
+      if (webhookId === null) return;
+      yield webhookId;
+      last = webhookId;
+    }
+  }
+
+  async #stepLane({ id: jobId, status }: RetryJob, webhookId: string): Promise<void> {
+    const { database, instanceId, clock, findWebhook, giveBack, announce, due, changed } = this.#deps;
+    const webhook = await findWebhook(webhookId);
+    const withdrawn = status === RetryJobStatus.CANCELLED ? await this.#withdraw(jobId, webhookId) : new Set<string>();
+    try {
+      const step = await database.transaction((tx) => stepLane(tx, { jobId, webhookId, webhook, instanceId, withdrawn, now: clock.now() }));
+      for (const id of step.putBack) withdrawn.delete(id);
+      for (const id of step.awaited) this.#awaited.add(id);
+      announce(step.updates);
+      if (step.handedOut > 0) due(webhookId);
+      if (step.job) changed(step.job);
+      if (step.job || step.handedOut > 0) this.#lookIn(STEP_MS);
+    } finally {
+      if (withdrawn.size > 0) giveBack([...withdrawn]);
+    }
+  }
+
+  /** Takes what this instance has queued for a job, and has not sent, out of its queue. */
+  async #withdraw(jobId: string, webhookId: string): Promise<Set<string>> {
+    const { database, instanceId, withdraw } = this.#deps;
+    const rows = await database.read.query<{ id: string }>(
+      `SELECT d.id FROM retry_job_items i JOIN deliveries d ON d.id = i.delivery_id
+        WHERE i.job_id = ? AND i.webhook_id = ? AND i.prior_status IS NOT NULL AND d.owner = ?`,
+      [jobId, webhookId, instanceId],
+    );
+    return new Set(rows.map(({ id }) => id).filter((id) => withdraw(id, webhookId)));
+  }
+}

@@ -1,0 +1,191 @@
+import { refuseUnknown } from '../applications/applications';
+import type { Clock } from '../clock';
+import type { DeliverySelection } from '../deliveries/deliveries';
+import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { Event } from '../events/event';
+import { idRange, isId, newRetryJobId, sequenceOf } from '../ids';
+import type { Database, Tx } from '../store/database';
+import { readHead } from '../store/heads';
+import { type Page, type PageRequest, readPage } from '../store/page';
+import type { Snapshot } from '../webhooks/directory';
+import { addUnknownEvent, checkReplay, checkRetry, type ReplayRequest } from './check-selection';
+import { type FindWebhook, firstCursor, nextStretch, sequenceBefore } from './plan';
+import { type ReplaySelection, RetryJob, RetryJobKind, RetryJobStatus, type RetrySelection } from './retry-job';
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** The webhooks of an application as they are now. */
+  readonly webhooksOf: (applicationId: string) => Promise<Snapshot>;
+  readonly findEvents: (applicationId: string, sequences: readonly number[]) => Promise<Event[]>;
+  /** A job was made or cancelled. */
+  readonly changed: (job: RetryJob) => void;
+}
+
+type Selection = RetrySelection | ReplaySelection;
+/** A selection before it is known where the log ends. */
+type Unbounded = Omit<RetrySelection, 'lastSequence'> | Omit<ReplaySelection, 'lastSequence'>;
+
+/** They share the instances' time, so many of them would only finish later. */
+const MOST_OPEN_JOBS = 10;
+
+/** Asking for deliveries again, many at a time. The work itself is the `Replayer`'s. */
+export class RetryJobs {
+  readonly #deps: Deps;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * New attempts of the deliveries that the filter names; without `statuses` the FAILED ones. What is on its way
+   * already is left to it, what belongs to a disabled webhook is left out.
+   * @throws InputRefused
+   */
+  async retry(applicationId: string, filter: DeliverySelection, isDryRun: boolean): Promise<RetryJob> {
+    const snapshot = await this.#deps.webhooksOf(applicationId);
+    const selection = checkRetry(applicationId, filter, snapshot.byId);
+    await this.#checkEvents(applicationId, selection.eventIds ?? []);
+    return this.#make(applicationId, selection, snapshot, isDryRun);
+  }
+
+  /**
+   * Deliveries of earlier events to a webhook that has none for them, as far as it would get them today.
+   * @throws InputRefused
+   */
+  async replay(applicationId: string, request: ReplayRequest, isDryRun: boolean): Promise<RetryJob> {
+    const snapshot = await this.#deps.webhooksOf(applicationId);
+    return this.#make(applicationId, checkReplay(request, snapshot.byId), snapshot, isDryRun);
+  }
+
+  /** Hands nothing more out and takes back what has not left; one that is cancelled already stays so. */
+  async cancel(id: string): Promise<RetryJob> {
+    const { database, changed } = this.#deps;
+    const job = await database.transaction(async (tx) => {
+      const found = isId('job', id) ? await lockJob(tx, id) : null;
+      if (found === null) return refuseUnknownJob(id);
+      if (found.status === RetryJobStatus.COMPLETED)
+        refuse('id', 'expected a job that is not finished; this one has COMPLETED', UserErrorCode.CONFLICT);
+      if (found.status === RetryJobStatus.CANCELLED) return found;
+      found.status = RetryJobStatus.CANCELLED;
+      return saveJob(tx, found);
+    });
+    changed(job);
+    return job;
+  }
+
+  async byId(id: string): Promise<RetryJob | null> {
+    return isId('job', id) ? this.#deps.database.read.manager.findOneBy(RetryJob, { id }) : null;
+  }
+
+  async byIds(ids: readonly string[]): Promise<RetryJob[]> {
+    return this.#deps.database.read.manager.createQueryBuilder(RetryJob, 'j').where('j.id IN (:...ids)', { ids }).getMany();
+  }
+
+  /** Newest first. */
+  async list(applicationId: string, page: PageRequest): Promise<Page<RetryJob>> {
+    const select = this.#deps.database.read.manager
+      .createQueryBuilder(RetryJob, 'j')
+      .where('j.id >= :from AND j.id < :to', idRange('job', applicationId));
+    return readPage(select, { ...page, column: 'j.id', direction: 'DESC' });
+  }
+
+  async #checkEvents(applicationId: string, eventIds: readonly string[]): Promise<void> {
+    if (eventIds.length === 0) return;
+    const events = await this.#deps.findEvents(applicationId, eventIds.map(sequenceOf));
+    const known = new Set(events.map(({ id }) => id));
+    const problems = new Problems();
+    for (const [index, id] of eventIds.entries()) if (!known.has(id)) addUnknownEvent(id, index, problems);
+    problems.throwIfAny();
+  }
+
+  async #make(applicationId: string, unbounded: Unbounded, { byId }: Snapshot, isDryRun: boolean): Promise<RetryJob> {
+    const { database, clock, changed } = this.#deps;
+    const lastSequence = (await readHead(database, applicationId, 'event')) ?? refuseUnknown(applicationId);
+    const selection: Selection = { ...unbounded, lastSequence };
+    const now = clock.now();
+    const job = Object.assign(new RetryJob(), {
+      id: newRetryJobId(applicationId, now),
+      applicationId,
+      kind: selection.kind,
+      status: isDryRun ? RetryJobStatus.DRY_RUN : RetryJobStatus.RUNNING,
+      selection,
+      scanCursor: await this.#start(applicationId, selection),
+      planned: 0,
+      total: 0,
+      done: 0,
+      failed: 0,
+      version: 1,
+      worker: '',
+      workerUntil: 0,
+      createdAt: new Date(now),
+      completedAt: null,
+    });
+    job.total = await this.#count(job, async (webhookId) => byId.get(webhookId));
+    if (isDryRun) return Object.assign(job, { completedAt: new Date(now) });
+    if (job.total === 0) Object.assign(job, { status: RetryJobStatus.COMPLETED, scanCursor: null, completedAt: new Date(now) });
+    await database.transaction((tx) => insertJob(tx, job));
+    changed(job);
+    return job;
+  }
+
+  async #start(applicationId: string, selection: Selection): Promise<string> {
+    if (selection.kind === RetryJobKind.RETRY || selection.createdAfter === null) return firstCursor(selection);
+    return String(await sequenceBefore(this.#deps.database.read, applicationId, selection.createdAfter, selection.lastSequence));
+  }
+
+  async #count(job: RetryJob, find: FindWebhook): Promise<number> {
+    let total = 0;
+    for (let cursor = job.scanCursor; cursor !== null; ) {
+      const stretch = await nextStretch(this.#deps.database.read, job, cursor, find);
+      total += stretch.deliveryIds.length;
+      cursor = stretch.cursor;
+      await new Promise<void>((resolve) => setImmediate(resolve)); // on SQLite a read keeps the process to itself
+    }
+    return total;
+  }
+}
+
+export function refuseUnknownJob(id: string): never {
+  return refuse('id', `expected the id of a retry job, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+}
+
+/** Takes the job's row: whoever holds it takes its next step alone. */
+export async function lockJob(tx: Tx, id: string): Promise<RetryJob | null> {
+  await tx.query(`SELECT id FROM retry_jobs WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
+  return tx.manager.findOneBy(RetryJob, { id });
+}
+
+/** Writes what changes of a job, under its lock. */
+export async function saveJob(tx: Tx, job: RetryJob): Promise<RetryJob> {
+  job.version++;
+  const { id, status, scanCursor, planned, total, done, failed, version, worker, workerUntil, completedAt } = job;
+  await tx.manager.update(
+    RetryJob,
+    { id },
+    { status, scanCursor, planned, total, done, failed, version, worker, workerUntil, completedAt },
+  );
+  return job;
+}
+
+/** Under the lock of the application's counter: it exists, and only so many jobs can be made at once. */
+async function insertJob(tx: Tx, job: RetryJob): Promise<void> {
+  const { applicationId } = job;
+  const [counter] = await tx.query(
+    `SELECT application_id FROM counters WHERE application_id = ? AND log = 'event' ${tx.dialect.forUpdate}`,
+    [applicationId],
+  );
+  if (counter === undefined) refuseUnknown(applicationId);
+  const { from, to } = idRange('job', applicationId);
+  const [row] = await tx.query<{ open: number }>(
+    'SELECT COUNT(*) AS open FROM retry_jobs WHERE completed_at IS NULL AND id >= ? AND id < ?',
+    [from, to],
+  );
+  if (job.completedAt === null && Number(row?.open) >= MOST_OPEN_JOBS)
+    refuse(
+      'applicationId',
+      `expected at most ${MOST_OPEN_JOBS} jobs at a time: wait for one to end or cancel it`,
+      UserErrorCode.LIMIT_REACHED,
+    );
+  await tx.manager.insert(RetryJob, job as never); // TypeORM's type for partial entities takes no unions in JSON columns
+}

@@ -4,12 +4,14 @@ import { ApiServer, type OpenStreams, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
+import { Retention } from './applications/retention';
 import { Attempts } from './attempts/attempts';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies } from './dispatch/bodies';
+import { forgetBodies } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Lease } from './dispatch/lease';
 import { Scout } from './dispatch/scout';
@@ -20,7 +22,8 @@ import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
-import { applicationIdOf, newInstanceId } from './ids';
+import { Redactions } from './events/redactions';
+import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
 import { type LoggedUpdate, readUpdates } from './live/update-log';
@@ -73,6 +76,7 @@ export class Hub {
   readonly #strays: Strays;
   readonly #poll: Poll;
   readonly #remover: Remover;
+  readonly #retention: Retention;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -223,12 +227,32 @@ export class Hub {
       cancelled: ({ id, webhookId }) => this.#dispatcher.drop(id, webhookId),
     });
     this.#remover = new Remover({ database, clock, log });
+    this.#retention = new Retention({ database, clock, log, defaultRetentionMs: config.retention });
+    const redactions = new Redactions({
+      database,
+      clock,
+      announce: announceUpdates,
+      forget: ({ applicationId, sequence, at }) => {
+        this.#dispatcher.dropEvent(applicationId, sequence);
+        this.#eventLog.visit(applicationId, (event) => {
+          if (event.sequence !== sequence) return;
+          event.redact(at);
+          forgetBodies(event);
+        });
+        this.#updateLog.visit(applicationId, ({ deliveryId, attempt }) => {
+          if (attempt && sequenceOf(deliveryId) === sequence) attempt.responseBody = null;
+        });
+      },
+    });
     this.#poll = new Poll({
       database,
       clock,
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
-      alsoEachRound: () => this.#directory.refreshChanged(),
+      alsoEachRound: async () => {
+        await redactions.followOthers();
+        await this.#directory.refreshChanged();
+      },
     });
     this.#api = new ApiServer({
       log,
@@ -239,6 +263,7 @@ export class Hub {
         webhooks,
         events,
         eventTypes,
+        redactions,
         appender: this.#appender,
         deliveries,
         attempts,
@@ -269,6 +294,7 @@ export class Hub {
     this.#strays.start();
     this.#poll.start();
     this.#remover.start();
+    this.#retention.start();
     const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
@@ -296,7 +322,7 @@ export class Hub {
     this.#eventLog.close();
     this.#updateLog.close();
     this.#apiKeys.close();
-    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop()]);
+    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop(), this.#retention.stop()]);
     await this.#dispatcher.stop();
     await this.#settler.drain();
     await Promise.all(this.#givingBack);

@@ -18,6 +18,12 @@ export class ApplicationCreateInput {
 
   @Field(() => GraphQLJSON, { nullable: true })
   metadata?: unknown;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Days that events, deliveries and attempts are kept: 1 to 3650; null: LIVEHOOK_RETENTION.',
+  })
+  retentionDays?: number | null;
 }
 
 @InputType({ description: 'An omitted field stays as it is, null clears it.' })
@@ -30,6 +36,12 @@ export class ApplicationUpdateInput {
 
   @Field(() => GraphQLJSON, { nullable: true })
   metadata?: unknown;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Days that events, deliveries and attempts are kept: 1 to 3650; null: LIVEHOOK_RETENTION.',
+  })
+  retentionDays?: number | null;
 }
 
 @ObjectType()

@@ -4,7 +4,7 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
-import { SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
+import { SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, requireScope } from '../context';
@@ -55,6 +55,9 @@ abstract class WebhookSettingsInput {
 
   @Field(() => [SigningScheme], { nullable: true, description: 'Default [V1].' })
   signing?: SigningScheme[] | null;
+
+  @Field(() => WebhookFormat, { nullable: true, description: 'Default STANDARD. A delivery keeps the format of its first attempt.' })
+  format?: WebhookFormat | null;
 }
 
 @InputType()

@@ -1,5 +1,5 @@
 import ms from 'ms';
-import { SECOND } from './clock';
+import { DAY, HOUR, SECOND } from './clock';
 import { parseAllowedTarget } from './dispatch/address-policy';
 import { shown } from './errors';
 import type { LogLevel } from './log';
@@ -66,6 +66,18 @@ export const SETTINGS = {
     default: '5s,5m,30m,2h,5h,10h,10h',
     description: 'default delays between attempts; a webhook may override it',
     parse: parseSchedule,
+  }),
+  retention: setting({
+    name: 'LIVEHOOK_RETENTION',
+    default: '90d',
+    description: 'how long events, deliveries and attempts are kept; an application may have a retention of its own',
+    parse: parseRetention,
+  }),
+  origin: setting({
+    name: 'LIVEHOOK_ORIGIN',
+    default: 'livehook',
+    description: 'DNS name of this hub, as receivers of CloudEvents are asked for permission with it',
+    parse: parseOrigin,
   }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
@@ -205,6 +217,20 @@ function parseSchedule(text: string): readonly number[] {
       throw new Error('expected durations of at least 1s separated by commas, such as 5s,5m,2h');
     return delay;
   });
+}
+
+/** Milliseconds. */
+function parseRetention(text: string): number {
+  const retention = /[a-z]$/i.test(text) ? ms(text as ms.StringValue) : undefined;
+  if (typeof retention !== 'number' || !(retention >= HOUR && retention <= 3_650 * DAY))
+    throw new Error('expected a duration from 1h to 3650d, such as 90d');
+  return retention;
+}
+
+function parseOrigin(text: string): string {
+  if (text.length > 253 || !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text))
+    throw new Error('expected a DNS name of at most 253 characters, such as hooks.example.com');
+  return text;
 }
 
 function parseLogLevel(text: string): LogLevel {

@@ -4,12 +4,14 @@ import { ApiServer, type OpenStreams, type Readiness } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
+import { Retention } from './applications/retention';
 import { Attempts } from './attempts/attempts';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies } from './dispatch/bodies';
+import { forgetBodies } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Lease } from './dispatch/lease';
 import { Scout } from './dispatch/scout';
@@ -21,7 +23,8 @@ import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
-import { applicationIdOf, newInstanceId } from './ids';
+import { Redactions } from './events/redactions';
+import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
 import { JobWatch } from './live/job-watch';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
@@ -82,6 +85,7 @@ export class Hub {
   readonly #remover: Remover;
   readonly #replayer: Replayer;
   readonly #jobWatch: JobWatch<RetryJob>;
+  readonly #retention: Retention;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -279,12 +283,30 @@ export class Hub {
       changed: (job) => this.#jobWatch.changed(job),
     });
     this.#remover = new Remover({ database, clock, log });
+    this.#retention = new Retention({ database, clock, log, defaultRetentionMs: config.retention });
+    const redactions = new Redactions({
+      database,
+      clock,
+      announce: announceUpdates,
+      forget: ({ applicationId, sequence, at }) => {
+        this.#dispatcher.dropEvent(applicationId, sequence);
+        this.#eventLog.visit(applicationId, (event) => {
+          if (event.sequence !== sequence) return;
+          event.redact(at);
+          forgetBodies(event);
+        });
+        this.#updateLog.visit(applicationId, ({ deliveryId, attempt }) => {
+          if (attempt && sequenceOf(deliveryId) === sequence) attempt.responseBody = null;
+        });
+      },
+    });
     this.#poll = new Poll({
       database,
       clock,
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
       alsoEachRound: async () => {
+        await redactions.followOthers();
         await this.#directory.refreshChanged();
         await this.#jobWatch.look();
       },
@@ -298,6 +320,7 @@ export class Hub {
         webhooks,
         events,
         eventTypes,
+        redactions,
         appender: this.#appender,
         deliveries,
         retryJobs,
@@ -333,6 +356,7 @@ export class Hub {
     this.#poll.start();
     this.#remover.start();
     this.#replayer.start();
+    this.#retention.start();
     const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
@@ -361,7 +385,14 @@ export class Hub {
     this.#updateLog.close();
     this.#jobWatch.close();
     this.#apiKeys.close();
-    await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop(), this.#replayer.stop()]);
+    await Promise.all([
+      this.#scout.stop(),
+      this.#poll.stop(),
+      this.#strays.stop(),
+      this.#remover.stop(),
+      this.#replayer.stop(),
+      this.#retention.stop(),
+    ]);
     await this.#usher.stop();
     await this.#dispatcher.stop();
     await this.#settler.drain();

@@ -132,3 +132,9 @@ export function attemptRangeOf(delivery: string): { from: string; to: string } {
   const from = `att_${delivery.slice(4)}`;
   return { from, to: `${from}~` };
 }
+
+/** The deliveries or attempts of an application's events from one sequence to another, both included, as such a range. */
+export function sequenceRange(kind: 'dlv' | 'att', applicationId: string, first: number, last: number): { from: string; to: string } {
+  const head = `${kind}_${applicationPart(applicationId)}`;
+  return { from: head + fixed(first, SEQUENCE_CHARS), to: `${head}${fixed(last, SEQUENCE_CHARS)}~` };
+}

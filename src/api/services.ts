@@ -8,6 +8,7 @@ import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
+import type { Redactions } from '../events/redactions';
 import type { JobWatch } from '../live/job-watch';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
@@ -24,6 +25,7 @@ export interface Services {
   readonly webhooks: Webhooks;
   readonly events: Events;
   readonly eventTypes: EventTypes;
+  readonly redactions: Pick<Redactions, 'redact'>;
   readonly appender: Pick<Appender, 'append'>;
   readonly deliveries: Deliveries;
   readonly retryJobs: RetryJobs;

@@ -1,6 +1,6 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Field, ID, ObjectType } from 'type-graphql';
-import { Entity, PrimaryColumn } from 'typeorm';
+import { Field, ID, Int, ObjectType } from 'type-graphql';
+import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { Node } from '../node';
 import { JsonColumn, TextColumn, TimeColumn } from '../store/columns';
 
@@ -22,6 +22,10 @@ export class Application extends Node {
   @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it.' })
   @JsonColumn('metadata', { nullable: true })
   metadata!: unknown;
+
+  @Field(() => Int, { nullable: true, description: "How many days its events, deliveries and attempts are kept; null: the hub's default." })
+  @Column({ name: 'retention_days', type: 'integer', nullable: true })
+  retentionDays!: number | null;
 
   @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')

@@ -11,6 +11,8 @@ export interface ApplicationCreation {
   readonly key?: string | null;
   readonly name: string;
   readonly metadata?: unknown;
+  /** Null: the hub's default. */
+  readonly retentionDays?: number | null;
 }
 
 export type ApplicationChange = Partial<ApplicationCreation>;
@@ -23,6 +25,7 @@ interface Deps {
 }
 
 const MOST_METADATA_CHARS = 64 * 1024;
+const MOST_RETENTION_DAYS = 3_650;
 
 /** The tenants. */
 export class Applications {
@@ -41,6 +44,7 @@ export class Applications {
       key: creation.key ?? null,
       name: creation.name,
       metadata: creation.metadata ?? null,
+      retentionDays: creation.retentionDays ?? null,
       createdAt: now,
       updatedAt: now,
       deletedAt: null,
@@ -72,9 +76,10 @@ export class Applications {
         if (change.key !== undefined) application.key = change.key;
         if (change.name !== undefined && change.name !== null) application.name = change.name;
         if (change.metadata !== undefined) application.metadata = change.metadata;
+        if (change.retentionDays !== undefined) application.retentionDays = change.retentionDays;
         application.updatedAt = new Date(clock.now());
-        const { key, name, metadata, updatedAt } = application;
-        await tx.manager.update(Application, { id }, { key, name, metadata: metadata as never, updatedAt });
+        const { key, name, metadata, retentionDays, updatedAt } = application;
+        await tx.manager.update(Application, { id }, { key, name, metadata: metadata as never, retentionDays, updatedAt });
         return application;
       }),
     );
@@ -131,6 +136,9 @@ function check(given: ApplicationChange): void {
     problems.add('name', `expected 1 to 255 characters, got ${given.name === null ? 'null' : `${given.name.length}`}`);
   const problem = typeof given.key === 'string' ? keyProblem(given.key) : null;
   if (problem) problems.add('key', problem);
+  const { retentionDays } = given;
+  if (typeof retentionDays === 'number' && !(retentionDays >= 1 && retentionDays <= MOST_RETENTION_DAYS))
+    problems.add('retentionDays', `expected 1 to ${MOST_RETENTION_DAYS} days, got ${retentionDays}`);
   const metadata = minified(given.metadata);
   if (metadata === null) problems.add('metadata', `expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
   else if (metadata !== undefined && metadata.length > MOST_METADATA_CHARS)

@@ -1,7 +1,8 @@
 import { type Cancel, type Clock, MINUTE } from '../clock';
 import { idRange } from '../ids';
 import type { Log } from '../log';
-import type { Database, Tx } from '../store/database';
+import type { Database } from '../store/database';
+import { removeRows } from '../store/remove-rows';
 
 interface Deps {
   readonly database: Database;
@@ -47,6 +48,7 @@ const SHARES: readonly Share[] = [
   { table: 'delivery_updates', key: 'last_sequence', where: byApplication },
   { table: 'events', key: 'sequence', where: byApplication },
   { table: 'bodies', key: 'sequence', where: byApplication },
+  { table: 'redactions', key: 'sequence', where: byApplication },
   { table: 'event_types', key: 'name', where: byApplication },
   {
     table: 'webhook_secrets',
@@ -105,23 +107,10 @@ export class Remover {
 
   async #removeShare(share: Share, applicationId: string): Promise<number> {
     let total = 0;
+    const { table, key, where } = share;
+    const [condition, ...parameters] = where(applicationId);
     for (let removed = ROWS_A_STEP; removed === ROWS_A_STEP && !this.#isStopping; total += removed)
-      removed = await this.#deps.database.transaction((tx) => removeStep(tx, share, applicationId));
+      removed = await this.#deps.database.transaction((tx) => removeRows(tx, { table, key, condition, parameters, most: ROWS_A_STEP }));
     return total;
   }
-}
-
-async function removeStep(tx: Tx, { table, key, where }: Share, applicationId: string): Promise<number> {
-  const [condition, ...parameters] = where(applicationId);
-  const rows = await tx.query<Record<string, string | number>>(
-    `SELECT ${key} AS row_key FROM ${table} WHERE ${condition} LIMIT ${ROWS_A_STEP} ${tx.dialect.forUpdate}`,
-    parameters,
-  );
-  if (rows.length === 0) return 0;
-  const keys = tx.dialect.oneOf(
-    key,
-    rows.map((row) => row.row_key ?? ''),
-  );
-  await tx.execute(`DELETE FROM ${table} WHERE ${condition} AND ${keys.sql}`, [...parameters, ...keys.parameters]);
-  return rows.length;
 }

@@ -1,4 +1,4 @@
-import { attemptRangeOf, isId } from '../ids';
+import { attemptRangeOf, idRange, isId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { Attempt } from './attempt';
@@ -63,4 +63,9 @@ export class Attempts {
       .where('a.id >= :from AND a.id < :to', attemptRangeOf(deliveryId));
     return readPage(select, { ...page, column: 'a.id', direction: 'ASC' });
   }
+}
+
+/** Where the body of a webhook's test is kept among the bodies of sequence 0, which no event has. */
+export function testBodyKey(attemptId: string): string {
+  return `test:${attemptId.slice(idRange('att', attemptId).from.length)}`;
 }

@@ -64,6 +64,7 @@ export class Deliveries {
       const found = await lock(tx, id);
       if (found.owner !== null && found.owner !== '') return { delivery: found, updates: undefined }; // an attempt is under way already
       await refuseDeletedWebhook(tx, found.webhookId);
+      await refuseRedactedEvent(tx, found);
       found.status = found.attemptCount === 0 ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
       found.owner = '';
       found.dueAt = new Date(clock.now());
@@ -186,6 +187,15 @@ async function refuseDeletedWebhook(tx: Tx, webhookId: string): Promise<void> {
   const [live] = await tx.query('SELECT id FROM webhooks WHERE id = ? AND deleted_at IS NULL', [webhookId]);
   if (live === undefined)
     refuse('id', 'expected a delivery whose webhook exists; the webhook of this one has been deleted', UserErrorCode.CONFLICT);
+}
+
+async function refuseRedactedEvent(tx: Tx, { applicationId, eventSequence }: Delivery): Promise<void> {
+  const [redacted] = await tx.query('SELECT sequence FROM events WHERE application_id = ? AND sequence = ? AND redacted_at IS NOT NULL', [
+    applicationId,
+    eventSequence,
+  ]);
+  if (redacted !== undefined)
+    refuse('id', 'expected a delivery whose event has its payload; that of this one has been redacted', UserErrorCode.CONFLICT);
 }
 
 function updateOf(delivery: Delivery, at: number) {

@@ -45,6 +45,12 @@ export async function bodyFor(
   }
 }
 
+/** Nothing that was made of this event's payload is used again. */
+export function forgetBodies(event: Event): void {
+  bodies.delete(event);
+  standardBodies.delete(event);
+}
+
 function shapedBody(event: Event, query: PayloadQuery): Promise<Buffer> {
   const own = bodies.get(event) ?? new Map<string, Promise<Buffer>>();
   bodies.set(event, own);

@@ -194,6 +194,15 @@ export class Dispatcher {
     return dropped.length > 0;
   }
 
+  /** Forgets what waits here of an event, as `drop` does of a delivery. */
+  dropEvent(applicationId: string, sequence: number): void {
+    for (const lane of [...this.#lanes.values()]) {
+      if (lane.webhook.applicationId !== applicationId) continue;
+      for (const job of lane.remove(({ event }) => event.sequence === sequence)) this.#forget(job.deliveryId);
+      this.#tidy(lane);
+    }
+  }
+
   /** Gives everything back that has not left yet. */
   giveBackQueued(): void {
     for (const lane of this.#lanes.values()) this.#empty(lane);

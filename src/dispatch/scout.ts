@@ -180,7 +180,27 @@ export class Scout {
     const { rows, hasMore } = await database.transaction(async (tx) =>
       (await isOrdered(tx, webhookId)) ? { rows: [], hasMore: false } : claim(tx, webhookId, room, instanceId),
     );
-    return { jobs: await readJobs(database, findEvents, webhookId, rows), hasMore };
+    const jobs = await readJobs(database, findEvents, webhookId, rows);
+    const redacted = new Set(jobs.filter(({ event }) => event.redactedAt !== null).map(({ deliveryId }) => deliveryId));
+    await this.#cancelRedacted(rows.filter(({ id }) => redacted.has(id)));
+    return { jobs: jobs.filter(({ deliveryId }) => !redacted.has(deliveryId)), hasMore };
+  }
+
+  /** There is nothing left to send of a redacted event, whoever asked for one more attempt. */
+  async #cancelRedacted(rows: readonly ClaimedRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const { database, clock, announce, instanceId } = this.#deps;
+    const ids = rows.map((row) => row.id);
+    announce(
+      await database.transaction(async (tx) => {
+        const { sql, parameters } = tx.dialect.oneOf('id', ids);
+        const owned = await tx.query<{ id: string; event_type: string; created_at: number }>(
+          `SELECT id, event_type, created_at FROM deliveries WHERE ${sql} AND owner = ? ${tx.dialect.forUpdate}`,
+          [...parameters, instanceId],
+        );
+        return cancelRows(tx, owned, clock.now());
+      }),
+    );
   }
 
   /** The webhook is gone: what still waits for it will never be sent, and says so. */
@@ -193,31 +213,38 @@ export class Scout {
           [webhookId],
         );
         cancelled = rows.length;
-        if (rows.length === 0) return new Map<string, LoggedUpdate[]>();
-        const { sql, parameters } = tx.dialect.oneOf(
-          'id',
-          rows.map((row) => row.id),
-        );
-        const at = clock.now();
-        await tx.execute(
-          `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
-          [at, ...parameters],
-        );
-        return appendUpdates(
-          tx,
-          rows.map((row) => ({
-            deliveryId: row.id,
-            eventType: row.event_type,
-            status: DeliveryStatus.CANCELLED,
-            attemptNumber: 0,
-            at,
-            createdAt: Number(row.created_at),
-          })),
-        );
+        return cancelRows(tx, rows, clock.now());
       });
       announce(updates);
     }
   }
+}
+
+async function cancelRows(
+  tx: Tx,
+  rows: readonly { id: string; event_type: string; created_at: number }[],
+  at: number,
+): Promise<Map<string, LoggedUpdate[]>> {
+  if (rows.length === 0) return new Map();
+  const { sql, parameters } = tx.dialect.oneOf(
+    'id',
+    rows.map((row) => row.id),
+  );
+  await tx.execute(
+    `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
+    [at, ...parameters],
+  );
+  return appendUpdates(
+    tx,
+    rows.map((row) => ({
+      deliveryId: row.id,
+      eventType: row.event_type,
+      status: DeliveryStatus.CANCELLED,
+      attemptNumber: 0,
+      at,
+      createdAt: Number(row.created_at),
+    })),
+  );
 }
 
 /** Webhooks for which unowned deliveries wait, and when the first of each is due. */

@@ -1,6 +1,7 @@
 import { Attempt, AttemptOutcome } from '../attempts/attempt';
 import { insertAttempts } from '../attempts/attempts';
 import { Delivery, DeliveryStatus } from '../deliveries/delivery';
+import { redactedAmong } from '../events/redactions';
 import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Tx } from '../store/database';
@@ -67,7 +68,7 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
   await countAttempt(tx, cancelled);
 
   const attempts = own.map(attemptOf);
-  await insertAttempts(tx, [...attempts, ...cancelled.map(attemptOf)]);
+  await insertAttempts(tx, [...attempts, ...(await cancelledAttempts(tx, cancelled))]);
   const updates = await appendUpdates(
     tx,
     own.map((verdict, index) => {
@@ -183,6 +184,20 @@ function oneOfThose(tx: Tx, verdicts: readonly Verdict[]): { sql: string; parame
     'id',
     verdicts.map(({ finished: { job } }) => job.deliveryId),
   );
+}
+
+/** A cancelled delivery may be that of an event which was redacted meanwhile: the response might repeat its payload. */
+async function cancelledAttempts(tx: Tx, cancelled: readonly Verdict[]): Promise<Attempt[]> {
+  const redacted = await redactedAmong(
+    tx,
+    cancelled.map(({ finished: { job } }) => job.event),
+  );
+  return cancelled.map((verdict) => {
+    const { applicationId, sequence } = verdict.finished.job.event;
+    const attempt = attemptOf(verdict);
+    if (redacted.has(`${applicationId}${sequence}`)) attempt.responseBody = null;
+    return attempt;
+  });
 }
 
 function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict): Attempt {

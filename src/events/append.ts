@@ -137,6 +137,7 @@ function place(fresh: NewEvent, counter: Counter, known: Map<string, Event>, now
     ordering_key: fresh.orderingKey,
     occurred_at: (fresh.occurredAt ?? now).getTime(),
     created_at: now.getTime(),
+    redacted_at: null,
   });
   if (key !== null) known.set(key, event);
   stored.push(event);
@@ -159,6 +160,7 @@ async function insertEvents(tx: Tx, events: readonly Event[]): Promise<void> {
       event.orderingKey,
       event.occurredAt.getTime(),
       event.createdAt.getTime(),
+      event.redactedAt?.getTime() ?? null,
     ]),
   );
 }

@@ -5,8 +5,11 @@ import { encodeCursor } from '../cursor';
 import { Node } from '../node';
 import { LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
 
+/** What stands in the place of a payload that was redacted. An object, since `payload` is never null. */
+export const REDACTED_PAYLOAD = '{}';
+
 @Entity('events')
-@ObjectType({ implements: Node, description: 'One thing that happened. Immutable.' })
+@ObjectType({ implements: Node, description: 'One thing that happened. Immutable, but that its payload may be redacted.' })
 export class Event extends Node {
   @PrimaryColumn({ name: 'application_id', type: 'varchar' })
   applicationId!: string;
@@ -43,7 +46,21 @@ export class Event extends Node {
   @TimeColumn('created_at')
   createdAt!: Date;
 
+  @Field(() => Date, {
+    nullable: true,
+    description: 'When its payload was blanked by eventRedact: it is an empty object from then on.',
+  })
+  @TimeColumn('redacted_at', { nullable: true })
+  redactedAt!: Date | null;
+
   #payload: unknown;
+
+  /** Blanks this copy, as its row has been. */
+  redact(at: Date): void {
+    this.payloadText = REDACTED_PAYLOAD;
+    this.#payload = undefined;
+    this.redactedAt = at;
+  }
 
   @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order.' })
   get payload(): unknown {

@@ -14,9 +14,11 @@ export interface EventRow {
   readonly ordering_key: string | null;
   readonly occurred_at: number | string;
   readonly created_at: number | string;
+  readonly redacted_at: number | string | null;
 }
 
-export const EVENT_COLUMNS = 'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at';
+export const EVENT_COLUMNS =
+  'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at, redacted_at';
 
 export function eventOf(row: EventRow): Event {
   const event = new Event();
@@ -29,6 +31,7 @@ export function eventOf(row: EventRow): Event {
   event.orderingKey = row.ordering_key;
   event.occurredAt = new Date(Number(row.occurred_at));
   event.createdAt = new Date(Number(row.created_at));
+  event.redactedAt = row.redacted_at === null ? null : new Date(Number(row.redacted_at));
   return event;
 }
 

@@ -62,13 +62,15 @@ export class LiveLog<T extends Sequenced> {
 
   /**
    * Follows the log of an application from after `sequence`, or from its present end.
-   * @throws HubError BAD_USER_INPUT for an unknown application or a sequence past the end
+   * @throws HubError BAD_USER_INPUT for an unknown application or a sequence past the end, CURSOR_EXPIRED when what
+   *   follows the sequence has been removed
    */
   async follow(applicationId: string, sequence: number | undefined): Promise<Follower<T>> {
     const head = await this.#source.head(applicationId);
     if (head === undefined) throw new HubError('BAD_USER_INPUT', 'applicationId: there is no such application');
     if (sequence !== undefined && sequence > head)
       throw new HubError('BAD_USER_INPUT', `after: the cursor is ${sequence - head} past the end of the log`);
+    if (sequence !== undefined && sequence < head) await this.#refuseExpired(applicationId, sequence);
     const watched = this.#watched.get(applicationId) ?? { followers: new Set<Follower<T>>(), recent: [], weight: 0, head };
     this.#watched.set(applicationId, watched);
     this.ring(applicationId, head); // others may wait for what was committed a moment ago and is yet to be announced
@@ -118,6 +120,14 @@ export class LiveLog<T extends Sequenced> {
     for (const follower of watched.followers) follower.wake();
   }
 
+  /** Shows `look` every entry of an application in memory, also those that followers have taken and may not have passed on. */
+  visit(applicationId: string, look: (entry: T) => void): void {
+    const watched = this.#watched.get(applicationId);
+    if (!watched) return;
+    for (const entry of watched.recent) look(entry);
+    for (const follower of watched.followers) for (const entry of follower.taken) look(entry as T);
+  }
+
   /** Ends every follower. */
   close(): void {
     for (const { followers } of [...this.#watched.values()]) for (const follower of [...followers]) follower.close();
@@ -144,10 +154,9 @@ export class LiveLog<T extends Sequenced> {
     if (watched && oldest !== undefined && after + 1 >= oldest && after < oldest + watched.recent.length - 1)
       return watched.recent.slice(after + 1 - oldest, after + 1 - oldest + most);
     if (watched && after >= watched.head) return [];
-    const entries = await this.#source.after(applicationId, after, most);
-    const [first] = entries;
+    const entries = withoutGap(await this.#source.after(applicationId, after, most), after);
     // The log goes further than `after`, and what comes next is not there.
-    if (first ? first.sequence !== after + 1 : watched !== undefined) throw new HubError('CURSOR_EXPIRED');
+    if (entries.length === 0 && watched !== undefined) throw new HubError('CURSOR_EXPIRED');
     return entries;
   }
 
@@ -160,11 +169,26 @@ export class LiveLog<T extends Sequenced> {
     });
     return end < 0 ? entries : entries.slice(0, Math.max(1, end));
   }
+
+  /** Said at once, not with the next entry, which may be long in coming. */
+  async #refuseExpired(applicationId: string, sequence: number): Promise<void> {
+    const recent = this.#watched.get(applicationId)?.recent[0];
+    if (recent && recent.sequence <= sequence + 1) return;
+    const [next] = await this.#source.after(applicationId, sequence, 1);
+    if (next?.sequence !== sequence + 1) throw new HubError('CURSOR_EXPIRED');
+  }
+}
+
+/** The entries from `after` on up to where one is missing: retention passes over events that are still being delivered. */
+function withoutGap<T extends Sequenced>(entries: readonly T[], after: number): readonly T[] {
+  const gap = entries.findIndex(({ sequence }, index) => sequence !== after + 1 + index);
+  return gap === -1 ? entries : entries.slice(0, gap);
 }
 
 /** A reader with its place in a log. One `take` at a time. */
 export class Follower<T extends Sequenced> {
   #sequence: number;
+  #taken: readonly T[] = [];
   #isClosed = false;
   /** How many entries it asks for: more as long as they are not too heavy. */
   #ask = FIRST_TAKEN;
@@ -192,6 +216,11 @@ export class Follower<T extends Sequenced> {
     return this.#sequence;
   }
 
+  /** What the last `take` returned. */
+  get taken(): readonly T[] {
+    return this.#taken;
+  }
+
   /** Waits for entries after the last one taken and returns 1 to `most` of them; none once it is closed. */
   async take(most: number): Promise<readonly T[]> {
     while (!this.#isClosed) {
@@ -205,6 +234,7 @@ export class Follower<T extends Sequenced> {
       const last = entries.at(-1);
       if (last) {
         this.#sequence = last.sequence;
+        this.#taken = entries;
         return entries;
       }
       if (!this.#wasRung) await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -3,7 +3,7 @@ import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
 import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
-import { type Header, Ordering, SigningScheme } from './webhook';
+import { type Header, Ordering, SigningScheme, type WebhookFormat } from './webhook';
 
 /** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
 export interface WebhookSettings {
@@ -21,6 +21,7 @@ export interface WebhookSettings {
   /** A subscription document; see `payload-query.ts`. */
   readonly payloadQuery?: string | null;
   readonly signing?: readonly SigningScheme[] | null;
+  readonly format?: WebhookFormat | null;
 }
 
 export const DEFAULT_TIMEOUT_SECONDS = 15;
@@ -42,7 +43,7 @@ const MOST = {
 
 /** Names that belong to the protocol or to us; a webhook's own headers can't take their place. */
 const RESERVED =
-  /^(webhook-.*|livehook-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
+  /^(webhook-.*|livehook-.*|ce-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 const UNPRINTABLE = /[^\x20-\x7e]/u;
 

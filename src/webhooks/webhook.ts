@@ -56,6 +56,44 @@ registerEnumType(SigningScheme, {
   },
 });
 
+export enum WebhookFormat {
+  STANDARD = 'STANDARD',
+  CLOUDEVENTS_STRUCTURED = 'CLOUDEVENTS_STRUCTURED',
+  CLOUDEVENTS_BINARY = 'CLOUDEVENTS_BINARY',
+}
+
+registerEnumType(WebhookFormat, {
+  name: 'WebhookFormat',
+  description: 'How an event becomes a request. Headers and signatures of Standard Webhooks are there in every format.',
+  valuesConfig: {
+    STANDARD: { description: 'The body of Standard Webhooks: id, type, timestamp, sequence, data.' },
+    CLOUDEVENTS_STRUCTURED: { description: 'A CloudEvents 1.0 event as `application/cloudevents+json`.' },
+    CLOUDEVENTS_BINARY: { description: 'CloudEvents 1.0 attributes as `ce-` headers; the body is the data alone.' },
+  },
+});
+
+export enum WebhookVerification {
+  NONE = 'NONE',
+  CHALLENGE = 'CHALLENGE',
+  CLOUDEVENTS = 'CLOUDEVENTS',
+}
+
+registerEnumType(WebhookVerification, {
+  name: 'WebhookVerification',
+  description: 'How a target shows that it wants events before it gets any.',
+  valuesConfig: {
+    NONE: { description: 'It need not.' },
+    CHALLENGE: {
+      description:
+        'The hub POSTs `{"type":"livehook.webhook.verification","challenge":"…"}`, signed, and expects the challenge back, as `{"challenge":"…"}` or as plain text.',
+    },
+    CLOUDEVENTS: {
+      description:
+        'The handshake of HTTP 1.1 Web Hooks for Event Delivery: OPTIONS with WebHook-Request-Origin, answered with WebHook-Allowed-Origin.',
+    },
+  },
+});
+
 registerEnumType(WebhookStatus, {
   name: 'WebhookStatus',
   description: 'Whether a webhook gets and sends deliveries.',
@@ -131,6 +169,23 @@ export class Webhook extends Node {
   @Field(() => [SigningScheme], { description: 'How requests are signed; with several schemes each request carries a signature of each.' })
   @JsonColumn('signing')
   signing!: SigningScheme[];
+
+  @Field(() => WebhookFormat)
+  @TextColumn('format')
+  format!: WebhookFormat;
+
+  @Field(() => WebhookVerification, {
+    description: 'What its target had to pass when the webhook was created, and has to again when its URL changes.',
+  })
+  @TextColumn('verification')
+  verification!: WebhookVerification;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Requests a minute that the target allowed in its CLOUDEVENTS verification; null: it named no limit.',
+  })
+  @Column({ name: 'allowed_rate', type: 'integer', nullable: true })
+  allowedRatePerMinute!: number | null;
 
   @Field(() => String, { description: "The signing secret's last four characters." })
   @TextColumn('secret_hint')

@@ -9,7 +9,7 @@ import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
 import type { TargetUrl } from './target-url';
-import { SigningScheme, Webhook, WebhookStatus } from './webhook';
+import { SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import {
   checkSettings,
   DEFAULT_EVENT_TYPES,
@@ -78,6 +78,8 @@ export class Webhooks {
       applicationId,
       url,
       ...settled(creation),
+      verification: WebhookVerification.NONE,
+      allowedRatePerMinute: null,
       secretHint: '',
       publicKey: null,
       status: WebhookStatus.ACTIVE,
@@ -314,6 +316,7 @@ const FIELDS = {
   filter: 'filter',
   payloadQuery: 'payloadQuery',
   signing: 'signing',
+  format: 'format',
 } as const satisfies Partial<Record<keyof Webhook, keyof WebhookSettings>>;
 
 /** Settings with the defaults for what is absent or null. */
@@ -329,6 +332,7 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     filter: readFilter(settings.filter ?? null),
     payloadQuery: settings.payloadQuery ?? null,
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],
+    format: settings.format ?? WebhookFormat.STANDARD,
   };
 }
 

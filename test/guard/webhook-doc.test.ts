@@ -31,6 +31,7 @@ const row: EventRow = {
   ordering_key: null,
   occurred_at: Date.UTC(2026, 0, 31, 12),
   created_at: Date.UTC(2026, 0, 31, 12),
+  redacted_at: null,
 };
 
 function example(): string {

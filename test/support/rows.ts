@@ -26,6 +26,7 @@ const TABLES = [
   'deliveries',
   'attempts',
   'delivery_updates',
+  'bodies',
   'instances',
 ] as const;
 
@@ -43,6 +44,22 @@ export async function rowCounts(databaseUrl: string): Promise<Record<string, num
     const counts: Record<string, number> = {};
     for (const table of TABLES)
       if (table !== 'instances') counts[table] = Number((await query<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))[0]?.n);
+    return counts;
+  });
+}
+
+/** How many rows each table of the schema has, whatever tables there are, but for those that are no application's. */
+export async function everyRowCount(databaseUrl: string): Promise<Record<string, number>> {
+  return withRows(databaseUrl, async (query, { dialect }) => {
+    const tables = await query<{ name: string }>(
+      dialect.supportsManyInstances
+        ? 'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name'
+        : "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+    );
+    const counts: Record<string, number> = {};
+    for (const { name } of tables)
+      if (name !== 'instances' && name !== 'migrations')
+        counts[name] = Number((await query<{ n: number }>(`SELECT COUNT(*) AS n FROM ${name}`))[0]?.n);
     return counts;
   });
 }

@@ -1,5 +1,5 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Application } from '../../applications/application';
 import { decodeKeyCursor, encodeCursor, encodeKeyCursor, type LogName } from '../../cursor';
 import { HubError } from '../../errors';
@@ -18,6 +18,12 @@ export class ApplicationCreateInput {
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it: at most 65,536 characters of JSON.' })
   metadata?: unknown;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Days that events, deliveries and attempts are kept: 1 to 3650; null: LIVEHOOK_RETENTION.',
+  })
+  retentionDays?: number | null;
 }
 
 @InputType({ description: 'An omitted field stays as it is, null clears it.' })
@@ -30,6 +36,12 @@ export class ApplicationUpdateInput {
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it.' })
   metadata?: unknown;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Days that events, deliveries and attempts are kept: 1 to 3650; null: LIVEHOOK_RETENTION.',
+  })
+  retentionDays?: number | null;
 }
 
 @ObjectType({ description: 'An application.' })

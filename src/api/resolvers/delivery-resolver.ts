@@ -109,7 +109,7 @@ async function requestBodyOf({ loaders, services }: Context, delivery: Delivery)
   if (delivery.bodyKey !== null && delivery.bodyKey !== STANDARD_BODY) return services.fixedBody(delivery);
   const isShapedLater = delivery.bodyKey === null && ((await loaders.webhook.load(delivery.webhookId))?.payloadQuery ?? null) !== null;
   const event = isShapedLater ? null : await loaders.event.load(delivery.id);
-  return event && bodyOf(event).toString();
+  return event && event.redactedAt === null ? bodyOf(event).toString() : null;
 }
 
 @Resolver(() => Delivery)
@@ -128,7 +128,7 @@ export class DeliveryResolver {
 
   @FieldResolver(() => String, {
     nullable: true,
-    description: 'The body of every attempt, byte for byte; null where a payload query has not made it yet.',
+    description: 'The body of every attempt, byte for byte; null where a payload query has not made it yet, or the event was redacted.',
   })
   async requestBody(@Ctx() context: Context, @Root() delivery: Delivery): Promise<string | null> {
     return requestBodyOf(context, delivery);
@@ -204,7 +204,8 @@ export class DeliveryResolver {
       });
     },
   })
-  deliveryUpdates(
+  async deliveryUpdates(
+    @Ctx() { loaders }: Context,
     @Root() page: UpdatePage,
     @OfApplication() _applicationId?: string | null,
     @Arg('filter', () => DeliveryFilter, { nullable: true, description: 'Only those that match all of it.' })
@@ -220,8 +221,17 @@ export class DeliveryResolver {
       description: 'The least milliseconds from page to page: 0 to 60,000.',
     })
     _intervalMs?: number | null,
-  ): DeliveryUpdatePage {
-    return page as unknown as DeliveryUpdatePage;
+  ): Promise<DeliveryUpdatePage> {
+    // What retention has removed is of no interest any more, and `delivery` is never null.
+    const rows = await loaders.delivery.loadMany(page.updates.flatMap(({ delivery, deliveryId }) => (delivery ? [] : [deliveryId])));
+    const byId = new Map(rows.flatMap((row) => (row instanceof Delivery ? [[row.id, row]] : [])));
+    const failed = rows.find((row) => row instanceof Error);
+    if (failed) throw failed;
+    const updates = page.updates.flatMap((update) => {
+      const delivery = update.delivery ?? byId.get(update.deliveryId);
+      return delivery ? [{ ...update, delivery }] : [];
+    });
+    return { ...page, updates } as unknown as DeliveryUpdatePage;
   }
 }
 

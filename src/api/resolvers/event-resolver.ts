@@ -10,6 +10,7 @@ import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';
 import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
+import { refuseUnknownEvent } from '../../events/redactions';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
 import { NOTHING } from '../../store/page';
@@ -79,6 +80,15 @@ export class EventPublishPayload {
 
   @Field(() => Boolean, { description: 'The event was there already, under the same idempotency key.' })
   deduplicated!: boolean;
+
+  @UserErrors()
+  userErrors!: UserError[];
+}
+
+@ObjectType({ description: 'A redacted event, or what was wrong.' })
+export class EventRedactPayload {
+  @Field(() => Event, { nullable: true, description: 'As it is now.' })
+  event?: Event | null;
 
   @UserErrors()
   userErrors!: UserError[];
@@ -202,6 +212,17 @@ export class EventResolver {
       return { results: await publishAll(context, applicationId, input.events) };
     });
     return { results: [], ...payload };
+  }
+
+  @Mutation(() => EventRedactPayload, {
+    description:
+      'Blanks the payload of an event for good, with all that was stored of it: bodies, and the responses of its deliveries, which may repeat it. What was not delivered yet is cancelled. The event keeps its id, type, keys and place. Needs EVENTS_PUBLISH: who may publish may take back.',
+  })
+  async eventRedact(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<EventRedactPayload>> {
+    return answer(async () => {
+      if (!(await maySee(context, Scope.EVENTS_PUBLISH, id))) return refuseUnknownEvent(id);
+      return { event: await context.services.redactions.redact(id) };
+    });
   }
 
   @Subscription(() => Event, {

@@ -4,7 +4,7 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
-import { Ordering, SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
+import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication, requireScope } from '../context';
@@ -58,6 +58,9 @@ abstract class WebhookSettingsInput {
 
   @Field(() => [SigningScheme], { nullable: true, description: 'Default [V1].' })
   signing?: SigningScheme[] | null;
+
+  @Field(() => WebhookFormat, { nullable: true, description: 'Default STANDARD. A delivery keeps the format of its first attempt.' })
+  format?: WebhookFormat | null;
 }
 
 @InputType({ description: 'Where events go, which ones, and how.' })

@@ -1,0 +1,239 @@
+import { testBodyKey } from '../attempts/attempts';
+import { type Cancel, type Clock, DAY, MINUTE } from '../clock';
+import { sequenceOf, sequenceRange } from '../ids';
+import type { Log } from '../log';
+import type { Database, Queries, Tx } from '../store/database';
+import { removeRows } from '../store/remove-rows';
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of applications without a retention of their own. Milliseconds. */
+  readonly defaultRetentionMs: number;
+}
+
+const ROUND_MS = 10 * MINUTE;
+const APPLICATIONS_A_QUERY = 500;
+const EVENTS_A_STEP = 100;
+/** Of the events in one step; a single event takes all of its own along. */
+const DELIVERIES_A_STEP = 2_000;
+/** An attempt may hold 64 KiB of a response. */
+const ATTEMPTS_A_STEP = 200;
+const UPDATES_A_STEP = 200;
+/** How long other instances may take to hear of a redaction; they look twice a second. */
+const REDACTIONS_KEPT_MS = DAY;
+
+interface Tenant {
+  readonly id: string;
+  /** What is older goes. Milliseconds since the epoch, by the database's clock. */
+  readonly cutoff: number;
+}
+
+/**
+ * Removes what is older than its application keeps it: events with their deliveries, attempts and bodies, delivery
+ * updates, tests of webhooks. Oldest first along the clustered keys, in small transactions. An event waits for its last
+ * delivery to finish; those after it don't wait. Sequences go on, so several instances may sweep at once: each step
+ * locks what it judges.
+ */
+export class Retention {
+  readonly #deps: Deps;
+  #cancelTimer: Cancel | undefined;
+  #running: Promise<void> | undefined;
+  #isStopping = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Sweeps now, and from then on now and again. */
+  start(): void {
+    if (this.#isStopping || this.#running) return;
+    this.#running = this.sweep()
+      .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'retention.failed'))
+      .finally(() => {
+        this.#running = undefined;
+        if (!this.#isStopping) this.#cancelTimer = this.#deps.clock.after(ROUND_MS, () => this.start());
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  /** Once through all applications. */
+  async sweep(): Promise<void> {
+    const { database, defaultRetentionMs } = this.#deps;
+    for (let after = ''; !this.#isStopping; ) {
+      const tenants = await tenantsAfter(database.read, after, defaultRetentionMs);
+      for (const tenant of tenants) await this.#sweepTenant(tenant);
+      after = tenants.at(-1)?.id ?? '';
+      if (tenants.length < APPLICATIONS_A_QUERY) break;
+    }
+    await database.transaction((tx) => tx.execute(`DELETE FROM redactions WHERE redacted_at < ${tx.dialect.now} - ${REDACTIONS_KEPT_MS}`));
+  }
+
+  async #sweepTenant(tenant: Tenant): Promise<void> {
+    const events = await this.#sweepEvents(tenant);
+    const updates = await this.#sweepUpdates(tenant);
+    const tests = await this.#sweepTests(tenant);
+    if (events + updates + tests > 0) this.#deps.log.info({ applicationId: tenant.id, events, updates, tests }, 'retention.swept');
+  }
+
+  async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
+    const { database } = this.#deps;
+    let total = 0;
+    for (let after = 0; !this.#isStopping; ) {
+      const step = await expiredEvents(database.read, id, after, cutoff);
+      if (step === null) return total;
+      for (const run of step.runs) total += await this.#removeRun(id, run);
+      after = step.last;
+    }
+    return total;
+  }
+
+  /** Attempts first and event last: cut short anywhere, what is left is found again by its event. */
+  async #removeRun(applicationId: string, run: Run): Promise<number> {
+    const { database } = this.#deps;
+    const { from, to } = sequenceRange('att', applicationId, run.first, run.last);
+    const attempts = { table: 'attempts', key: 'id', condition: 'id >= ? AND id < ?', parameters: [from, to], most: ATTEMPTS_A_STEP };
+    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP; ) {
+      if (this.#isStopping) return 0;
+      removed = await database.transaction((tx) => removeRows(tx, attempts));
+    }
+    return database.transaction((tx) => removeEvents(tx, applicationId, run));
+  }
+
+  async #sweepUpdates({ id, cutoff }: Tenant): Promise<number> {
+    let total = 0;
+    for (let removed = UPDATES_A_STEP; removed === UPDATES_A_STEP && !this.#isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeUpdates(tx, id, cutoff));
+    return total;
+  }
+
+  async #sweepTests({ id, cutoff }: Tenant): Promise<number> {
+    let total = 0;
+    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP && !this.#isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeTests(tx, id, cutoff));
+    return total;
+  }
+}
+
+async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs: number): Promise<Tenant[]> {
+  const rows = await queries.query<{ id: string; retention_days: number | null; now: number }>(
+    `SELECT id, retention_days, ${queries.dialect.now} AS now FROM applications
+      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_A_QUERY}`,
+    [after],
+  );
+  return rows.map(({ id, retention_days: days, now }) => ({
+    id,
+    cutoff: Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY),
+  }));
+}
+
+/** Sequences from `first` to `last`, of which all that are there may go. */
+interface Run {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The next expired events after a sequence, or null when there are none. */
+async function expiredEvents(
+  queries: Queries,
+  applicationId: string,
+  after: number,
+  cutoff: number,
+): Promise<{ runs: readonly Run[]; last: number } | null> {
+  const rows = await queries.query<{ sequence: number; created_at: number }>(
+    `SELECT sequence, created_at FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT ${EVENTS_A_STEP}`,
+    [applicationId, after],
+  );
+  const fresh = rows.findIndex((row) => Number(row.created_at) >= cutoff);
+  const expired = (fresh === -1 ? rows : rows.slice(0, fresh)).map((row) => Number(row.sequence));
+  const [first] = expired;
+  const last = expired.at(-1);
+  if (first === undefined || last === undefined) return null;
+  const { from, to } = sequenceRange('dlv', applicationId, first, last);
+  const deliveries = await queries.query<{ id: string; owner: string | null }>(
+    `SELECT id, owner FROM deliveries WHERE id >= ? AND id < ? ORDER BY id LIMIT ${DELIVERIES_A_STEP + 1}`,
+    [from, to],
+  );
+  const unfinished = new Set(deliveries.filter(({ owner }) => owner !== null).map(({ id }) => sequenceOf(id)));
+  const cut = deliveries.length > DELIVERIES_A_STEP ? sequenceOf(deliveries.at(-1)?.id ?? '') : Number.POSITIVE_INFINITY;
+  const taken = expired.filter((sequence) => sequence === first || sequence < cut);
+  return { runs: runsOf(taken, unfinished), last: taken.at(-1) ?? first };
+}
+
+/** Pure: the runs of sequences between those that have to stay. */
+export function runsOf(sequences: readonly number[], staying: ReadonlySet<number>): Run[] {
+  const runs: Run[] = [];
+  let first: number | undefined;
+  let last = 0;
+  const end = () => {
+    if (first !== undefined) runs.push({ first, last });
+    first = undefined;
+  };
+  for (const sequence of sequences) {
+    if (staying.has(sequence)) {
+      end();
+      continue;
+    }
+    first ??= sequence;
+    last = sequence;
+  }
+  end();
+  return runs;
+}
+
+/** All or none of a run: when one of its deliveries has been taken up again meanwhile, the next sweep looks anew. */
+async function removeEvents(tx: Tx, applicationId: string, { first, last }: Run): Promise<number> {
+  const those = 'application_id = ? AND sequence >= ? AND sequence <= ?';
+  const parameters = [applicationId, first, last];
+  await tx.query(`SELECT sequence FROM events WHERE ${those} ${tx.dialect.forUpdate}`, parameters);
+  const deliveries = sequenceRange('dlv', applicationId, first, last);
+  const rows = await tx.query<{ owner: string | null }>(`SELECT owner FROM deliveries WHERE id >= ? AND id < ? ${tx.dialect.forUpdate}`, [
+    deliveries.from,
+    deliveries.to,
+  ]);
+  if (rows.some(({ owner }) => owner !== null)) return 0;
+  await tx.execute('DELETE FROM deliveries WHERE id >= ? AND id < ?', [deliveries.from, deliveries.to]);
+  const attempts = sequenceRange('att', applicationId, first, last);
+  await tx.execute('DELETE FROM attempts WHERE id >= ? AND id < ?', [attempts.from, attempts.to]); // one that ended just now
+  await tx.execute(`DELETE FROM bodies WHERE ${those}`, parameters);
+  return tx.execute(`DELETE FROM events WHERE ${those}`, parameters);
+}
+
+async function removeUpdates(tx: Tx, applicationId: string, cutoff: number): Promise<number> {
+  const rows = await tx.query<{ last_sequence: number; created_at: number }>(
+    `SELECT last_sequence, created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT ${UPDATES_A_STEP}`,
+    [applicationId],
+  );
+  const fresh = rows.findIndex((row) => Number(row.created_at) >= cutoff);
+  const expired = fresh === -1 ? rows : rows.slice(0, fresh);
+  const last = expired.at(-1)?.last_sequence;
+  if (last === undefined) return 0;
+  await tx.execute('DELETE FROM delivery_updates WHERE application_id = ? AND last_sequence <= ?', [applicationId, Number(last)]);
+  return expired.length;
+}
+
+async function removeTests(tx: Tx, applicationId: string, cutoff: number): Promise<number> {
+  const { from, to } = sequenceRange('att', applicationId, 0, 0);
+  const rows = await tx.query<{ id: string }>(
+    `SELECT id FROM attempts WHERE id >= ? AND id < ? AND started_at < ? LIMIT ${ATTEMPTS_A_STEP} ${tx.dialect.forUpdate}`,
+    [from, to, cutoff],
+  );
+  if (rows.length === 0) return 0;
+  const attempts = tx.dialect.oneOf(
+    'id',
+    rows.map(({ id }) => id),
+  );
+  const bodies = tx.dialect.oneOf(
+    'body_key',
+    rows.map(({ id }) => testBodyKey(id)),
+  );
+  await tx.execute(`DELETE FROM bodies WHERE application_id = ? AND sequence = 0 AND ${bodies.sql}`, [applicationId, ...bodies.parameters]);
+  await tx.execute(`DELETE FROM attempts WHERE ${attempts.sql}`, attempts.parameters);
+  return rows.length;
+}

@@ -1,0 +1,146 @@
+import { type Clock, SECOND } from '../clock';
+import { DeliveryStatus } from '../deliveries/delivery';
+import { refuse, shown, UserErrorCode } from '../errors';
+import { applicationIdOf, attemptRangeOf, deliveryRangeOf, isId, sequenceOf } from '../ids';
+import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import type { Database, Tx } from '../store/database';
+import { type Event, REDACTED_PAYLOAD } from './event';
+import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
+
+/** An event whose payload was blanked. */
+export interface Redaction {
+  readonly applicationId: string;
+  readonly sequence: number;
+  readonly at: Date;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+  /** Takes the payload out of this instance's memory; may be called several times for one redaction. */
+  readonly forget: (redaction: Redaction) => void;
+}
+
+/** Longer than a commit takes to become visible after its time was taken, and than a read takes to arrive in memory. */
+const OVERLAP_MS = 5 * SECOND;
+
+/** Blanks payloads: in the database at once, in the memory of this instance at once, of the others with their next poll. */
+export class Redactions {
+  readonly #deps: Deps;
+  /** When the others were asked about last, by the monotonic clock. */
+  #askedAt: number;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+    this.#askedAt = deps.clock.monotonic();
+  }
+
+  /**
+   * Blanks the payload of an event and whatever was stored of it: shaped bodies, response bodies, which may echo it.
+   * Deliveries that are not finished are cancelled. The event keeps its place, type and keys. Again: nothing happens.
+   */
+  async redact(id: string): Promise<Event> {
+    const { database, clock, announce, forget } = this.#deps;
+    if (!isId('evt', id)) return refuseUnknownEvent(id);
+    const { event, updates } = await database.transaction((tx) => redactEvent(tx, id, clock.now()));
+    const { applicationId, sequence, redactedAt } = event;
+    if (redactedAt) forget({ applicationId, sequence, at: redactedAt });
+    announce(updates);
+    return event;
+  }
+
+  /** Forgets what other instances have redacted lately. */
+  async followOthers(): Promise<void> {
+    const { database, clock, forget } = this.#deps;
+    const askedAt = clock.monotonic();
+    const rows = await database.read.query<{ application_id: string; sequence: number; redacted_at: number }>(
+      `SELECT application_id, sequence, redacted_at FROM redactions WHERE redacted_at > ${database.dialect.now} - ?`,
+      [Math.ceil(askedAt - this.#askedAt) + OVERLAP_MS],
+    );
+    for (const row of rows)
+      forget({ applicationId: row.application_id, sequence: Number(row.sequence), at: new Date(Number(row.redacted_at)) });
+    this.#askedAt = askedAt;
+  }
+}
+
+export function refuseUnknownEvent(id: string): never {
+  return refuse('id', `expected the id of an event, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
+}
+
+async function redactEvent(tx: Tx, id: string, now: number): Promise<{ event: Event; updates: ReadonlyMap<string, LoggedUpdate[]> }> {
+  const place = [applicationIdOf(id), sequenceOf(id)] as const;
+  const [row] = await tx.query<EventRow & { now: number }>(
+    `SELECT ${EVENT_COLUMNS}, ${tx.dialect.now} AS now FROM events WHERE application_id = ? AND sequence = ? ${tx.dialect.forUpdate}`,
+    place,
+  );
+  if (row?.id !== id) return refuseUnknownEvent(id);
+  const event = eventOf(row);
+  if (event.redactedAt !== null) return { event, updates: new Map() };
+  event.redact(new Date(Number(row.now)));
+  const cancelled = await cancelUnfinished(tx, id, now);
+  await tx.execute('UPDATE events SET payload = ?, redacted_at = ? WHERE application_id = ? AND sequence = ?', [
+    REDACTED_PAYLOAD,
+    Number(row.now),
+    ...place,
+  ]);
+  await tx.execute('DELETE FROM bodies WHERE application_id = ? AND sequence = ?', place);
+  await blankResponses(tx, id);
+  await tx.insert('redactions', ['application_id', 'sequence', 'redacted_at'], [[...place, Number(row.now)]]);
+  const updates = await appendUpdates(
+    tx,
+    cancelled.map((delivery) => ({
+      deliveryId: delivery.id,
+      eventType: event.type,
+      status: DeliveryStatus.CANCELLED,
+      attemptNumber: 0,
+      at: now,
+      createdAt: Number(delivery.created_at),
+    })),
+  );
+  return { event, updates };
+}
+
+interface Unfinished {
+  readonly id: string;
+  readonly created_at: number;
+}
+
+/** A request that is under way still ends, and is recorded without its response. */
+async function cancelUnfinished(tx: Tx, eventId: string, now: number): Promise<readonly Unfinished[]> {
+  const { from, to } = deliveryRangeOf(eventId);
+  const rows = await tx.query<Unfinished & { owner: string | null }>(
+    `SELECT id, created_at, owner FROM deliveries WHERE id >= ? AND id < ? ${tx.dialect.forUpdate}`,
+    [from, to],
+  );
+  const unfinished = rows.filter(({ owner }) => owner !== null);
+  if (unfinished.length === 0) return [];
+  const { sql, parameters } = tx.dialect.oneOf(
+    'id',
+    unfinished.map(({ id }) => id),
+  );
+  await tx.execute(
+    `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
+    [now, ...parameters],
+  );
+  return unfinished;
+}
+
+/** The attempts of all deliveries of the event: their ids begin as those of the event's deliveries do. */
+async function blankResponses(tx: Tx, eventId: string): Promise<void> {
+  const { from, to } = attemptRangeOf(deliveryRangeOf(eventId).from);
+  await tx.execute('UPDATE attempts SET response_body = NULL WHERE id >= ? AND id < ? AND response_body IS NOT NULL', [from, to]);
+}
+
+/** Which of these events are redacted, as `application id` and sequence in one text. */
+export async function redactedAmong(tx: Tx, events: readonly Event[]): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const { applicationId, sequence } of events) {
+    const rows = await tx.query('SELECT sequence FROM events WHERE application_id = ? AND sequence = ? AND redacted_at IS NOT NULL', [
+      applicationId,
+      sequence,
+    ]);
+    if (rows.length > 0) found.add(`${applicationId}${sequence}`);
+  }
+  return found;
+}

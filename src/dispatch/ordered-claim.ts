@@ -3,7 +3,7 @@ import { Ordering, WebhookStatus } from '../webhooks/webhook';
 import { weightOf } from './lane';
 import { owners } from './lease';
 import type { ClaimedRow } from './scout';
-import { choose, keyOf, type Waiting } from './turns';
+import { choose, keyOf, type Waiting, type WindowRoom } from './turns';
 
 const ROWS_A_PAGE = 200;
 /** A look goes past so many blocked deliveries and then lets others have the database. */
@@ -25,7 +25,7 @@ export interface Look {
   readonly probing: ReadonlySet<string>;
   /** Keys that waited for a retry at the last look, and for which. */
   readonly heads: ReadonlyMap<string, string>;
-  readonly room: { readonly deliveries: number; readonly bytes: number };
+  readonly room: WindowRoom;
 }
 
 export interface OrderedRow extends ClaimedRow, Waiting {}
@@ -168,13 +168,13 @@ async function claimNext(tx: Tx, look: Look, heads: ReadonlyMap<string, string>,
   let pages = hasMore ? PAGES_A_LOOK : 0;
   for (let isThrough = hasMore; !isThrough && pages < PAGES_A_LOOK; pages++) {
     const rows = await waitingAfter(tx, look.webhookId, position);
-    const room = { deliveries: look.room.deliveries - taken.length, bytes };
+    const room = { deliveries: look.room.deliveries - taken.length, bytes, isEmpty: look.room.isEmpty && taken.length === 0 };
     const choice = choose(rows, { ordering, heads, probing, room });
     taken.push(...choice.taken);
     bytes -= choice.taken.reduce((sum, row) => sum + weightOf(Number(row.payload_chars)), 0);
     position = choice.position ?? position;
-    isThrough = choice.isStopped || rows.length < ROWS_A_PAGE;
-    hasMore = choice.isStopped || rows.length === ROWS_A_PAGE;
+    isThrough = choice.stop !== null || rows.length < ROWS_A_PAGE;
+    hasMore = choice.stop === 'full' || (choice.stop === null && rows.length === ROWS_A_PAGE);
   }
   const isCutShort = hasMore && pages === PAGES_A_LOOK && look.room.deliveries > 0;
   return { taken: await claimRows(tx, taken, look.instanceId), position, hasMore, isCutShort };

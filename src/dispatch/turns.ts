@@ -36,15 +36,22 @@ export interface Choosing {
   readonly heads: ReadonlyMap<string, string>;
   /** Keys of which a retry is being sent: nothing of them is taken in until it is known what came of it. Added to. */
   readonly probing: Set<string>;
-  readonly room: { readonly deliveries: number; readonly bytes: number };
+  readonly room: WindowRoom;
+}
+
+export interface WindowRoom {
+  readonly deliveries: number;
+  readonly bytes: number;
+  /** Nothing is in the window: the first delivery may weigh whatever it does. */
+  readonly isEmpty: boolean;
 }
 
 export interface Choice<Row> {
   readonly taken: readonly Row[];
   /** The last one that was taken or passed over; the next look begins after it. */
   readonly position: string | null;
-  /** The rest of the rows was not looked at: there is no room, or nothing after the last one may go. */
-  readonly isStopped: boolean;
+  /** Why the rest of the rows was not looked at, if it was not: there is no room, or nothing after the last one may go. */
+  readonly stop: 'full' | 'blocked' | null;
 }
 
 /** Pure: which of the waiting ones, given in order, may be taken in. Blocked keys are passed over and take no room. */
@@ -55,17 +62,18 @@ export function choose<Row extends Waiting>(rows: readonly Row[], { ordering, he
   for (const row of rows) {
     const key = keyOf(ordering, row.ordering_key);
     if (key !== null && isBlocked(row.id, key, heads, probing)) {
-      if (ordering === Ordering.STRICT) return { taken, position, isStopped: true };
+      if (ordering === Ordering.STRICT) return { taken, position, stop: 'blocked' };
       position = row.id;
       continue;
     }
     bytes += weightOf(Number(row.payload_chars));
-    if (taken.length >= room.deliveries || (taken.length > 0 && bytes > room.bytes)) return { taken, position, isStopped: true };
+    if (taken.length >= room.deliveries || (bytes > room.bytes && !(room.isEmpty && taken.length === 0)))
+      return { taken, position, stop: 'full' };
     taken.push(row);
     position = row.id;
     if (key !== null && Number(row.attempt_count) > 0) probing.add(key);
   }
-  return { taken, position, isStopped: false };
+  return { taken, position, stop: null };
 }
 
 function isBlocked(id: string, key: string, heads: ReadonlyMap<string, string>, probing: ReadonlySet<string>): boolean {

@@ -12,7 +12,7 @@ import { before, type OrderedRow, takeTurns, type View } from './ordered-claim';
 import { readJobs } from './scout';
 import type { Verdict } from './settle';
 import { giveBack } from './strays';
-import { keyOf, type Turn, Window } from './turns';
+import { keyOf, type Turn, Window, type WindowRoom } from './turns';
 
 interface Deps {
   readonly instanceId: string;
@@ -190,7 +190,7 @@ export class Usher {
 
   #stored(webhookId: string): void {
     const run = this.#runs.get(webhookId);
-    if (run && run.window.waiting > MOST_WAITING / 2) run.hasMore = true;
+    if (run && !isLow(run.window)) run.hasMore = true;
     else this.look(webhookId);
   }
 
@@ -238,7 +238,7 @@ export class Usher {
       isClear,
       isKnown: (id: string) => window.has(id),
       probing: window.probing,
-      room: { deliveries: MOST_WAITING - window.waiting, bytes: MOST_BYTES - window.weight },
+      room: roomIn(window),
     };
   }
 
@@ -285,7 +285,6 @@ export class Usher {
     run.isClear = true;
     run.position = view.position;
     if (run.rewoundTo !== null) rewind(run, run.rewoundTo);
-    run.hasMore = view.hasMore;
     run.heads = new Map([...view.heads, ...run.fresh]);
     // An older one has come back among those that wait: they are taken in anew behind it.
     const overtaken = this.#shrink(run, () => run.window.remove((turn) => isBehind(view.due, turn)));
@@ -296,7 +295,9 @@ export class Usher {
     this.#return(run, [...overtaken, ...blocked]);
     if (view.dueInMs !== null && view.dueInMs < RETRY_MS) this.#deps.lookIn(Math.max(view.dueInMs, 1));
     if (view.isCutShort || overtaken.length > 0) this.look(id);
+    run.hasMore = false;
     this.#offer(run);
+    run.hasMore = view.hasMore; // for when something has been settled
   }
 
   /** Hands on whatever may go, and brings more when few are left. */
@@ -309,7 +310,7 @@ export class Usher {
         run.webhook,
         turns.map(({ job }) => job),
       );
-    if (run.hasMore && run.window.waiting <= MOST_WAITING / 2) {
+    if (run.hasMore && isLow(run.window)) {
       run.hasMore = false;
       this.look(run.webhook.id);
     }
@@ -406,6 +407,15 @@ export class Usher {
     else if (++run.rounds % ROUNDS_UNTIL_AFRESH === 0) run.position = '';
     run.isQuiet = true;
   }
+}
+
+function roomIn({ isEmpty, waiting, weight }: Window): WindowRoom {
+  return { deliveries: MOST_WAITING - waiting, bytes: MOST_BYTES - weight, isEmpty };
+}
+
+/** Half empty: a look at the database brings enough to be worth it. */
+function isLow({ waiting, weight }: Window): boolean {
+  return waiting <= MOST_WAITING / 2 && weight <= MOST_BYTES / 2;
 }
 
 /** What a look that is under way finds out about the position holds only up to there, too. */

@@ -1,6 +1,5 @@
-import type { Hub } from '../../src/hub';
 import { describeEachDatabase } from '../support/databases';
-import type { Client } from '../support/graphql-client';
+import { Client } from '../support/graphql-client';
 import { createMysqlDatabase } from '../support/mariadb';
 import { mutated } from '../support/mutate';
 import type { Answer, Behaviour, ReceivedRequest } from '../support/receiver';
@@ -58,7 +57,7 @@ async function publishAll(shop: TestApplication, keys: readonly (string | null)[
 /** One after the other, so that `keys[0]` has sequence 1 and so on. */
 async function publishInTurn(shop: TestApplication, keys: readonly (string | null)[]): Promise<void> {
   const { eventsPublish } = await shop.client.mutate<{ eventsPublish: { results: { event: unknown }[] } }>(
-    'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { id } } } }',
+    'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { results { event { id } } } }',
     { events: keys.map((orderingKey) => ({ type: 'order.changed', payload: { key: orderingKey }, orderingKey })) },
   );
   expect(eventsPublish.results.every(({ event }) => event !== null)).toBe(true);
@@ -187,7 +186,7 @@ describeEachDatabase('Order', (makeDatabase) => {
       const shop = await application();
       const watch = new Watch();
       const poison = new Map([
-        [1, 410 - 1],
+        [1, 409],
         [2, 500],
         [3, 500],
       ]);
@@ -314,7 +313,7 @@ describeEachDatabase('Order', (makeDatabase) => {
 
 describe('Two instances on one MariaDB', () => {
   test('one of them sends an ordered webhook, and hands it over in order when it stops', async () => {
-    await withHub(createMysqlDatabase, async ({ application, receiver, hub, startAnother, client }) => {
+    await withHub(createMysqlDatabase, async ({ application, receiver, hub, startAnother }) => {
       const shop = await application();
       const watch = new Watch();
       receiver.answer(
@@ -322,10 +321,13 @@ describe('Two instances on one MariaDB', () => {
         watch.behaviour(() => ({ status: 204 })),
       );
       await shop.webhook('/hook', { ordering: 'STRICT' });
-      const second: { hub: Hub; url: string } = await startAnother();
-      const other: TestApplication = { ...shop, client: client(shop.key) };
-      const viaSecond = { ...other, publish: (input = {}) => publishAt(second.url, shop.key, client, input) };
-      await Promise.all([publishAll(shop, Array(60).fill(null)), ...upTo(60).map(() => viaSecond.publish())]);
+      const { url } = await startAnother();
+      const second = new Client(url, shop.key);
+      await Promise.all([
+        publishAll(shop, Array(60).fill(null)),
+        ...upTo(60).map(() => mutated(second, 'eventPublish', { input: { type: 'order.created', payload: {} } })),
+      ]);
+      await second.close();
       await succeeded(watch, 40);
       await hub.stop();
       await succeeded(watch, 120);
@@ -334,18 +336,3 @@ describe('Two instances on one MariaDB', () => {
     });
   });
 });
-
-async function publishAt(
-  _url: string,
-  key: string,
-  client: (key?: string) => Client,
-  input: object,
-): Promise<{ id: string; sequence: number }> {
-  const { event } = await mutated<{ event: { id: string; sequence: number } }>(
-    client(key),
-    'eventPublish',
-    { input: { type: 'order.created', payload: {}, ...input } },
-    'event { id sequence }',
-  );
-  return event;
-}

@@ -1,6 +1,7 @@
 import { encodeCursor, encodeKeyCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
 import { type Client, GraphqlFailure, type Result } from '../support/graphql-client';
+import { mutated } from '../support/mutate';
 import { until } from '../support/until';
 import { ADMIN_KEY, type TestApplication, withHub } from '../support/with-hub';
 
@@ -12,6 +13,7 @@ interface Belongings {
   readonly eventId: string;
   readonly deliveryId: string;
   readonly attemptId: string;
+  readonly jobId: string;
   readonly eventCursor: string;
   readonly updateCursor: string;
   readonly secret: string;
@@ -34,6 +36,9 @@ async function belongingsOf(shop: TestApplication, path: string, secret: string)
     },
     { description: 'the first attempt' },
   );
+  await mutated(shop.client, 'webhookPause', { id: webhookId });
+  const input = { filter: { statuses: ['RETRYING'] } };
+  const { retryJob } = await mutated<{ retryJob: { id: string } }>(shop.client, 'deliveriesRetry', { input }, 'retryJob { id }');
   return {
     applicationId: shop.id,
     keyId: viewer.apiKey.id,
@@ -41,6 +46,7 @@ async function belongingsOf(shop: TestApplication, path: string, secret: string)
     eventId: event.id,
     deliveryId: delivery.id,
     attemptId: delivery.attempts.nodes[0]?.id ?? '',
+    jobId: retryJob.id,
     eventCursor: encodeCursor('event', shop.id, event.sequence - 1),
     updateCursor: encodeCursor('update', shop.id, 0),
     secret,
@@ -54,18 +60,21 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
   return [
     [`application(id: "${of.applicationId}") { id }`, null],
     ['application(key: "of the other") { id }', null],
-    ...[of.applicationId, of.keyId, of.webhookId, of.eventId, of.deliveryId, of.attemptId].map(
+    ...[of.applicationId, of.keyId, of.webhookId, of.eventId, of.deliveryId, of.attemptId, of.jobId].map(
       (id) => [`node(id: "${id}") { id }`, null] as const,
     ),
     [`webhook(id: "${of.webhookId}") { id }`, null],
     [`event(id: "${of.eventId}") { id }`, null],
     [`delivery(id: "${of.deliveryId}") { id }`, null],
+    [`retryJob(id: "${of.jobId}") { id }`, null],
     ['applications { nodes { id } }', 'FORBIDDEN'],
     [`webhooks(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`events(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`deliveries(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`eventTypes(applicationId: "${of.applicationId}") { nodes { name } }`, 'FORBIDDEN'],
     [`payloadPreview(payloadQuery: "subscription { event { payload } }", eventId: "${of.eventId}") { body }`, 'BAD_USER_INPUT'],
+    [`retryJobs(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
+    [`retryJobs(after: "${keyCursor(of.jobId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`events(after: "${of.eventCursor}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`webhooks(after: "${keyCursor(of.webhookId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`deliveries(after: "${keyCursor(of.deliveryId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
@@ -88,6 +97,11 @@ function mutations(of: Belongings): readonly (readonly [string, unknown])[] {
     [`eventTypeArchive(input: { applicationId: "${of.applicationId}", name: "a.b" }) ${errors}`, 'FORBIDDEN'],
     [`deliveryRetry(id: "${of.deliveryId}") ${errors}`, unknown],
     [`deliveryCancel(id: "${of.deliveryId}") ${errors}`, unknown],
+    [`retryJobCancel(id: "${of.jobId}") ${errors}`, unknown],
+    [`deliveriesRetry(input: { filter: { webhookIds: ["${of.webhookId}"] } }) ${errors}`, unknown],
+    [`deliveriesRetry(input: { filter: { eventIds: ["${of.eventId}"] } }) ${errors}`, unknown],
+    [`deliveriesRetry(input: { applicationId: "${of.applicationId}" }) ${errors}`, 'FORBIDDEN'],
+    [`eventReplay(input: { webhookId: "${of.webhookId}" }) ${errors}`, unknown],
     [`webhookCreate(input: { applicationId: "${of.applicationId}", url: "https://evil.example/" }) ${errors}`, 'FORBIDDEN'],
     [`eventPublish(input: { applicationId: "${of.applicationId}", type: "a.b", payload: 1 }) ${errors}`, 'FORBIDDEN'],
     [`eventsPublish(input: { applicationId: "${of.applicationId}", events: [{ type: "a.b", payload: 1 }] }) ${errors}`, 'FORBIDDEN'],

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { encodeCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
-import type { Client, Subscription } from '../support/graphql-client';
+import { Client, type Subscription } from '../support/graphql-client';
+import { createMysqlDatabase } from '../support/mariadb';
 import { mutate, mutated } from '../support/mutate';
 import type { ReceivedRequest } from '../support/receiver';
 import { withRows } from '../support/rows';
@@ -85,6 +86,9 @@ async function allFailed(shop: TestApplication, total: number): Promise<void> {
 
 const idOf = ({ headers }: ReceivedRequest) => headers['webhook-id'] ?? '';
 const countsOf = ({ total, done, failed, status }: Job) => ({ total, done, failed, status });
+
+/** What the README says about it. */
+const README = readFileSync('README.md', 'utf8').split('\n## Replay\n')[1]?.split('\n## ')[0] ?? '';
 
 describeEachDatabase('Replay', (makeDatabase) => {
   test("sends a day's outage once more: each delivery once, under its own id, seen live to the end", async () => {
@@ -591,7 +595,35 @@ describeEachDatabase('Replay', (makeDatabase) => {
   });
 });
 
-const README =
-  readFileSync(process.env.REPLAY_README ?? 'README.md', 'utf8')
-    .split('\n## Replay\n')[1]
-    ?.split('\n## ')[0] ?? '';
+describe('Replay by several instances', () => {
+  test('sends each delivery once, whichever of them takes the steps, and tells the watchers of all', async () => {
+    await withHub(createMysqlDatabase, async ({ application, receiver, databaseUrl, startAnother }) => {
+      const others = [await startAnother(), await startAnother()];
+      const shop = await application();
+      receiver.answer('/hook', { status: 500 });
+      await shop.webhook('/hook', { retrySchedule: [] });
+      const events = await publishMany(shop, 300);
+      await allFailed(shop, 300);
+      receiver.answer('/hook', {});
+      // As a killed instance would have left it: another one takes the job over when its lease has ended.
+      const dead = 'ins_000000000000';
+      const takeOver = (until: string) =>
+        withRows(databaseUrl, (_query, database) =>
+          database.transaction((tx) =>
+            tx.execute(`UPDATE retry_jobs SET worker = ?, worker_until = ${until} WHERE completed_at IS NULL`, [dead]),
+          ),
+        );
+      const { id } = await retry(shop.client);
+      await receiver.waitFor(340, '/hook');
+      await takeOver('9000000000000000');
+      const clients = others.map(({ url }) => new Client(url, shop.key));
+      const watching = clients.map((client) => statesOf(client.subscribe<{ retryJob: Job }>(WATCH, { id })));
+      await takeOver('0');
+      for (const states of await Promise.all(watching))
+        expect(states.at(-1)).toMatchObject({ status: 'COMPLETED', total: 300, done: 300, failed: 0 });
+      expect(receiver.requests('/hook').slice(300).map(idOf).sort()).toEqual([...events].sort());
+      expect(await tally(databaseUrl)).toEqual({ SUCCEEDED: 300 });
+      await Promise.all(clients.map((client) => client.close()));
+    });
+  });
+});

@@ -174,7 +174,10 @@ export class DeliveryResolver {
     );
   }
 
-  @Mutation(() => DeliveryPayload, { description: 'A new attempt now, with the same `webhook-id`.' })
+  @Mutation(() => DeliveryPayload, {
+    description:
+      'A new attempt now, with the same `webhook-id`, whatever became of the earlier ones. One that is being sent is left to it; one whose webhook is paused or disabled waits for that.',
+  })
   async deliveryRetry(
     @Ctx() context: Context,
     @Arg('id', () => ID, { description: 'The id of the delivery.' }) id: string,
@@ -182,7 +185,10 @@ export class DeliveryResolver {
     return answer(async () => ({ delivery: await context.services.deliveries.retry(await own(context, id)) }));
   }
 
-  @Mutation(() => DeliveryPayload, { description: 'Stops a delivery that is not finished.' })
+  @Mutation(() => DeliveryPayload, {
+    description:
+      'Stops a delivery that is not finished. A request that is under way still ends and is recorded; so does one that another instance has queued.',
+  })
   async deliveryCancel(
     @Ctx() context: Context,
     @Arg('id', () => ID, { description: 'The id of the delivery.' }) id: string,

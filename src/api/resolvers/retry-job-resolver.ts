@@ -118,7 +118,7 @@ export class RetryJobResolver {
 
   @Mutation(() => RetryJobPayload, {
     description:
-      'Hands nothing more out. What was handed out and is not being sent goes back to what it was; of an `eventReplay` it becomes CANCELLED.',
+      'Hands nothing more out. What was handed out and has not left goes back to what it was; of an `eventReplay` it becomes CANCELLED. Requests that are under way still end and are counted, and so does what another instance has queued.',
   })
   async retryJobCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<RetryJobPayload>> {
     return answer(async () => {

@@ -15,6 +15,7 @@ import { EventResolver } from './resolvers/event-resolver';
 import { EventTypeResolver } from './resolvers/event-type-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
+import { WebhookTestResolver } from './resolvers/webhook-test-resolver';
 
 /** type-graphql wants one for any subscription; ours bring their own iterators and never touch it. */
 const unusedPubSub: PubSub = {
@@ -32,6 +33,7 @@ export function createSchema(): Promise<GraphQLSchema> {
       ApplicationResolver,
       ApiKeyResolver,
       WebhookResolver,
+      WebhookTestResolver,
       EventResolver,
       EventTypeResolver,
       DeliveryResolver,

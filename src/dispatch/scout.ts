@@ -8,7 +8,7 @@ import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { bodyId, readBodies } from './bodies';
-import { bodyOf, type FixedBody, STANDARD_BODY } from './body';
+import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
 
@@ -175,7 +175,7 @@ export class Scout {
     const { rows, hasMore } = await database.transaction((tx) => claim(tx, webhookId, room, instanceId));
     const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
     const bySequence = new Map(events.map((event) => [event.sequence, event]));
-    const shaped = rows.filter((row) => (row.body_key ?? STANDARD_BODY) !== STANDARD_BODY).map((row) => sequenceOf(row.id));
+    const shaped = rows.filter((row) => !isDerived(row.body_key ?? STANDARD_BODY)).map((row) => sequenceOf(row.id));
     const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
     const jobs: Job[] = [];
     for (const row of rows) {
@@ -302,6 +302,7 @@ function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string
 
 function fixedBody({ body_key: key }: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): FixedBody | null {
   if (key === null) return null;
-  const stored = key === STANDARD_BODY ? undefined : bodies.get(bodyId(event.sequence, key));
+  if (isDerived(key)) return { key, bytes: derivedBody(event, key) };
+  const stored = bodies.get(bodyId(event.sequence, key));
   return stored === undefined ? { key: STANDARD_BODY, bytes: bodyOf(event) } : { key, bytes: Buffer.from(stored) };
 }

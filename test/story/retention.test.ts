@@ -239,7 +239,7 @@ describeEachDatabase('Redacting an event', (makeDatabase) => {
       expect(await mutated(shop.client, 'eventRedact', { id }, REDACTED)).toEqual({ event, userErrors: [] });
 
       const seen = await shop.client.query(
-        `query ($id: ID!) { event(id: $id) { ${FIELDS} deliveries { nodes { requestBody attempts { nodes { responseBody curl } } } } } }`,
+        `query ($id: ID!) { event(id: $id) { ${FIELDS} deliveries(first: 9) { nodes { requestBody attempts(first: 9) { nodes { responseBody curl } } } } } }`,
         { id },
       );
       expect(JSON.stringify(seen)).not.toContain('top-secret-7');

@@ -5,12 +5,12 @@ import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
 import { Retention } from './applications/retention';
-import { Attempts } from './attempts/attempts';
+import { Attempts, testBodyKey } from './attempts/attempts';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
-import { bodyId, readBodies } from './dispatch/bodies';
+import { bodyId, readBodies, readBody } from './dispatch/bodies';
 import { forgetBodies } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Lease } from './dispatch/lease';
@@ -18,7 +18,9 @@ import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
 import { Settler } from './dispatch/settler';
 import { giveBack, Strays } from './dispatch/strays';
+import { Tester } from './dispatch/tester';
 import { Usher } from './dispatch/usher';
+import { Verifier } from './dispatch/verifier';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
@@ -130,6 +132,7 @@ export class Hub {
       database,
       seal,
       defaultRetryDelaysMs: config.retrySchedule,
+      origin: config.origin,
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       changed: (applicationId, snapshot) => {
         eventTypes.forget(applicationId);
@@ -137,11 +140,17 @@ export class Hub {
         this.#usher.webhooksChanged(applicationId, snapshot);
       },
     });
+    const userAgent = `Livehook/${VERSION}`;
+    const verifier = new Verifier({ clock, userAgent, origin: config.origin, send: (request) => this.#sender.send(request) });
+    /** As it is stored, whatever is in memory. */
+    const findWebhookAnew = async (webhookId: string) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
     const webhooks = new Webhooks({
       database,
       clock,
       seal,
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
+      verify: (candidate) => verifier.verify(candidate),
+      signingKeys: async (webhookId) => (await findWebhookAnew(webhookId))?.signingKeys ?? [],
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         await this.#directory.refresh(applicationId);
@@ -183,7 +192,7 @@ export class Hub {
     });
     this.#dispatcher = new Dispatcher({
       instanceId,
-      userAgent: `Livehook/${VERSION}`,
+      userAgent,
       clock,
       log,
       send: (request) => this.#sender.send(request),
@@ -198,7 +207,7 @@ export class Hub {
       clock,
       log,
       findWebhook: (webhookId) => this.#directory.find(webhookId),
-      findWebhookAnew: async (webhookId) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId),
+      findWebhookAnew,
       findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
       roomFor: (webhook) => this.#dispatcher.roomFor(webhook),
       isFull: () => this.#dispatcher.isFull,
@@ -327,6 +336,15 @@ export class Hub {
         jobWatch: this.#jobWatch,
         attempts,
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
+        tester: new Tester({
+          database,
+          clock,
+          userAgent,
+          send: (request) => this.#sender.send(request),
+          findWebhook: findWebhookAnew,
+          findType: (applicationId, name) => eventTypes.find(applicationId, name),
+        }),
+        testBody: (attempt) => readBody(database.read, applicationIdOf(attempt.id), 0, testBodyKey(attempt.id)),
         fixedBody: async (delivery) => {
           const bodies = await readBodies(database.read, delivery.applicationId, [delivery.eventSequence]);
           return bodies.get(bodyId(delivery.eventSequence, delivery.bodyKey ?? '')) ?? null;

@@ -17,6 +17,7 @@ import { EventTypeResolver } from './resolvers/event-type-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
 import { RetryJobResolver } from './resolvers/retry-job-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
+import { WebhookTestResolver } from './resolvers/webhook-test-resolver';
 
 /** type-graphql wants one for any subscription; ours bring their own iterators and never touch it. */
 const unusedPubSub: PubSub = {
@@ -41,6 +42,7 @@ export async function createSchema(): Promise<GraphQLSchema> {
       ApplicationResolver,
       ApiKeyResolver,
       WebhookResolver,
+      WebhookTestResolver,
       EventResolver,
       EventTypeResolver,
       DeliveryResolver,

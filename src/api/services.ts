@@ -1,9 +1,11 @@
 import type { ApiKeys } from '../applications/api-keys';
 import type { Applications } from '../applications/applications';
+import type { Attempt } from '../attempts/attempt';
 import type { Attempts } from '../attempts/attempts';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
+import type { Tester } from '../dispatch/tester';
 import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
@@ -34,6 +36,9 @@ export interface Services {
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
   readonly compilePayloadQuery: CompilePayloadQuery;
+  readonly tester: Pick<Tester, 'test'>;
+  /** The body that a test has sent. */
+  readonly testBody: (attempt: Attempt) => Promise<string | null>;
   /** The stored body of a delivery whose `bodyKey` names one. */
   readonly fixedBody: (delivery: Delivery) => Promise<string | null>;
   /** In plain words which event blocks an ordered webhook; null: none does. */

@@ -52,7 +52,7 @@ registerEnumType(AttemptOutcome, {
 });
 
 @Entity('attempts')
-@ObjectType({ implements: Node, description: 'One HTTP request of a delivery. Written once, never changed.' })
+@ObjectType({ implements: Node, description: 'One HTTP request, of a delivery or of a test. Written once, never changed.' })
 export class Attempt extends Node {
   @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
@@ -102,7 +102,7 @@ export class Attempt extends Node {
   @Column({ name: 'response_truncated', type: 'smallint', transformer: { to: Number, from: Boolean } })
   responseTruncated!: boolean;
 
-  @Field(() => Int, { description: '1 for the first attempt of its delivery.' })
+  @Field(() => Int, { description: '1 for the first attempt of its delivery; tests are numbered by webhook.' })
   get number(): number {
     return attemptNumberOf(this.id);
   }

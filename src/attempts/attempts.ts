@@ -56,6 +56,14 @@ export class Attempts {
     return this.#database.read.manager.createQueryBuilder(Attempt, 'a').where('a.id IN (:...ids)', { ids }).getMany();
   }
 
+  /** The same, last to first. */
+  async listLatest(deliveryId: string, page: PageRequest): Promise<Page<Attempt>> {
+    const select = this.#database.read.manager
+      .createQueryBuilder(Attempt, 'a')
+      .where('a.id >= :from AND a.id < :to', attemptRangeOf(deliveryId));
+    return readPage(select, { ...page, column: 'a.id', direction: 'DESC' });
+  }
+
   /** The attempts of a delivery, first to last. */
   async list(deliveryId: string, page: PageRequest): Promise<Page<Attempt>> {
     const select = this.#database.read.manager

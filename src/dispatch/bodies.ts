@@ -29,6 +29,15 @@ export async function readBodies(queries: Queries, applicationId: string, sequen
   return new Map(rows.map((row) => [bodyId(Number(row.sequence), row.body_key), row.body]));
 }
 
+/** One stored body, or null. */
+export async function readBody(queries: Queries, applicationId: string, sequence: number, key: string): Promise<string | null> {
+  const [row] = await queries.query<{ body: string }>(
+    'SELECT body FROM bodies WHERE application_id = ? AND sequence = ? AND body_key = ?',
+    [applicationId, sequence, key],
+  );
+  return row?.body ?? null;
+}
+
 export function bodyId(sequence: number, key: string): string {
   return `${sequence} ${key}`;
 }

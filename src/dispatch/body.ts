@@ -1,15 +1,69 @@
 import type { Event } from '../events/event';
 import type { PayloadQuery } from '../webhooks/payload-query';
+import type { WebhookFormat } from '../webhooks/webhook';
+import { binaryHeaders, STRUCTURED_HEADERS, structuredBody } from './cloud-events';
+import type { HeaderPair } from './exchange';
 
 /** The bytes of every attempt of a delivery. */
 export interface FixedBody {
-  /** '' for the standard body, else its key in `bodies`. */
+  /** Format and payload query, see `bodyKey`; what goes beside the body follows from it as well. */
   readonly key: string;
   readonly bytes: Buffer;
 }
 
-/** The standard body follows from the event alone and is not stored. */
+/** The key of the standard body. */
 export const STANDARD_BODY = '';
+
+export type Format = `${WebhookFormat}`;
+
+/** What the keys of a format begin with. Keys of payload queries have no colon. */
+const PREFIX = {
+  STANDARD: STANDARD_BODY,
+  CLOUDEVENTS_STRUCTURED: 'structured:',
+  CLOUDEVENTS_BINARY: 'binary:',
+} as const satisfies Record<Format, string>;
+
+export function bodyKey(format: Format, query: Pick<PayloadQuery, 'key'> | null): string {
+  return PREFIX[format] + (query?.key ?? '');
+}
+
+function formatOf(key: string): Format {
+  if (key.startsWith(PREFIX.CLOUDEVENTS_STRUCTURED)) return 'CLOUDEVENTS_STRUCTURED';
+  return key.startsWith(PREFIX.CLOUDEVENTS_BINARY) ? 'CLOUDEVENTS_BINARY' : 'STANDARD';
+}
+
+/** Whether the body of this key follows from the event alone, and is not stored. */
+export function isDerived(key: string): boolean {
+  return key === PREFIX[formatOf(key)];
+}
+
+/** The body of a key that is derived. */
+export function derivedBody(event: Event, key: string): Buffer {
+  return key === STANDARD_BODY ? bodyOf(event) : encoded(formatOf(key), event, event.payloadText);
+}
+
+/** The headers that say what the body of this key is. */
+export function contentHeaders(event: Event, key: string): readonly HeaderPair[] {
+  switch (formatOf(key)) {
+    case 'STANDARD':
+      return [['content-type', 'application/json']];
+    case 'CLOUDEVENTS_STRUCTURED':
+      return STRUCTURED_HEADERS;
+    case 'CLOUDEVENTS_BINARY':
+      return binaryHeaders(event);
+  }
+}
+
+function encoded(format: Format, event: Event, data: string): Buffer {
+  switch (format) {
+    case 'STANDARD':
+      return envelope(event, data);
+    case 'CLOUDEVENTS_STRUCTURED':
+      return Buffer.from(structuredBody(event, data));
+    case 'CLOUDEVENTS_BINARY':
+      return Buffer.from(data);
+  }
+}
 
 /** Made once an event and distinct document, not once a webhook; forgotten with the event. */
 const bodies = new WeakMap<Event, Map<string, Promise<Buffer>>>();
@@ -35,11 +89,13 @@ export async function bodyFor(
   event: Event,
   fixed: FixedBody | null,
   query: PayloadQuery | null,
+  format: Format = 'STANDARD',
 ): Promise<FixedBody | { readonly problem: string }> {
   if (fixed !== null) return fixed;
-  if (query === null) return { key: STANDARD_BODY, bytes: bodyOf(event) };
+  const key = bodyKey(format, query);
+  if (key === STANDARD_BODY) return { key, bytes: bodyOf(event) };
   try {
-    return { key: query.key, bytes: await shapedBody(event, query) };
+    return { key, bytes: await madeBody(event, key, query) };
   } catch (error) {
     return { problem: `the payload query failed: ${(error as Error).message}` };
   }
@@ -51,14 +107,15 @@ export function forgetBodies(event: Event): void {
   standardBodies.delete(event);
 }
 
-function shapedBody(event: Event, query: PayloadQuery): Promise<Buffer> {
+function madeBody(event: Event, key: string, query: PayloadQuery | null): Promise<Buffer> {
   const own = bodies.get(event) ?? new Map<string, Promise<Buffer>>();
   bodies.set(event, own);
-  const known = own.get(query.key);
+  const known = own.get(key);
   if (known) return known;
-  const made = query.run(event).then((data) => envelope(event, data));
-  own.set(query.key, made);
-  made.catch(() => own.delete(query.key)); // the next attempt tries again
+  const selected = query === null ? Promise.resolve(event.payloadText) : query.run(event);
+  const made = selected.then((data) => encoded(formatOf(key), event, data));
+  own.set(key, made);
+  made.catch(() => own.delete(key)); // the next attempt tries again
   return made;
 }
 

@@ -6,7 +6,7 @@ import type { Event } from '../events/event';
 import type { Log } from '../log';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
-import { bodyFor, type FixedBody } from './body';
+import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Job, Lane, weightOf } from './lane';
 import { sign } from './sign';
@@ -356,11 +356,11 @@ export class Dispatcher {
     this.#inFlight++;
     try {
       const startedAt = clock.now();
-      const body = await bodyFor(job.event, job.body, webhook.payloadQuery);
-      const request = requestFor(job, webhook, 'problem' in body ? NO_BODY : body.bytes, startedAt, this.#deps.userAgent);
+      const body = await bodyFor(job.event, job.body, webhook.payloadQuery, webhook.format);
+      const fixed = 'problem' in body ? null : body;
+      const request = requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent);
       const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
       lane.isTimingOut = exchange.outcome === 'TIMEOUT';
-      const fixed = 'problem' in body ? null : body;
       if (!settle({ job, webhook, request, exchange, body: fixed, startedAt })) this.#isSettlingBehind = true;
     } catch (error) {
       // `send` reports failures as values, so this is a fault of ours; the delivery goes back and is tried again.
@@ -389,10 +389,10 @@ export class Dispatcher {
   }
 }
 
-const NO_BODY = Buffer.alloc(0);
+const NO_BODY: FixedBody = { key: STANDARD_BODY, bytes: Buffer.alloc(0) };
 
 /** Nothing was sent: the body could not be made. */
-function payloadError(problem: string): Exchange {
+export function payloadError(problem: string): Exchange {
   return {
     outcome: 'PAYLOAD_ERROR',
     statusCode: null,
@@ -404,11 +404,13 @@ function payloadError(problem: string): Exchange {
   };
 }
 
-function requestFor(job: Job, webhook: LiveWebhook, body: Buffer, now: number, userAgent: string): OutgoingRequest {
+/** The signed request of an attempt; `fixed` is null where no body could be made and nothing will be sent. */
+export function requestFor(job: Job, webhook: LiveWebhook, fixed: FixedBody | null, now: number, userAgent: string): OutgoingRequest {
   const { event } = job;
+  const { key, bytes: body } = fixed ?? NO_BODY;
   const timestamp = Math.floor(now / 1_000);
   const headers: HeaderPair[] = [
-    ['content-type', 'application/json'],
+    ...contentHeaders(event, key),
     ['user-agent', userAgent],
     ['webhook-id', event.id],
     ['webhook-timestamp', String(timestamp)],

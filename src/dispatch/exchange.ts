@@ -5,6 +5,8 @@ export type HeaderPair = readonly [name: string, value: string];
 
 /** One signed request, ready to leave. */
 export interface OutgoingRequest {
+  /** Default: POST. */
+  readonly method?: 'POST' | 'OPTIONS';
   readonly url: string;
   /** In the order they are sent; names in lower case. */
   readonly headers: readonly HeaderPair[];

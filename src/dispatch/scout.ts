@@ -9,7 +9,7 @@ import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
 import { bodyId, readBodies } from './bodies';
-import { bodyOf, type FixedBody, STANDARD_BODY } from './body';
+import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
 import { isOrdered } from './ordered-claim';
@@ -304,7 +304,7 @@ export async function readJobs(
   if (rows.length === 0) return [];
   const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
   const bySequence = new Map(events.map((event) => [event.sequence, event]));
-  const shaped = rows.filter((row) => (row.body_key ?? STANDARD_BODY) !== STANDARD_BODY).map((row) => sequenceOf(row.id));
+  const shaped = rows.filter((row) => !isDerived(row.body_key ?? STANDARD_BODY)).map((row) => sequenceOf(row.id));
   const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
   const jobs: Job[] = [];
   for (const row of rows) {
@@ -322,6 +322,7 @@ function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string
 
 function fixedBody({ body_key: key }: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): FixedBody | null {
   if (key === null) return null;
-  const stored = key === STANDARD_BODY ? undefined : bodies.get(bodyId(event.sequence, key));
+  if (isDerived(key)) return { key, bytes: derivedBody(event, key) };
+  const stored = bodies.get(bodyId(event.sequence, key));
   return stored === undefined ? { key: STANDARD_BODY, bytes: bodyOf(event) } : { key, bytes: Buffer.from(stored) };
 }

@@ -396,14 +396,14 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const { url, headers, body, timeoutMs } = this.#request;
+    const { method = 'POST', url, headers, body, timeoutMs } = this.#request;
     const target = readTarget(url);
     if (target === null) {
       this.#settle('PAYLOAD_ERROR', 'the request could not be built: its URL is not valid');
       return;
     }
     this.#origin = target.origin;
-    this.#options = { path: target.path, method: 'POST', headers: flatten(headers), body };
+    this.#options = { path: target.path, method, headers: flatten(headers), body };
     this.#cancelDeadline = this.#clock.after(timeoutMs, () => this.#expire());
     this.#dispatch(this.#pool.take(target.origin));
   }

@@ -6,7 +6,7 @@ import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Tx } from '../store/database';
 import { insertBodies } from './bodies';
-import { STANDARD_BODY } from './body';
+import { isDerived, STANDARD_BODY } from './body';
 import type { Finished } from './dispatcher';
 import { nextDelayMs } from './retry';
 
@@ -153,6 +153,7 @@ async function fixShapedBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<vo
   for (const [key, those] of shaped) {
     const { sql, parameters } = oneOfThose(tx, those);
     await tx.execute(`UPDATE deliveries SET body_key = ? WHERE ${sql}`, [key, ...parameters]);
+    if (isDerived(key)) continue;
     await insertBodies(
       tx,
       those.map(({ finished: { job, body } }) => ({
@@ -200,7 +201,8 @@ async function cancelledAttempts(tx: Tx, cancelled: readonly Verdict[]): Promise
   });
 }
 
-function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict): Attempt {
+/** What is recorded of an attempt. */
+export function attemptOf({ finished: { job, exchange, request, startedAt } }: Pick<Verdict, 'finished'>): Attempt {
   const attempt = new Attempt();
   attempt.id = attemptId(job.deliveryId, job.attemptCount + 1);
   attempt.trigger = job.trigger;

@@ -5,7 +5,7 @@ import type { Database, Queries } from '../store/database';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, type SigningKey } from './signing-secret';
-import { type Ordering, type SigningScheme, Webhook, WebhookStatus } from './webhook';
+import { type Ordering, type SigningScheme, Webhook, type WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 
 /** A webhook as matching and sending need it. Replaced, never changed. */
 export interface LiveWebhook {
@@ -20,6 +20,7 @@ export interface LiveWebhook {
   readonly ordering: Ordering;
   /** Null: every event of its types. */
   readonly condition: Condition | null;
+  readonly format: WebhookFormat;
   /** Null: the whole payload is sent. */
   readonly payloadQuery: PayloadQuery | null;
   /** Active, and nothing of its own stands in the way: what is due may be sent. */
@@ -43,6 +44,8 @@ interface Deps {
   readonly seal: Seal;
   readonly defaultRetryDelaysMs: readonly number[];
   readonly compilePayloadQuery: CompilePayloadQuery;
+  /** The DNS name under which this hub asks for permission to send. */
+  readonly origin: string;
   /** Called with every application whose webhooks were read anew. */
   readonly changed: (applicationId: string, snapshot: Snapshot) => void;
 }
@@ -144,19 +147,22 @@ export class Directory {
   }
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
-    const { defaultRetryDelaysMs, compilePayloadQuery } = this.#deps;
+    const { defaultRetryDelaysMs, compilePayloadQuery, origin } = this.#deps;
+    const own = record.headers.map(({ name, value }) => [name.toLowerCase(), value] as const);
     const payloadQuery = record.payloadQuery === null ? null : compilePayloadQuery(record.payloadQuery);
     return {
       id: record.id,
       applicationId: record.applicationId,
       url: record.url,
       eventTypes: record.eventTypes,
-      headers: record.headers.map(({ name, value }) => [name.toLowerCase(), value] as const),
+      // Web Hooks for Event Delivery 4.1.2: once asked for permission with a name, always send it.
+      headers: record.verification === WebhookVerification.CLOUDEVENTS ? [['webhook-request-origin', origin], ...own] : own,
       retryDelaysMs: record.ownRetrySchedule?.map((seconds) => seconds * SECOND) ?? defaultRetryDelaysMs,
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
       ordering: record.ordering,
       condition: conditionOf(record.filter),
+      format: record.format,
       payloadQuery,
       isSending: record.status === WebhookStatus.ACTIVE && (payloadQuery?.problem ?? null) === null,
       signingKeys,

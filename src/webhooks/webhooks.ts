@@ -1,5 +1,6 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
+import type { Candidate, Verdict } from '../dispatch/verifier';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
@@ -7,7 +8,7 @@ import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
-import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
+import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
 import type { TargetUrl } from './target-url';
 import { SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import {
@@ -25,6 +26,8 @@ export interface WebhookCreation extends WebhookSettings {
   readonly url: string;
   /** `whsec_…`; generated when absent. */
   readonly secret?: string | null;
+  /** What the target has to pass first, here and whenever the URL changes. Default NONE. */
+  readonly verification?: WebhookVerification | null;
 }
 
 export interface WebhookChange extends WebhookSettings {
@@ -56,6 +59,9 @@ interface Deps {
   /** The normal form of a target URL, or what is wrong with it. */
   readonly target: (url: string) => TargetUrl;
   readonly compilePayloadQuery: CompilePayloadQuery;
+  readonly verify: (candidate: Candidate) => Promise<Verdict>;
+  /** The keys that a webhook signs with now. */
+  readonly signingKeys: (webhookId: string) => Promise<readonly SigningKey[]>;
   /** Called after the commit of any change. */
   readonly changed: (applicationId: string) => Promise<void>;
 }
@@ -78,8 +84,8 @@ export class Webhooks {
       applicationId,
       url,
       ...settled(creation),
-      verification: WebhookVerification.NONE,
-      allowedRatePerMinute: null,
+      verification: creation.verification ?? WebhookVerification.NONE,
+      allowedRatePerMinute: null as number | null,
       secretHint: '',
       publicKey: null,
       status: WebhookStatus.ACTIVE,
@@ -88,8 +94,11 @@ export class Webhooks {
       updatedAt: now,
       deletedAt: null,
     });
+    const secrets = makeSecrets(webhook.signing, creation.secret ?? undefined);
+    const keys = secrets.map(({ scheme, key }) => ({ scheme, key: keyObject(scheme, key), expiresAt: null }));
+    webhook.allowedRatePerMinute = await this.#verified(webhook, keys);
     const signingSecret = await this.#changing(applicationId, async (tx) => {
-      const shown = await this.#addSecrets(tx, webhook, webhook.signing, creation.secret ?? undefined);
+      const shown = await this.#storeSecrets(tx, webhook, secrets);
       await tx.manager.insert(Webhook, webhook as never); // TypeORM's type for partial entities has no place for `unknown`
       return shown;
     });
@@ -98,6 +107,7 @@ export class Webhooks {
 
   async update(id: string, change: WebhookChange): Promise<Webhook> {
     const url = this.#check(change, { isUrlRequired: false });
+    const moved = url === undefined ? undefined : await this.#verifyMove(id, url, change);
     return this.#edit(id, async (webhook, tx) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
         refuse(
@@ -105,7 +115,12 @@ export class Webhooks {
           `expected version ${change.expectedVersion}, but the webhook is at version ${webhook.version}`,
           UserErrorCode.CONFLICT,
         );
-      if (url !== undefined) webhook.url = url;
+      if (url !== undefined && url !== webhook.url) {
+        if (webhook.verification !== WebhookVerification.NONE && moved === undefined)
+          refuse('url', 'the webhook has been changed meanwhile: try again', UserErrorCode.CONFLICT);
+        webhook.url = url;
+        webhook.allowedRatePerMinute = moved ?? null;
+      }
       const values = settled(change);
       for (const [field, given] of Object.entries(FIELDS)) {
         if (change[given] !== undefined) Object.assign(webhook, { [field]: values[field as keyof typeof values] });
@@ -208,16 +223,43 @@ export class Webhooks {
     return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
   }
 
+  /** Asks the target whether it wants events, where the webhook says so; returns the rate that it allows. */
+  async #verified(webhook: Webhook, signingKeys: readonly SigningKey[]): Promise<number | null> {
+    const { applicationId, verification, url, headers, timeoutSeconds } = webhook;
+    if (verification === WebhookVerification.NONE) return null;
+    const verdict = await this.#deps.verify({
+      applicationId,
+      verification,
+      url,
+      headers: headers.map(({ name, value }) => [name.toLowerCase(), value] as const),
+      timeoutMs: timeoutSeconds * SECOND,
+      signingKeys,
+    });
+    if ('problem' in verdict) refuse('url', verdict.problem, verdict.isBusy ? UserErrorCode.LIMIT_REACHED : UserErrorCode.INVALID);
+    return verdict.allowedRatePerMinute;
+  }
+
+  /** Before a webhook with verification gets another URL; undefined where there is nothing to verify. */
+  async #verifyMove(id: string, url: string, change: WebhookChange): Promise<number | null | undefined> {
+    const webhook = await this.byId(id);
+    if (webhook === null || webhook.verification === WebhookVerification.NONE || webhook.url === url) return undefined;
+    if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version) return undefined;
+    webhook.url = url;
+    if (change.headers !== undefined) webhook.headers = settled(change).headers;
+    if (change.timeoutSeconds !== undefined) webhook.timeoutSeconds = settled(change).timeoutSeconds;
+    return this.#verified(webhook, await this.#deps.signingKeys(id));
+  }
+
   /** Makes and stores a secret for each scheme; returns the one to be shown, once. */
   async #addSecrets(tx: Tx, webhook: Webhook, schemes: readonly SigningScheme[], own: string | undefined): Promise<string | null> {
+    return this.#storeSecrets(tx, webhook, makeSecrets(schemes, own));
+  }
+
+  async #storeSecrets(tx: Tx, webhook: Webhook, secrets: readonly NewSecret[]): Promise<string | null> {
     const { seal, clock } = this.#deps;
-    if (own !== undefined && !schemes.includes(SigningScheme.V1))
-      refuse('secret', 'expected none: the webhook does not sign with V1, and V1A keys are made by the hub');
     let shownSecret: string | null = null;
-    for (const scheme of schemes) {
+    for (const { scheme, secret, key } of secrets) {
       const id = newSecretId();
-      const secret = scheme === SigningScheme.V1 ? (own ?? newSigningSecret()) : null;
-      const key = secret === null ? newPrivateKey() : keyOf(secret);
       await tx.manager.insert(WebhookSecret, {
         id,
         webhookId: webhook.id,
@@ -334,6 +376,22 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],
     format: settings.format ?? WebhookFormat.STANDARD,
   };
+}
+
+interface NewSecret {
+  readonly scheme: SigningScheme;
+  /** What is shown; null where only the hub knows the key. */
+  readonly secret: string | null;
+  readonly key: Buffer;
+}
+
+function makeSecrets(schemes: readonly SigningScheme[], own: string | undefined): NewSecret[] {
+  if (own !== undefined && !schemes.includes(SigningScheme.V1))
+    refuse('secret', 'expected none: the webhook does not sign with V1, and V1A keys are made by the hub');
+  return schemes.map((scheme) => {
+    const secret = scheme === SigningScheme.V1 ? (own ?? newSigningSecret()) : null;
+    return { scheme, secret, key: secret === null ? newPrivateKey() : keyOf(secret) };
+  });
 }
 
 function keyOf(secret: string): Buffer {

@@ -51,6 +51,7 @@ export class Store {
       seal,
       compilePayloadQuery: noPayloadQueries,
       defaultRetryDelaysMs: [1_000, 2_000],
+      origin: 'livehook',
       changed: () => {},
     });
     this.applications = new Applications({ database, clock: systemClock, deleted: () => {} });
@@ -60,6 +61,8 @@ export class Store {
       seal,
       compilePayloadQuery: noPayloadQueries,
       target: (url) => ({ url }),
+      verify: async () => ({ allowedRatePerMinute: null }),
+      signingKeys: async () => [],
       changed: async (applicationId) => void (await this.directory.refresh(applicationId)),
     });
   }

@@ -239,7 +239,7 @@ describeEachDatabase('Redacting an event', (makeDatabase) => {
       expect(await mutated(shop.client, 'eventRedact', { id }, REDACTED)).toEqual({ event, userErrors: [] });
 
       const seen = await shop.client.query(
-        `query ($id: ID!) { event(id: $id) { ${FIELDS} deliveries { nodes { requestBody attempts { nodes { responseBody curl } } } } } }`,
+        `query ($id: ID!) { event(id: $id) { ${FIELDS} deliveries(first: 9) { nodes { requestBody attempts(first: 9) { nodes { responseBody curl } } } } } }`,
         { id },
       );
       expect(JSON.stringify(seen)).not.toContain('top-secret-7');
@@ -358,11 +358,12 @@ describeEachDatabase('Redacting an event', (makeDatabase) => {
 
 /** Something in every table that an application can have rows in. */
 async function fill({ receiver }: TestHub, shop: TestApplication): Promise<void> {
-  await shop.webhook('/fill', { payloadQuery: SHAPED });
+  const webhook = await shop.webhook('/fill', { payloadQuery: SHAPED });
   await mutated(shop.client, 'eventTypeRegister', { input: { name: 'order.created' } });
   const { id } = await shop.publish();
   await shop.publish();
   await receiver.waitFor(2, '/fill');
+  await mutated(shop.client, 'webhookTest', { id: webhook.id, input: { eventType: 'a', payload: {} } });
   await settled(shop.client, 2);
   await mutated(shop.client, 'eventRedact', { id });
 }

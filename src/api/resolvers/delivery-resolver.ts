@@ -14,12 +14,12 @@ import {
   Subscription,
 } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
-import { Attempt } from '../../attempts/attempt';
+import { Attempt, AttemptTrigger } from '../../attempts/attempt';
 import { curlOf } from '../../attempts/curl';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import type { DeliverySelection } from '../../deliveries/deliveries';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
-import { bodyOf, STANDARD_BODY } from '../../dispatch/body';
+import { bodyKey, derivedBody, isDerived } from '../../dispatch/body';
 import { HubError, refuse, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
@@ -78,7 +78,7 @@ export class DeliveryUpdatePage {
 }
 
 export const DeliveryConnection = connectionType(Delivery);
-const AttemptConnection = connectionType(Attempt);
+export const AttemptConnection = connectionType(Attempt);
 
 /** `isListed`: whether a delivery could be in this list, by its id; cursors of other lists are refused. */
 export async function deliveryConnection(
@@ -104,12 +104,14 @@ function present<Row>(row: Row | null, what: string): Row {
   return row;
 }
 
-/** The stored body, or the standard one, which follows from the event. */
+/** The stored body, or the one that follows from the event. */
 async function requestBodyOf({ loaders, services }: Context, delivery: Delivery): Promise<string | null> {
-  if (delivery.bodyKey !== null && delivery.bodyKey !== STANDARD_BODY) return services.fixedBody(delivery);
-  const isShapedLater = delivery.bodyKey === null && ((await loaders.webhook.load(delivery.webhookId))?.payloadQuery ?? null) !== null;
+  if (delivery.bodyKey !== null && !isDerived(delivery.bodyKey)) return services.fixedBody(delivery);
+  const webhook = delivery.bodyKey === null ? await loaders.webhook.load(delivery.webhookId) : null;
+  const isShapedLater = (webhook?.payloadQuery ?? null) !== null;
   const event = isShapedLater ? null : await loaders.event.load(delivery.id);
-  return event && event.redactedAt === null ? bodyOf(event).toString() : null;
+  if (event === null || event.redactedAt !== null) return null;
+  return derivedBody(event, delivery.bodyKey ?? bodyKey(webhook?.format ?? 'STANDARD', null)).toString();
 }
 
 @Resolver(() => Delivery)
@@ -278,6 +280,7 @@ export class DeliveryUpdateResolver {
 export class AttemptResolver {
   @FieldResolver(() => String, { description: 'The request as a command for a shell.' })
   async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
+    if (attempt.trigger === AttemptTrigger.TEST) return curlOf(attempt, await context.services.testBody(attempt));
     const delivery = await context.loaders.delivery.load(attempt.deliveryId);
     return curlOf(attempt, delivery && (await requestBodyOf(context, delivery)));
   }

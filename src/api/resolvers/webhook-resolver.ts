@@ -4,7 +4,7 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
-import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
+import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus, WebhookVerification } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication, requireScope } from '../context';
@@ -73,6 +73,12 @@ export class WebhookCreateInput extends WebhookSettingsInput {
 
   @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
   secret?: string | null;
+
+  @Field(() => WebhookVerification, {
+    nullable: true,
+    description: 'What the target has to pass before the webhook is stored, and again when its URL changes. Default NONE.',
+  })
+  verification?: WebhookVerification | null;
 }
 
 @InputType({ description: 'An omitted field stays as it is, null puts the default back.' })

@@ -1,0 +1,139 @@
+import { type Attempt, AttemptTrigger } from '../attempts/attempt';
+import { insertAttempts, testBodyKey } from '../attempts/attempts';
+import type { Clock } from '../clock';
+import { Problems, refuse, UserErrorCode } from '../errors';
+import { Event } from '../events/event';
+import type { KnownType } from '../events/event-types';
+import { checkEvent, checkType, type EventInput } from '../events/publish';
+import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId, newEventId } from '../ids';
+import type { Database, Tx } from '../store/database';
+import type { LiveWebhook } from '../webhooks/directory';
+import { refuseUnknownWebhook } from '../webhooks/webhooks';
+import { insertBodies } from './bodies';
+import { bodyFor } from './body';
+import { type Finished, payloadError, requestFor } from './dispatcher';
+import type { Exchange, OutgoingRequest } from './exchange';
+import { attemptOf } from './settle';
+import { Slots } from './slots';
+
+export interface TestInput {
+  readonly eventType: string;
+  readonly payload: unknown;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly userAgent: string;
+  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  /** The webhook as it is stored now. */
+  readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
+  readonly findType: (applicationId: string, name: string) => Promise<KnownType | undefined>;
+}
+
+/** A request lasts up to 30 seconds and carries up to a megabyte. */
+const MOST_AT_ONCE_A_WEBHOOK = 3;
+const MOST_AT_ONCE = 64;
+const MOST_NUMBER = 32 ** 4 - 1;
+/** No event of the log has it: what belongs to sequence 0 belongs to tests. */
+const TEST_SEQUENCE = 0;
+
+/**
+ * Sends an event that is in no log to one webhook, now, and waits for the answer: what a real delivery would send,
+ * whatever the webhook's status, selection and pace. Nothing follows from the outcome but the attempt on record.
+ */
+export class Tester {
+  readonly #deps: Deps;
+  readonly #slots = new Slots(MOST_AT_ONCE_A_WEBHOOK, MOST_AT_ONCE);
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** @throws InputRefused with LIMIT_REACHED when as many tests as may be are under way */
+  async test(webhookId: string, input: TestInput): Promise<Attempt> {
+    const webhook = await this.#deps.findWebhook(webhookId);
+    if (webhook === undefined) return refuseUnknownWebhook(webhookId);
+    const event = await this.#eventOf(webhook, input);
+    const release = this.#slots.take(webhookId);
+    if (release === undefined)
+      return refuse('id', `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`, UserErrorCode.LIMIT_REACHED);
+    try {
+      const finished = await this.#send(webhook, event);
+      return await this.#deps.database.transaction((tx) => record(tx, finished));
+    } finally {
+      release();
+    }
+  }
+
+  async #eventOf({ applicationId }: LiveWebhook, { eventType, payload }: TestInput): Promise<Event> {
+    const problems = new InputProblems();
+    const input: EventInput = { type: eventType, payload };
+    const { payloadText } = checkEvent(input, problems);
+    if (problems.found.length === 0) checkType(input, await this.#deps.findType(applicationId, eventType), problems);
+    problems.throwIfAny();
+    const now = new Date(this.#deps.clock.now());
+    return Object.assign(new Event(), {
+      applicationId,
+      sequence: TEST_SEQUENCE,
+      id: newEventId(applicationId, TEST_SEQUENCE),
+      type: eventType,
+      payloadText,
+      idempotencyKey: null,
+      orderingKey: null,
+      occurredAt: now,
+      createdAt: now,
+      redactedAt: null,
+    });
+  }
+
+  async #send(webhook: LiveWebhook, event: Event): Promise<Finished> {
+    const { clock, send, userAgent } = this.#deps;
+    const startedAt = clock.now();
+    const job = {
+      deliveryId: deliveryId(TEST_SEQUENCE, webhook.id),
+      event,
+      attemptCount: 0,
+      trigger: AttemptTrigger.TEST,
+      body: null,
+      createdAt: startedAt,
+    };
+    const body = await bodyFor(event, null, webhook.payloadQuery, webhook.format);
+    const fixed = 'problem' in body ? null : body;
+    const request = requestFor(job, webhook, fixed, startedAt, userAgent);
+    const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
+    return { job, webhook, request, exchange, body: fixed, startedAt };
+  }
+}
+
+/** An event's `type` is called `eventType` here. */
+class InputProblems extends Problems {
+  override add(field: string | readonly string[], message: string, code?: UserErrorCode): void {
+    const [first = '', ...rest] = typeof field === 'string' ? [field] : field;
+    super.add([first === 'type' ? 'eventType' : first, ...rest], message, code);
+  }
+}
+
+/** Under the webhook's lock: tests are numbered in turn, and none is left behind by a webhook that is going. */
+async function record(tx: Tx, finished: Finished): Promise<Attempt> {
+  const { webhook, job, body } = finished;
+  const [live] = await tx.query(`SELECT id FROM webhooks WHERE id = ? AND deleted_at IS NULL ${tx.dialect.forUpdate}`, [webhook.id]);
+  if (live === undefined) return refuseUnknownWebhook(webhook.id);
+  const { from, to } = attemptRangeOf(job.deliveryId);
+  const [row] = await tx.query<{ last: string | null }>('SELECT MAX(id) AS last FROM attempts WHERE id >= ? AND id < ?', [from, to]);
+  const last = row?.last ? attemptNumberOf(row.last) : 0;
+  if (last >= MOST_NUMBER)
+    refuse('id', `expected at most ${MOST_NUMBER} tests of a webhook within its retention`, UserErrorCode.LIMIT_REACHED);
+  const attempt = attemptOf({ finished: { ...finished, job: { ...job, attemptCount: last } } });
+  await insertAttempts(tx, [attempt]);
+  if (body !== null)
+    await insertBodies(tx, [
+      {
+        applicationId: applicationIdOf(webhook.id),
+        sequence: TEST_SEQUENCE,
+        key: testBodyKey(attempt.id),
+        body: body.bytes.toString(),
+      },
+    ]);
+  return attempt;
+}

@@ -66,6 +66,12 @@ export const SETTINGS = {
     description: 'default delays between attempts; a webhook may override it',
     parse: parseSchedule,
   }),
+  disableAfterMs: setting({
+    name: 'LIVEHOOK_DISABLE_AFTER',
+    default: '5d',
+    description: 'webhooks that fail for so long, without one success, are disabled',
+    parse: parseDuration,
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -199,11 +205,23 @@ function parseAllowedTargets(text: string): readonly string[] {
 /** Delays in milliseconds. */
 function parseSchedule(text: string): readonly number[] {
   return text.split(',').map((part) => {
-    const delay = ms(part.trim() as ms.StringValue);
-    if (typeof delay !== 'number' || !Number.isFinite(delay) || delay < SECOND || !/[a-z]$/i.test(part.trim()))
-      throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h`);
+    const delay = duration(part.trim());
+    if (delay === null) throw new Error(`expected durations of at least 1s separated by commas, such as 5s,5m,2h`);
     return delay;
   });
+}
+
+/** Milliseconds. */
+function parseDuration(text: string): number {
+  const span = duration(text);
+  if (span === null) throw new Error('expected a duration of at least 1s, such as 12h or 5d');
+  return span;
+}
+
+/** Milliseconds; null where it is none, or shorter than a second. */
+function duration(text: string): number | null {
+  const span: unknown = ms(text as ms.StringValue);
+  return typeof span === 'number' && Number.isFinite(span) && span >= SECOND && /[a-z]$/i.test(text) ? span : null;
 }
 
 function parseLogLevel(text: string): LogLevel {

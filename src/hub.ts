@@ -5,21 +5,25 @@ import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
 import { Attempts } from './attempts/attempts';
+import { type Counted, Stats } from './attempts/stats';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies } from './dispatch/bodies';
 import { Dispatcher } from './dispatch/dispatcher';
+import { HealthKeeper } from './dispatch/health-keeper';
 import { Lease } from './dispatch/lease';
 import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
+import type { Verdict } from './dispatch/settle';
 import { Settler } from './dispatch/settler';
 import { giveBack, Strays } from './dispatch/strays';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
+import { OwnEvents } from './events/own-events';
 import { applicationIdOf, newInstanceId } from './ids';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
@@ -29,6 +33,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import { readHealth } from './webhooks/health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
 import { parseTargetUrl } from './webhooks/target-url';
@@ -68,6 +73,9 @@ export class Hub {
   readonly #dispatcher: Dispatcher;
   readonly #sender: Sender;
   readonly #settler: Settler;
+  readonly #ownEvents: OwnEvents;
+  readonly #health: HealthKeeper;
+  readonly #stats: Stats;
   readonly #lease: Lease;
   readonly #scout: Scout;
   readonly #strays: Strays;
@@ -135,6 +143,17 @@ export class Hub {
       },
     });
 
+    this.#ownEvents = new OwnEvents({ append: (request) => this.#appender.append(request), log });
+    this.#health = new HealthKeeper({
+      database,
+      clock,
+      log,
+      ownEvents: this.#ownEvents,
+      disableAfterMs: config.disableAfterMs,
+      disable: (webhookId, version, why) => webhooks.disable(webhookId, version, why),
+    });
+    this.#stats = new Stats({ instanceId, database, clock, log });
+
     this.#sender = new Sender({ policy, clock });
     this.#settler = new Settler({
       instanceId,
@@ -143,7 +162,10 @@ export class Hub {
       log,
       random,
       announce: announceUpdates,
-      disable: (webhookId, version) => webhooks.disable(webhookId, version),
+      attempted: (verdicts) => {
+        this.#health.attempted(verdicts);
+        this.#stats.add(verdicts.map(countedOf));
+      },
       scheduled: (delayMs) => this.#scout.lookIn(delayMs),
       settled: (deliveryIds) => this.#dispatcher.settled(deliveryIds),
       caughtUp: () => this.#dispatcher.resume(),
@@ -170,6 +192,9 @@ export class Hub {
       settle: (finished) => this.#settler.add(finished),
       isLeaseHeld: this.#lease.isHeld,
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
+      random,
+      instances: () => this.#lease.instances,
+      circuitChanged: (webhook, change) => this.#health.circuitChanged(webhook, change),
       hungry: (webhookId) => (webhookId === undefined ? this.#scout.look() : this.#scout.refill(webhookId)),
     });
     this.#scout = new Scout({
@@ -228,7 +253,10 @@ export class Hub {
       clock,
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
-      alsoEachRound: () => this.#directory.refreshChanged(),
+      alsoEachRound: async () => {
+        await this.#directory.refreshChanged();
+        if (database.dialect.supportsManyInstances) await this.#health.refresh();
+      },
     });
     this.#api = new ApiServer({
       log,
@@ -242,6 +270,9 @@ export class Hub {
         appender: this.#appender,
         deliveries,
         attempts,
+        stats: this.#stats,
+        storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
+        caution: (webhookId, version) => this.#dispatcher.caution(webhookId, version),
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
         fixedBody: async (delivery) => {
           const bodies = await readBodies(database.read, delivery.applicationId, [delivery.eventSequence]);
@@ -265,6 +296,8 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
+    await this.#health.refresh();
+    this.#stats.start();
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
@@ -292,13 +325,16 @@ export class Hub {
   async #drain(): Promise<void> {
     this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
     await this.#api.stop();
-    await this.#appender.stop();
     this.#eventLog.close();
     this.#updateLog.close();
     this.#apiKeys.close();
     await Promise.all([this.#scout.stop(), this.#poll.stop(), this.#strays.stop(), this.#remover.stop()]);
     await this.#dispatcher.stop();
     await this.#settler.drain();
+    await this.#health.drain();
+    await this.#ownEvents.drain();
+    await this.#appender.stop();
+    await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();
     await this.#sender.close();
@@ -321,6 +357,10 @@ export class Hub {
       return { isReady: false, database: 'unreachable', migrations: 'unknown' };
     }
   }
+}
+
+function countedOf({ finished: { webhook, exchange } }: Verdict): Counted {
+  return { webhookId: webhook.id, isSuccess: exchange.outcome === 'SUCCESS', durationMs: exchange.durationMs };
 }
 
 function byApplication(events: readonly Event[]): Map<string, Event[]> {

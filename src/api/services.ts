@@ -1,6 +1,7 @@
 import type { ApiKeys } from '../applications/api-keys';
 import type { Applications } from '../applications/applications';
 import type { Attempts } from '../attempts/attempts';
+import type { Stats } from '../attempts/stats';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
@@ -10,6 +11,7 @@ import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
 import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
+import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhooks } from '../webhooks/webhooks';
 
@@ -23,6 +25,10 @@ export interface Services {
   readonly appender: Pick<Appender, 'append'>;
   readonly deliveries: Deliveries;
   readonly attempts: Attempts;
+  readonly stats: Pick<Stats, 'read'>;
+  readonly storedHealth: (webhookIds: readonly string[]) => Promise<readonly StoredHealth[]>;
+  /** What this instance does about the receiver of a webhook. */
+  readonly caution: (webhookId: string, version: number) => Findings['caution'];
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
   readonly compilePayloadQuery: CompilePayloadQuery;

@@ -29,6 +29,10 @@ const bounds = (kind: 'whk' | 'dlv' | 'att', applicationId: string) => {
   const { from, to } = idRange(kind, applicationId);
   return [from, to] as const;
 };
+const byWebhook = (applicationId: string): readonly [string, ...unknown[]] => [
+  'webhook_id >= ? AND webhook_id < ?',
+  ...bounds('whk', applicationId),
+];
 const byApplication = (applicationId: string): readonly [string, ...unknown[]] => ['application_id = ?', applicationId];
 
 /** Deliveries go first: whoever settles one holds its row, so no attempt can appear once its delivery is gone. */
@@ -39,6 +43,8 @@ const SHARES: readonly Share[] = [
   { table: 'events', key: 'sequence', where: byApplication },
   { table: 'bodies', key: 'sequence', where: byApplication },
   { table: 'event_types', key: 'name', where: byApplication },
+  { table: 'webhook_health', key: 'webhook_id', where: byWebhook },
+  { table: 'webhook_stats', key: 'webhook_id', where: byWebhook },
   {
     table: 'webhook_secrets',
     key: 'id',

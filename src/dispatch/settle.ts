@@ -199,6 +199,7 @@ function attemptOf({ finished: { job, exchange, request, startedAt } }: Verdict)
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));
   attempt.responseBody = exchange.responseBody;
   attempt.responseTruncated = exchange.responseTruncated;
+  attempt.phases = exchange.phases ?? null;
   return attempt;
 }
 

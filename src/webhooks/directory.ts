@@ -17,6 +17,8 @@ export interface LiveWebhook {
   readonly retryDelaysMs: readonly number[];
   readonly timeoutMs: number;
   readonly maxConcurrency: number;
+  /** Null: unlimited. */
+  readonly ratePerSecond: number | null;
   /** Null: every event of its types. */
   readonly condition: Condition | null;
   /** Null: the whole payload is sent. */
@@ -154,6 +156,7 @@ export class Directory {
       retryDelaysMs: record.ownRetrySchedule?.map((seconds) => seconds * SECOND) ?? defaultRetryDelaysMs,
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
+      ratePerSecond: record.ratePerSecond,
       condition: conditionOf(record.filter),
       payloadQuery,
       isSending: record.status === WebhookStatus.ACTIVE && (payloadQuery?.problem ?? null) === null,

@@ -1,5 +1,5 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Field, Float, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { Node } from '../node';
 import { JsonColumn, LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
@@ -12,14 +12,22 @@ export enum WebhookStatus {
 
 export enum WebhookHealth {
   HEALTHY = 'HEALTHY',
+  THROTTLED = 'THROTTLED',
+  FAILING = 'FAILING',
+  CIRCUIT_OPEN = 'CIRCUIT_OPEN',
   PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
+  DISABLED = 'DISABLED',
 }
 
 registerEnumType(WebhookHealth, {
   name: 'WebhookHealth',
   valuesConfig: {
     HEALTHY: { description: 'Nothing to see to.' },
+    THROTTLED: { description: 'Its receiver is overloaded or asked for a pause: it is sent less until that is over.' },
+    FAILING: { description: 'Several attempts in a row have failed and none has succeeded since.' },
+    CIRCUIT_OPEN: { description: 'Its receiver is away or overloaded: deliveries wait, one at a time tries whether it is back.' },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
+    DISABLED: { description: 'It failed for too long, or its target is gone: it gets no more deliveries until it is resumed.' },
   },
 });
 
@@ -42,7 +50,9 @@ registerEnumType(WebhookStatus, {
   valuesConfig: {
     ACTIVE: { description: 'Events become deliveries, deliveries are sent.' },
     PAUSED: { description: 'Events become deliveries; nothing is sent until it is resumed.' },
-    DISABLED: { description: 'The target answered 410 Gone: no new deliveries, nothing is sent until it is resumed.' },
+    DISABLED: {
+      description: 'The target answered 410 Gone or failed for too long: no new deliveries, nothing is sent until it is resumed.',
+    },
   },
 });
 
@@ -73,7 +83,10 @@ export class Webhook extends Node {
   @LongTextColumn('description', { nullable: true })
   description!: string | null;
 
-  @Field(() => [String], { description: 'Names or wildcards: `order.*`, `*.created`, `*`.' })
+  @Field(() => [String], {
+    description:
+      "Names or wildcards: `order.*`, `*.created`, `*`. The hub's own events go only to those that name them: `livehook.*`, not `*`.",
+  })
   @JsonColumn('event_types')
   eventTypes!: string[];
 
@@ -92,6 +105,10 @@ export class Webhook extends Node {
   @Field(() => Int, { description: 'The most requests in flight to this webhook.' })
   @Column({ name: 'max_concurrency', type: 'integer' })
   maxConcurrency!: number;
+
+  @Field(() => Float, { nullable: true, description: 'The most requests a second, over all instances; null: unlimited.' })
+  @Column({ name: 'rate_per_second', type: 'double', nullable: true })
+  ratePerSecond!: number | null;
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'A condition on { type, payload }: only events that meet it are sent.' })
   @JsonColumn('filter', { nullable: true })

@@ -4,6 +4,7 @@ import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors'
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import { forgetHealth, replaceHealth } from './health';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
@@ -101,6 +102,7 @@ export class Webhooks {
           `expected version ${change.expectedVersion}, but the webhook is at version ${webhook.version}`,
           UserErrorCode.CONFLICT,
         );
+      if (url !== undefined && url !== webhook.url) await forgetHealth(tx, id);
       if (url !== undefined) webhook.url = url;
       const values = settled(change);
       for (const [field, given] of Object.entries(FIELDS)) {
@@ -148,7 +150,8 @@ export class Webhooks {
 
   /** It gets no more deliveries; those that wait are cancelled in the background. */
   async delete(id: string): Promise<Webhook> {
-    return this.#edit(id, (webhook) => {
+    return this.#edit(id, async (webhook, tx) => {
+      await forgetHealth(tx, id);
       webhook.deletedAt = new Date(this.#deps.clock.now());
     });
   }
@@ -161,21 +164,31 @@ export class Webhooks {
     });
   }
 
-  /** Sends again, beginning with what waited; a disabled webhook is enabled. */
+  /** Sends again, beginning with what waited; a disabled webhook is enabled, and one that failed begins anew. */
   async resume(id: string): Promise<Webhook> {
-    return this.#edit(id, (webhook) => {
+    return this.#edit(id, async (webhook, tx) => {
+      await forgetHealth(tx, id);
       webhook.status = WebhookStatus.ACTIVE;
     });
   }
 
-  /** The target said it is gone. Whoever changed the webhook since the attempt left has the last word. */
-  async disable(id: string, seenVersion: number): Promise<void> {
-    await this.#edit(id, (webhook) => {
-      if (webhook.version !== seenVersion) return false;
+  /**
+   * The target is gone, or has failed for too long. Whoever changed the webhook since the attempt left has the last word.
+   * Returns whether it was disabled.
+   */
+  async disable(id: string, seenVersion: number, { reason, failingSince }: { reason: string; failingSince: number }): Promise<boolean> {
+    let isDone = false;
+    await this.#edit(id, async (webhook, tx) => {
+      isDone = webhook.version === seenVersion && webhook.status !== WebhookStatus.DISABLED;
+      if (!isDone) return false;
       webhook.status = WebhookStatus.DISABLED;
+      await replaceHealth(tx, { webhookId: id, failingSince, isCircuitOpen: false, reason, disabledAt: this.#deps.clock.now() });
+      return undefined;
     }).catch((error: unknown) => {
+      isDone = false;
       if (!(error instanceof InputRefused)) throw error; // deleted meanwhile
     });
+    return isDone;
   }
 
   /** Deleted ones too: deliveries still name them. */
@@ -246,8 +259,8 @@ export class Webhooks {
     if (missing.length > 0) await this.#addSecrets(tx, webhook, missing, undefined);
   }
 
-  /** `step` changes the record, or returns false to leave it as it is. */
-  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<void>): Promise<Webhook> {
+  /** `step` changes the record, or answers false to leave it as it is. */
+  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<unknown>): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
@@ -308,6 +321,7 @@ const FIELDS = {
   ownRetrySchedule: 'retrySchedule',
   timeoutSeconds: 'timeoutSeconds',
   maxConcurrency: 'maxConcurrency',
+  ratePerSecond: 'ratePerSecond',
   filter: 'filter',
   payloadQuery: 'payloadQuery',
   signing: 'signing',
@@ -322,6 +336,7 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     ownRetrySchedule: settings.retrySchedule ? [...settings.retrySchedule] : null,
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,
+    ratePerSecond: settings.ratePerSecond ?? null,
     filter: settings.filter ?? null,
     payloadQuery: settings.payloadQuery ?? null,
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],

@@ -1,14 +1,16 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, Float, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
+import { type Diagnosis, diagnose } from '../../webhooks/health';
 import { SigningScheme, Webhook, WebhookHealth, WebhookStatus } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { type Connection, connection, connectionType, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, requireScope } from '../context';
 import { type Answer, answer, UserError } from '../user-error';
+import { StatsWindow, WebhookStats, WINDOW_MS } from '../webhook-stats';
 import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
 
 @InputType()
@@ -25,7 +27,11 @@ abstract class WebhookSettingsInput {
   @Field(() => String, { nullable: true })
   description?: string | null;
 
-  @Field(() => [String], { nullable: true, description: 'Names or wildcards: "order.*", "*.created"; default ["*"].' })
+  @Field(() => [String], {
+    nullable: true,
+    description:
+      'Names or wildcards: "order.*", "*.created"; default ["*"], which leaves out the hub\'s own events: name those as "livehook.*".',
+  })
   eventTypes?: string[] | null;
 
   @Field(() => [HeaderInput], { nullable: true, description: 'Sent with every request; names of the hub and of HTTP itself are refused.' })
@@ -39,6 +45,9 @@ abstract class WebhookSettingsInput {
 
   @Field(() => Int, { nullable: true, description: 'Requests in flight to this webhook, default 10.' })
   maxConcurrency?: number | null;
+
+  @Field(() => Float, { nullable: true, description: 'The most requests a second: above 0, at most 1,000; null: unlimited.' })
+  ratePerSecond?: number | null;
 
   @Field(() => GraphQLJSON, {
     nullable: true,
@@ -136,14 +145,22 @@ export class WebhookResolver {
   }
 
   @FieldResolver(() => WebhookHealth)
-  health(@Ctx() context: Context, @Root() webhook: Webhook): WebhookHealth {
-    return payloadQueryProblem(context, webhook) === null ? WebhookHealth.HEALTHY : WebhookHealth.PAYLOAD_QUERY_INVALID;
+  async health(@Ctx() context: Context, @Root() webhook: Webhook): Promise<WebhookHealth> {
+    return (await diagnosis(context, webhook)).health;
   }
 
   @FieldResolver(() => String, { nullable: true, description: 'In plain words; null while it is healthy.' })
-  healthReason(@Ctx() context: Context, @Root() webhook: Webhook): string | null {
-    const problem = payloadQueryProblem(context, webhook);
-    return problem && `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
+  async healthReason(@Ctx() context: Context, @Root() webhook: Webhook): Promise<string | null> {
+    return (await diagnosis(context, webhook)).reason;
+  }
+
+  @FieldResolver(() => WebhookStats, { description: 'How its attempts went.' })
+  async stats(
+    @Ctx() { services }: Context,
+    @Root() webhook: Webhook,
+    @Arg('window', () => StatsWindow, { defaultValue: StatsWindow.DAY }) window: StatsWindow,
+  ): Promise<WebhookStats> {
+    return services.stats.read(webhook.id, WINDOW_MS[window]);
   }
 
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first.' })
@@ -226,6 +243,14 @@ export class WebhookResolver {
   ): Promise<Answer<WebhookSecretRotatePayload>> {
     return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
   }
+}
+
+async function diagnosis(context: Context, webhook: Webhook): Promise<Diagnosis> {
+  return diagnose(webhook, {
+    payloadQueryProblem: payloadQueryProblem(context, webhook),
+    stored: await context.loaders.storedHealth.load(webhook.id),
+    caution: context.services.caution(webhook.id, webhook.version),
+  });
 }
 
 function payloadQueryProblem({ services }: Context, { payloadQuery }: Webhook): string | null {

@@ -5,7 +5,7 @@ import type { OwnEvents, OwnEventType } from '../events/own-events';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
-import { forgetHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
+import { forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
 import type { CircuitChange } from './dispatcher';
 import type { Exchange } from './exchange';
 import { isGone, type Verdict } from './settle';
@@ -131,9 +131,10 @@ export class HealthKeeper {
     const isNew = await database.transaction(async (tx) => {
       if (!(await isCurrent(tx, webhook))) return false;
       const [known] = await readHealth(tx, [webhook.id]);
-      if (known === undefined || isCircuitOpen)
-        await replaceHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, ...known, isCircuitOpen, reason });
-      return known === undefined;
+      if (known === undefined)
+        return insertHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, isCircuitOpen, reason });
+      if (isCircuitOpen) await replaceHealth(tx, { ...known, isCircuitOpen, reason });
+      return false;
     });
     if (!isNew) return;
     this.#failing.set(webhook.id, since);

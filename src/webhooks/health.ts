@@ -81,10 +81,23 @@ export async function readFailing({ query }: Queries): Promise<Map<string, numbe
   return new Map(rows.map((row) => [row.webhook_id, Number(row.failing_since)]));
 }
 
+/** Returns whether there was none: of several instances that notice at once one is first. */
+export async function insertHealth(tx: Tx, health: StoredHealth): Promise<boolean> {
+  const { webhookId, failingSince, isCircuitOpen, reason, disabledAt } = health;
+  const inserted = await tx.execute(`${tx.dialect.insertIgnore} INTO webhook_health (${COLUMNS.join(', ')}) VALUES (?, ?, ?, ?, ?)`, [
+    webhookId,
+    failingSince,
+    Number(isCircuitOpen),
+    reason,
+    disabledAt,
+  ]);
+  return inserted > 0;
+}
+
 /** Writes the row, in place of the one that is there. */
-export async function replaceHealth(tx: Tx, { webhookId, failingSince, isCircuitOpen, reason, disabledAt }: StoredHealth): Promise<void> {
-  await forgetHealth(tx, webhookId);
-  await tx.insert('webhook_health', COLUMNS, [[webhookId, failingSince, Number(isCircuitOpen), reason, disabledAt]]);
+export async function replaceHealth(tx: Tx, health: StoredHealth): Promise<void> {
+  await forgetHealth(tx, health.webhookId);
+  await insertHealth(tx, health);
 }
 
 /** A fresh start; returns whether there was anything to forget. */

@@ -5,7 +5,7 @@ import type { OwnEvents, OwnEventType } from '../events/own-events';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
-import { forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
+import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
 import type { CircuitChange } from './dispatcher';
 import type { Exchange } from './exchange';
 import { isGone, type Verdict } from './settle';
@@ -81,7 +81,7 @@ export class HealthKeeper {
     if (isOpen) {
       const since = this.#failing.get(webhook.id) ?? this.#streaks.get(webhook.id)?.since ?? at;
       this.#background(() => this.#markFailing(webhook, { since, exchange, isCircuitOpen: true, isQuiet }));
-    } else this.#background(() => this.#closeCircuit(webhook.id));
+    } else this.#background(() => this.#deps.database.transaction((tx) => closeCircuit(tx, webhook.id)));
   }
 
   /** Resolves when everything noticed so far is written, or could not be. */
@@ -102,14 +102,18 @@ export class HealthKeeper {
     const streak = this.#lengthen(webhook, verdict.endedAt);
     const since = this.#failing.get(webhook.id);
     if (isGone(verdict.finished)) {
-      this.#disable(webhook, { reason: 'The receiver answered 410 Gone', failingSince: since ?? streak.since });
+      this.#disable(webhook, { reason: 'The receiver answered 410 Gone', failingSince: since ?? streak.since }, { isGone: true });
     } else if (since === undefined) {
       if (streak.failures < Math.min(FAILING_AFTER, webhook.retryDelaysMs.length + 1)) return;
       this.#failing.set(webhook.id, streak.since);
       this.#background(() => this.#markFailing(webhook, { since: streak.since, exchange, isCircuitOpen: false, isQuiet }));
     } else if (verdict.endedAt - since >= this.#deps.disableAfterMs) {
       const span = ms(verdict.endedAt - since, { long: true });
-      this.#disable(webhook, { reason: `No attempt has succeeded for ${span} (${reasonOf(exchange)})`, failingSince: since });
+      this.#disable(
+        webhook,
+        { reason: `No attempt has succeeded for ${span} (${reasonOf(exchange)})`, failingSince: since },
+        { isGone: false },
+      );
     }
   }
 
@@ -142,12 +146,6 @@ export class HealthKeeper {
     if (!isQuiet) this.#tell('livehook.webhook.failing', webhook, { reason, failingSince: timeOf(since) });
   }
 
-  async #closeCircuit(webhookId: string): Promise<void> {
-    await this.#deps.database.transaction((tx) =>
-      tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE webhook_id = ?', [webhookId]),
-    );
-  }
-
   async #recover(webhook: LiveWebhook, recoveredAt: number, isQuiet: boolean): Promise<void> {
     const { database, log } = this.#deps;
     const failingSince = await database.transaction(async (tx) => {
@@ -161,11 +159,12 @@ export class HealthKeeper {
     this.#tell('livehook.webhook.recovered', webhook, { failingSince: timeOf(failingSince), recoveredAt: timeOf(recoveredAt) });
   }
 
-  #disable(webhook: LiveWebhook, why: Disabling): void {
+  #disable(webhook: LiveWebhook, why: Disabling, { isGone }: { isGone: boolean }): void {
     if (this.#disabling.has(webhook.id)) return;
     this.#disabling.add(webhook.id);
     this.#background(async () => {
       try {
+        if (!isGone && !(await this.#isOverdue(webhook.id))) return;
         if (!(await this.#deps.disable(webhook.id, webhook.version, why))) return;
         this.#failing.delete(webhook.id);
         this.#streaks.delete(webhook.id);
@@ -176,6 +175,13 @@ export class HealthKeeper {
         this.#disabling.delete(webhook.id);
       }
     });
+  }
+
+  /** Asks the database: somebody may have given the webhook a fresh start a moment ago, at another instance. */
+  async #isOverdue(webhookId: string): Promise<boolean> {
+    const { database, clock, disableAfterMs } = this.#deps;
+    const [known] = await readHealth(database.read, [webhookId]);
+    return known !== undefined && clock.now() - known.failingSince >= disableAfterMs;
   }
 
   #tellDeliveryFailed({ finished: { webhook, job, exchange }, endedAt }: Verdict): void {

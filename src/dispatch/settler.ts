@@ -103,9 +103,9 @@ export class Settler {
     const { database, instanceId, log, announce } = this.#deps;
     const { updates, fenced } = await database.transaction((tx) => settle(tx, batch, instanceId));
     // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
-    if (fenced.length > 0 && tries === 1) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
+    const refused = new Set(tries === 1 ? fenced : []);
+    if (refused.size > 0) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
     announce(updates);
-    const refused = new Set(fenced);
     this.#deps.attempted(batch.filter(({ finished }) => !refused.has(finished.job.deliveryId)));
     this.#follow(batch);
   }

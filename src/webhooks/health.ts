@@ -100,6 +100,11 @@ export async function replaceHealth(tx: Tx, health: StoredHealth): Promise<void>
   await insertHealth(tx, health);
 }
 
+/** Its receiver is asked as any other again; the failures stay. */
+export async function closeCircuit(tx: Tx, webhookId: string): Promise<void> {
+  await tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE webhook_id = ?', [webhookId]);
+}
+
 /** A fresh start; returns whether there was anything to forget. */
 export async function forgetHealth(tx: Tx, webhookId: string): Promise<boolean> {
   return (await tx.execute('DELETE FROM webhook_health WHERE webhook_id = ?', [webhookId])) > 0;

@@ -4,7 +4,7 @@ import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors'
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
-import { forgetHealth, replaceHealth } from './health';
+import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf } from './signing-secret';
@@ -269,6 +269,7 @@ export class Webhooks {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
         if ((await step(webhook, tx)) === false) return webhook;
+        await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
         const { id: _, applicationId: __, ...columns } = webhook;

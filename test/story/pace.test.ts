@@ -80,6 +80,36 @@ describeEachDatabase('Pace', (makeDatabase) => {
     });
   });
 
+  /** The examples of the README's page on pace and health, word for word. */
+  test('a slow partner is given a pace, and asked how it does', async () => {
+    await withHub(makeDatabase, async ({ application, receiver }) => {
+      const shop = await application();
+      const { webhookCreate } = await shop.client.mutate<{ webhookCreate: { webhook: { id: string }; userErrors: object[] } }>(
+        `mutation ($url: String!) {
+          webhookCreate(input: { url: $url, ratePerSecond: 5, maxConcurrency: 2 }) {
+            webhook { id ratePerSecond maxConcurrency }
+            userErrors { field message code }
+          }
+        }`,
+        { url: receiver.url('/partner') },
+      );
+      const { id } = webhookCreate.webhook;
+      expect(webhookCreate).toEqual({ webhook: { id, ratePerSecond: 5, maxConcurrency: 2 }, userErrors: [] });
+      await shop.publish();
+      await allSucceeded(shop, id, 1);
+      const { webhook } = await shop.client.query<{ webhook: { stats: object } }>(
+        `query ($id: ID!) {
+          webhook(id: $id) {
+            status health healthReason
+            stats(window: HOUR) { attempts succeeded failed p50Ms p95Ms p99Ms }
+          }
+        }`,
+        { id },
+      );
+      expect(webhook).toMatchObject({ status: 'ACTIVE', health: 'HEALTHY', healthReason: null, stats: { attempts: 1, failed: 0 } });
+    });
+  });
+
   test('the pace is changed and lifted while deliveries wait for it', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();
@@ -174,6 +204,25 @@ describeEachDatabase('Pace', (makeDatabase) => {
       },
       { environment: { LIVEHOOK_RETRY_SCHEDULE: '1s,1s,1s,1s,1s,1s,1s,1s' } },
     );
+  });
+
+  test('one delivery that is tried again and again opens the circuit, too: what is known of a receiver outlives its queue', async () => {
+    await withHub(makeDatabase, async ({ application, receiver }) => {
+      const shop = await application();
+      receiver.answer('/slow', (_, nth) => (nth <= 5 ? { status: 504 } : {}));
+      const { id } = await shop.webhook('/slow', { retrySchedule: [1, 1, 1, 1, 1, 1] });
+      await shop.publish();
+      await until(async () => (await healthOf(shop, id)).health === 'CIRCUIT_OPEN', { description: 'the circuit to open' });
+      await shop.publish(); // not sent before the probe
+      await allSucceeded(shop, id, 2);
+      expect(
+        receiver
+          .requests('/slow')
+          .slice(0, 5)
+          .map(({ headers }) => headers['livehook-attempt']),
+      ).toEqual(['1', '2', '3', '4', '5']);
+      expect(spanOf(receiver.requests('/slow').slice(4, 6))).toBeGreaterThanOrEqual(1_000 - NOISE_MS);
+    });
   });
 
   test('an open circuit is the webhook’s own: its neighbours are sent, and a change of the webhook closes it', async () => {

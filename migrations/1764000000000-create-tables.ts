@@ -69,6 +69,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       small('timeout_seconds'),
       small('max_concurrency'),
       id('ordering'),
+      { name: 'rate_per_second', type: 'double', isNullable: true },
       longText('filter', NULLABLE),
       longText('payload_query', NULLABLE),
       longText('signing'),
@@ -89,6 +90,29 @@ export class CreateTables1764000000000 implements MigrationInterface {
       'webhook_secrets',
       [id('id', PRIMARY), id('webhook_id'), id('scheme'), longText('sealed'), number('created_at'), number('expires_at', NULLABLE)],
       [{ name: 'webhook_secrets_by_webhook', columnNames: ['webhook_id'] }],
+    );
+
+    // Only of webhooks that fail or were disabled: turning is rare, and must not touch the webhook's own row.
+    await createWithLongRows('webhook_health', [
+      id('webhook_id', PRIMARY),
+      number('failing_since'),
+      small('circuit_open'),
+      longText('reason'),
+      number('disabled_at', NULLABLE),
+    ]);
+
+    // A row belongs to one instance, which replaces it as it counts; reading adds them up.
+    await createWithLongRows(
+      'webhook_stats',
+      [
+        id('webhook_id', PRIMARY),
+        number('started_at', PRIMARY),
+        id('instance_id', PRIMARY),
+        number('succeeded'),
+        number('failed'),
+        longText('histogram'),
+      ],
+      [{ name: 'webhook_stats_by_time', columnNames: ['started_at'] }],
     );
 
     await create('event_types', [
@@ -158,6 +182,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
       longText('response_headers'),
       longText('response_body', NULLABLE),
       small('response_truncated'),
+      text('phases', 255, NULLABLE),
     ]);
 
     // Bodies that a payload query or a format made: fixed at the first attempt, shared by the webhooks that send the same.
@@ -239,6 +264,8 @@ export class CreateTables1764000000000 implements MigrationInterface {
       'deliveries',
       'events',
       'event_types',
+      'webhook_stats',
+      'webhook_health',
       'webhook_secrets',
       'webhooks',
       'api_keys',

@@ -79,6 +79,12 @@ export const SETTINGS = {
     description: 'DNS name of this hub, as receivers of CloudEvents are asked for permission with it',
     parse: parseOrigin,
   }),
+  disableAfterMs: setting({
+    name: 'LIVEHOOK_DISABLE_AFTER',
+    default: '5d',
+    description: 'webhooks that fail for so long, without one success, are disabled',
+    parse: parseDuration,
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -231,6 +237,12 @@ function parseOrigin(text: string): string {
   if (text.length > 253 || !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text))
     throw new Error('expected a DNS name of at most 253 characters, such as hooks.example.com');
   return text;
+}
+
+function parseDuration(text: string): number {
+  const span = /[a-z]$/i.test(text) ? ms(text as ms.StringValue) : undefined;
+  if (typeof span !== 'number' || !(span >= SECOND)) throw new Error('expected a duration of at least 1s, such as 12h or 5d');
+  return span;
 }
 
 function parseLogLevel(text: string): LogLevel {

@@ -6,6 +6,7 @@ import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
 import { Retention } from './applications/retention';
 import { Attempts, testBodyKey } from './attempts/attempts';
+import { type Counted, Stats } from './attempts/stats';
 import { type Clock, SECOND, systemClock } from './clock';
 import type { Config } from './config';
 import { Deliveries } from './deliveries/deliveries';
@@ -13,9 +14,11 @@ import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies, readBody } from './dispatch/bodies';
 import { forgetBodies } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
+import { HealthKeeper } from './dispatch/health-keeper';
 import { Lease } from './dispatch/lease';
 import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
+import type { Verdict } from './dispatch/settle';
 import { Settler } from './dispatch/settler';
 import { giveBack, Strays } from './dispatch/strays';
 import { Tester } from './dispatch/tester';
@@ -25,6 +28,7 @@ import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
+import { OwnEvents } from './events/own-events';
 import { Redactions } from './events/redactions';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
 import { JobWatch } from './live/job-watch';
@@ -39,6 +43,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import { readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
@@ -79,6 +84,9 @@ export class Hub {
   readonly #dispatcher: Dispatcher;
   readonly #sender: Sender;
   readonly #settler: Settler;
+  readonly #ownEvents: OwnEvents;
+  readonly #health: HealthKeeper;
+  readonly #stats: Stats;
   readonly #lease: Lease;
   readonly #scout: Scout;
   readonly #usher: Usher;
@@ -154,9 +162,21 @@ export class Hub {
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         await this.#directory.refresh(applicationId);
+        await this.#health.refresh();
         this.#scout.look();
       },
     });
+
+    this.#ownEvents = new OwnEvents({ append: (request) => this.#appender.append(request), log });
+    this.#health = new HealthKeeper({
+      database,
+      clock,
+      log,
+      ownEvents: this.#ownEvents,
+      disableAfterMs: config.disableAfterMs,
+      disable: (webhookId, version, why) => webhooks.disable(webhookId, version, why),
+    });
+    this.#stats = new Stats({ instanceId, database, clock, log });
 
     this.#sender = new Sender({ policy, clock });
     this.#settler = new Settler({
@@ -166,7 +186,10 @@ export class Hub {
       log,
       random,
       announce: announceUpdates,
-      disable: (webhookId, version) => webhooks.disable(webhookId, version),
+      attempted: (verdicts) => {
+        this.#health.attempted(verdicts);
+        this.#stats.add(verdicts.map(countedOf));
+      },
       scheduled: (delayMs) => this.#scout.lookIn(delayMs),
       settled: (verdicts) => {
         const deliveryIds = verdicts.map(({ finished }) => finished.job.deliveryId);
@@ -199,6 +222,9 @@ export class Hub {
       settle: (finished) => this.#settler.add(finished),
       isLeaseHeld: this.#lease.isHeld,
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
+      random,
+      instances: () => this.#lease.instances,
+      circuitChanged: (webhook, change) => this.#health.circuitChanged(webhook, change),
       hungry: (webhookId) => (webhookId === undefined ? this.#scout.look() : this.#scout.refill(webhookId)),
     });
     this.#scout = new Scout({
@@ -318,6 +344,7 @@ export class Hub {
         await redactions.followOthers();
         await this.#directory.refreshChanged();
         await this.#jobWatch.look();
+        if (database.dialect.supportsManyInstances) await this.#health.refresh();
       },
     });
     this.#api = new ApiServer({
@@ -335,6 +362,9 @@ export class Hub {
         retryJobs,
         jobWatch: this.#jobWatch,
         attempts,
+        stats: this.#stats,
+        storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
+        caution: (webhookId, version) => this.#dispatcher.caution(webhookId, version),
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
         tester: new Tester({
           database,
@@ -368,7 +398,9 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
+    await this.#health.refresh();
     this.#usher.start();
+    this.#stats.start();
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
@@ -398,7 +430,6 @@ export class Hub {
   async #drain(): Promise<void> {
     this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
     await this.#api.stop();
-    await this.#appender.stop();
     this.#eventLog.close();
     this.#updateLog.close();
     this.#jobWatch.close();
@@ -414,6 +445,10 @@ export class Hub {
     await this.#usher.stop();
     await this.#dispatcher.stop();
     await this.#settler.drain();
+    await this.#health.drain();
+    await this.#ownEvents.drain();
+    await this.#appender.stop();
+    await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();
     await this.#sender.close();
@@ -437,6 +472,10 @@ export class Hub {
       return { isReady: false, database: 'unreachable', migrations: 'unknown' };
     }
   }
+}
+
+function countedOf({ finished: { webhook, exchange } }: Verdict): Counted {
+  return { webhookId: webhook.id, isSuccess: exchange.outcome === 'SUCCESS', durationMs: exchange.durationMs };
 }
 
 function byApplication(events: readonly Event[]): Map<string, Event[]> {

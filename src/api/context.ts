@@ -8,6 +8,7 @@ import type { Delivery } from '../deliveries/delivery';
 import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
+import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
 import type { Services } from './services';
 
@@ -24,6 +25,8 @@ export interface Loaders {
   readonly delivery: DataLoader<string, Delivery | null>;
   readonly webhook: DataLoader<string, Webhook | null>;
   readonly attempt: DataLoader<string, Attempt | null>;
+  /** By the webhook's id. */
+  readonly storedHealth: DataLoader<string, StoredHealth | null>;
   /** By the id of a delivery or attempt of the event. */
   readonly event: DataLoader<string, Event | null>;
 }
@@ -38,6 +41,7 @@ export function createContext(services: Services, caller: Caller | null, { isLas
       delivery: new DataLoader((ids) => inOrder(ids, services.deliveries.byIds(ids), (row) => row.id), options),
       webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
       attempt: new DataLoader((ids) => inOrder(ids, services.attempts.byIds(ids), (row) => row.id), options),
+      storedHealth: new DataLoader((ids) => inOrder(ids, services.storedHealth(ids), (row) => row.webhookId), { ...options, cache: false }),
       event: new DataLoader((ids) => loadEvents(services, ids), options),
     },
   };

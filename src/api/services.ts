@@ -2,6 +2,7 @@ import type { ApiKeys } from '../applications/api-keys';
 import type { Applications } from '../applications/applications';
 import type { Attempt } from '../attempts/attempt';
 import type { Attempts } from '../attempts/attempts';
+import type { Stats } from '../attempts/stats';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
@@ -16,6 +17,7 @@ import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
 import type { RetryJob } from '../replay/retry-job';
 import type { RetryJobs } from '../replay/retry-jobs';
+import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhook } from '../webhooks/webhook';
 import type { Webhooks } from '../webhooks/webhooks';
@@ -33,6 +35,10 @@ export interface Services {
   readonly retryJobs: RetryJobs;
   readonly jobWatch: JobWatch<RetryJob>;
   readonly attempts: Attempts;
+  readonly stats: Pick<Stats, 'read'>;
+  readonly storedHealth: (webhookIds: readonly string[]) => Promise<readonly StoredHealth[]>;
+  /** What this instance does about the receiver of a webhook. */
+  readonly caution: (webhookId: string, version: number) => Findings['caution'];
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
   readonly compilePayloadQuery: CompilePayloadQuery;

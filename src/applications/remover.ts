@@ -30,6 +30,10 @@ const bounds = (kind: 'whk' | 'dlv' | 'att' | 'job', applicationId: string) => {
   const { from, to } = idRange(kind, applicationId);
   return [from, to] as const;
 };
+const byWebhook = (applicationId: string): readonly [string, ...unknown[]] => [
+  'webhook_id >= ? AND webhook_id < ?',
+  ...bounds('whk', applicationId),
+];
 const byApplication = (applicationId: string): readonly [string, ...unknown[]] => ['application_id = ?', applicationId];
 
 /**
@@ -50,6 +54,8 @@ const SHARES: readonly Share[] = [
   { table: 'bodies', key: 'sequence', where: byApplication },
   { table: 'redactions', key: 'sequence', where: byApplication },
   { table: 'event_types', key: 'name', where: byApplication },
+  { table: 'webhook_health', key: 'webhook_id', where: byWebhook },
+  { table: 'webhook_stats', key: 'webhook_id', where: byWebhook },
   {
     table: 'webhook_secrets',
     key: 'id',

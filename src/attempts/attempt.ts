@@ -51,6 +51,27 @@ registerEnumType(AttemptOutcome, {
   },
 });
 
+@ObjectType({
+  description:
+    'How long the phases took, in milliseconds; null where one did not happen or did not end. A kept connection needs no new one.',
+})
+export class AttemptTimings {
+  @Field(() => Int, { nullable: true, description: 'Resolving the name.' })
+  dnsMs!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'Until the receiver accepted the connection.' })
+  connectMs!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'The TLS handshake.' })
+  tlsMs!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'From sending the request to the first byte of the answer.' })
+  firstByteMs!: number | null;
+
+  @Field(() => Int, { description: 'Everything: the `durationMs` of the attempt.' })
+  totalMs!: number;
+}
+
 @Entity('attempts')
 @ObjectType({ implements: Node, description: 'One HTTP request, of a delivery or of a test. Written once, never changed.' })
 export class Attempt extends Node {
@@ -101,6 +122,16 @@ export class Attempt extends Node {
   @Field(() => Boolean, { description: 'Whether the body went on past what is kept.' })
   @Column({ name: 'response_truncated', type: 'smallint', transformer: { to: Number, from: Boolean } })
   responseTruncated!: boolean;
+
+  /** As `dispatch/exchange.ts` has them; null where nothing was sent. */
+  @JsonColumn('phases', { nullable: true })
+  phases!: readonly (number | null)[] | null;
+
+  @Field(() => AttemptTimings, { description: 'Where the time went.' })
+  get timings(): AttemptTimings {
+    const [dnsMs = null, connectMs = null, tlsMs = null, firstByteMs = null] = this.phases ?? [];
+    return { dnsMs, connectMs, tlsMs, firstByteMs, totalMs: this.durationMs };
+  }
 
   @Field(() => Int, { description: '1 for the first attempt of its delivery; tests are numbered by webhook.' })
   get number(): number {

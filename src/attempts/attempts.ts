@@ -16,6 +16,7 @@ const COLUMNS = [
   'response_headers',
   'response_body',
   'response_truncated',
+  'phases',
 ];
 
 /** In the transaction that moves their deliveries on. */
@@ -36,6 +37,7 @@ export async function insertAttempts(tx: Tx, attempts: readonly Attempt[]): Prom
       JSON.stringify(attempt.responseHeaders),
       attempt.responseBody,
       Number(attempt.responseTruncated),
+      attempt.phases ? JSON.stringify(attempt.phases) : null,
     ]),
   );
 }

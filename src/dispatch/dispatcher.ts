@@ -1,5 +1,5 @@
 import { AttemptTrigger } from '../attempts/attempt';
-import { type Clock, sleep } from '../clock';
+import { type Clock, HOUR, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
 import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
@@ -8,6 +8,7 @@ import type { LiveWebhook, Snapshot } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
 import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
+import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
 import { sign } from './sign';
 
@@ -37,6 +38,22 @@ interface Deps {
   readonly giveBack: (deliveryIds: readonly string[]) => void;
   /** The webhook's queue has room and the database has more for it; without a webhook: somebody's may. */
   readonly hungry: (webhookId?: string) => void;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  /** How many instances share the rate of a webhook. */
+  readonly instances: () => number;
+  /** A webhook's circuit breaker has opened, or closed again. */
+  readonly circuitChanged: (webhook: LiveWebhook, change: CircuitChange) => void;
+}
+
+export interface CircuitChange {
+  readonly isOpen: boolean;
+  /** What brought it about. */
+  readonly exchange: Exchange;
+  /** Of the event that was sent. */
+  readonly eventType: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 /** How much of a webhook's backlog may be taken in. */
@@ -67,6 +84,11 @@ const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
 const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
 type Obstacle = keyof typeof OBSTACLES;
 
+/** What is remembered of webhooks that have nothing in memory: paused by their receivers, circuit open, pace used up. */
+const MOST_FLOWS = 20_000;
+/** A timer takes no more than 24 days; waking early costs one look. */
+const MOST_WAKE_MS = HOUR;
+
 /**
  * Sends what this instance owns: a queue a webhook, each within its own concurrency, all within what the process can
  * carry. It never touches the database; what it needs from there is brought, what has ended is handed on.
@@ -74,6 +96,8 @@ type Obstacle = keyof typeof OBSTACLES;
 export class Dispatcher {
   readonly #deps: Deps;
   readonly #lanes = new Map<string, Lane>();
+  /** Of webhooks without a lane, where there is something to remember; the longest unused is forgotten first. */
+  readonly #flows = new Map<string, Flow>();
   /** Lanes that could send but for the limits of the whole process, in the order they came to them. */
   readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
   /** Every delivery that is queued, in flight or waits to be written down. */
@@ -164,9 +188,16 @@ export class Dispatcher {
   roomFor(webhook: LiveWebhook): LaneRoom {
     if (!webhook.isSending || this.isFull) return NO_ROOM;
     const lane = this.#lanes.get(webhook.id);
-    if (lane === undefined) return { deliveries: MOST_QUEUED_A_WEBHOOK, bytes: this.#share() };
+    if (lane === undefined) return { deliveries: this.#mostQueued(webhook, this.#flows.get(webhook.id)), bytes: this.#share() };
     if (!lane.isActive || !this.#isLow(lane)) return NO_ROOM;
-    return { deliveries: MOST_QUEUED_A_WEBHOOK - lane.queued - lane.reserved, bytes: this.#share() - lane.weight };
+    return { deliveries: this.#mostQueued(lane.webhook, lane.flow) - lane.queued - lane.reserved, bytes: this.#share() - lane.weight };
+  }
+
+  /** What this instance does about the receiver of a webhook; null: it sends as it is asked to. */
+  caution(webhookId: string, version: number): Caution | null {
+    const flow = this.#lanes.get(webhookId)?.flow ?? this.#flows.get(webhookId);
+    flow?.follow(version);
+    return flow?.caution(this.#deps.clock.monotonic()) ?? null;
   }
 
   /** The webhooks of an application have changed: what is queued goes by the new ones. */
@@ -176,7 +207,7 @@ export class Dispatcher {
       const webhook = byId.get(webhookId);
       lane.isGone = webhook === undefined;
       if (webhook && webhook.ordering !== lane.webhook.ordering) this.#empty(lane); // what is queued has the former order
-      if (webhook) lane.webhook = webhook;
+      if (webhook) this.#follow(lane, webhook);
       if (lane.isActive) this.#pump(lane);
       else this.#empty(lane);
       if (lane.isGone) lane.hasBacklog = false;
@@ -219,6 +250,7 @@ export class Dispatcher {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.giveBackQueued();
+    for (const lane of this.#lanes.values()) lane.cancelWake?.();
     while (this.#inFlight > 0) await sleep(this.#deps.clock, 5);
   }
 
@@ -260,27 +292,71 @@ export class Dispatcher {
   #laneFor(webhook: LiveWebhook): Lane {
     const known = this.#lanes.get(webhook.id);
     if (known) {
-      if (webhook.version > known.webhook.version) known.webhook = webhook;
+      if (webhook.version > known.webhook.version) this.#follow(known, webhook);
       return known;
     }
-    const lane = new Lane(webhook);
+    const lane = new Lane(webhook, this.#flows.get(webhook.id) ?? new Flow(webhook.version));
+    lane.flow.follow(webhook.version);
+    this.#flows.delete(webhook.id);
     this.#lanes.set(webhook.id, lane);
     return lane;
   }
 
+  #follow(lane: Lane, webhook: LiveWebhook): void {
+    lane.webhook = webhook;
+    lane.flow.follow(webhook.version);
+  }
+
+  #termsOf(webhook: LiveWebhook): Terms {
+    return { webhook, instances: this.#deps.instances() };
+  }
+
+  /** The most deliveries of a webhook that wait here: few where it is paced, none while nothing may be sent. */
+  #mostQueued(webhook: LiveWebhook, flow: Flow | undefined): number {
+    flow?.follow(webhook.version);
+    const now = this.#deps.clock.monotonic();
+    return (flow ?? new Flow(webhook.version)).mostQueued(this.#termsOf(webhook), MOST_QUEUED_A_WEBHOOK, now);
+  }
+
   /** Asks for the backlog of a lane that runs low; forgets one that holds nothing. */
   #tidy(lane: Lane): void {
-    if (lane.isIdle) {
-      if (this.#lanes.get(lane.webhook.id) === lane) this.#lanes.delete(lane.webhook.id);
-    } else if (lane.hasBacklog && !lane.isAsking && lane.isActive && this.#isLow(lane) && !this.isFull) {
+    if (lane.isIdle) this.#retire(lane);
+    if (!lane.hasBacklog || !lane.isActive) return;
+    const heldMs = lane.flow.heldMs(this.#deps.clock.monotonic());
+    if (heldMs > 0) this.#wakeIn(lane, heldMs);
+    else if (!lane.isAsking && this.#isLow(lane) && !this.isFull) {
       lane.isAsking = true;
       this.#deps.hungry(lane.webhook.id);
     }
   }
 
+  /** Drops a lane; what was learnt about its receiver stays. */
+  #retire(lane: Lane): void {
+    const { webhook, flow } = lane;
+    if (this.#lanes.get(webhook.id) !== lane) return;
+    this.#lanes.delete(webhook.id);
+    lane.cancelWake?.();
+    if (lane.isGone || flow.isNeutral(this.#termsOf(webhook), this.#deps.clock.monotonic())) return;
+    this.#flows.set(webhook.id, flow);
+    if (this.#flows.size > MOST_FLOWS) this.#flows.delete(this.#flows.keys().next().value ?? '');
+  }
+
+  /** Looks at a lane again once it may send. */
+  #wakeIn(lane: Lane, delayMs: number): void {
+    lane.cancelWake?.();
+    if (this.#isStopping) return;
+    lane.cancelWake = this.#deps.clock.after(Math.min(delayMs, MOST_WAKE_MS), () => {
+      lane.cancelWake = undefined;
+      lane.isAsking = false; // what was asked for while nothing could be taken in was not brought
+      this.#pump(lane);
+      this.#tidy(lane);
+    });
+  }
+
   /** Half empty: a look at the database brings enough to be worth it. */
   #isLow(lane: Lane): boolean {
-    return lane.queued + lane.reserved <= MOST_QUEUED_A_WEBHOOK / 2 && lane.weight <= this.#share() / 2;
+    const most = this.#mostQueued(lane.webhook, lane.flow);
+    return most > 0 && lane.queued + lane.reserved <= most / 2 && lane.weight <= this.#share() / 2;
   }
 
   /** What one webhook may have in memory. */
@@ -290,7 +366,7 @@ export class Dispatcher {
 
   #hasRoom(lane: Lane, weight: number): boolean {
     if (!this.#isSending() || !lane.isActive || lane.hasBacklog) return false;
-    if (lane.queued + lane.reserved >= MOST_QUEUED_A_WEBHOOK || this.#weight + weight > MOST_BYTES) return false;
+    if (lane.queued + lane.reserved >= this.#mostQueued(lane.webhook, lane.flow) || this.#weight + weight > MOST_BYTES) return false;
     return lane.weight === 0 || lane.weight + weight <= this.#share();
   }
 
@@ -338,7 +414,13 @@ export class Dispatcher {
 
   #pump(lane: Lane): void {
     if (!lane.isActive || !this.#isSending()) return;
-    while (lane.queued > 0 && lane.inFlight < lane.webhook.maxConcurrency) {
+    while (lane.queued > 0) {
+      // First of all: a lane that has to wait takes no place among those that wait for a slot.
+      const waitMs = lane.flow.waitMs(this.#termsOf(lane.webhook), lane.inFlight, this.#deps.clock.monotonic());
+      if (waitMs > 0) {
+        if (waitMs < Number.POSITIVE_INFINITY) this.#wakeIn(lane, waitMs);
+        return;
+      }
       const obstacle = this.#obstacle(lane);
       if (obstacle) {
         this.#held[obstacle].add(lane);
@@ -352,6 +434,7 @@ export class Dispatcher {
   async #attempt(lane: Lane, job: Job): Promise<void> {
     const { clock, send, settle, log } = this.#deps;
     const { webhook } = lane;
+    const ticket = lane.flow.begin(this.#termsOf(webhook), clock.monotonic());
     lane.inFlight++;
     this.#inFlight++;
     try {
@@ -361,16 +444,35 @@ export class Dispatcher {
       const request = requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent);
       const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
       lane.isTimingOut = exchange.outcome === 'TIMEOUT';
+      this.#learn(lane, webhook, { ticket, exchange, eventType: job.event.type });
       if (!settle({ job, webhook, request, exchange, body: fixed, startedAt })) this.#isSettlingBehind = true;
     } catch (error) {
       // `send` reports failures as values, so this is a fault of ours; the delivery goes back and is tried again.
       log.error({ deliveryId: job.deliveryId, error: (error as Error).stack }, 'attempt.fault');
+      lane.flow.abandon(ticket, clock.monotonic());
       this.#forget(job.deliveryId);
       this.#deps.giveBack([job.deliveryId]);
     }
     lane.inFlight--;
     this.#inFlight--;
     this.#goOn(lane);
+  }
+
+  /** What an exchange says of its receiver. Where nothing may be sent for a while, what waits goes back to the database. */
+  #learn(
+    lane: Lane,
+    webhook: LiveWebhook,
+    { ticket, exchange, eventType }: { ticket: Ticket; exchange: Exchange; eventType: string },
+  ): void {
+    const { clock, random, circuitChanged } = this.#deps;
+    const { flow } = lane;
+    const [now, at] = [clock.monotonic(), clock.now()];
+    const wasClosed = flow.isCircuitClosed;
+    flow.end(ticket, exchange, { webhook, now, endedAt: at, random: random() });
+    if (flow.isCircuitClosed !== wasClosed) circuitChanged(webhook, { isOpen: wasClosed, exchange, eventType, at });
+    if (lane.queued === 0 || flow.heldMs(now) === 0) return;
+    this.#empty(lane);
+    lane.hasBacklog = true;
   }
 
   /** A slot is free: its lane's again, or, where others wait for slots, theirs in turn. */

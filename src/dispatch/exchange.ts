@@ -15,6 +15,9 @@ export interface OutgoingRequest {
   readonly timeoutMs: number;
 }
 
+/** How long each phase took, in milliseconds; null where it did not happen or did not end: a kept connection needs no new one. */
+export type Phases = readonly [dnsMs: number | null, connectMs: number | null, tlsMs: number | null, firstByteMs: number | null];
+
 /** What came of it. A failure is a value: `send` never rejects. */
 export interface Exchange {
   readonly outcome: Outcome;
@@ -27,4 +30,6 @@ export interface Exchange {
   readonly responseBody: string | null;
   readonly responseTruncated: boolean;
   readonly durationMs: number;
+  /** Absent where nothing was sent. */
+  readonly phases?: Phases;
 }

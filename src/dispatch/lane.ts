@@ -1,7 +1,9 @@
 import type { AttemptTrigger } from '../attempts/attempt';
+import type { Cancel } from '../clock';
 import type { Event } from '../events/event';
 import type { LiveWebhook } from '../webhooks/directory';
 import type { FixedBody } from './body';
+import type { Flow } from './flow';
 
 /** A delivery that this instance owns and has in memory. */
 export interface Job {
@@ -22,6 +24,7 @@ export const weightOf = (payloadChars: number) => 512 + 2 * payloadChars;
 /** One webhook's way out: a first-in, first-out queue, what is in flight, what is promised. */
 export class Lane {
   webhook: LiveWebhook;
+  readonly flow: Flow;
   inFlight = 0;
   /** Room given to appends that have not committed yet. */
   reserved = 0;
@@ -35,12 +38,15 @@ export class Lane {
   isTimingOut = false;
   /** The webhook was deleted. */
   isGone = false;
+  /** Of the timer that looks at it again when it has to wait. */
+  cancelWake: Cancel | undefined;
   #jobs: Job[] = [];
   /** Index of the first job: shifting a long array would move all of it. */
   #first = 0;
 
-  constructor(webhook: LiveWebhook) {
+  constructor(webhook: LiveWebhook, flow: Flow) {
     this.webhook = webhook;
+    this.flow = flow;
   }
 
   get isActive(): boolean {

@@ -31,6 +31,7 @@ export class Lease {
   #cancelTimer: Cancel | undefined;
   #running: Promise<void> | undefined;
   #isStopping = false;
+  #instances = 1;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -38,6 +39,11 @@ export class Lease {
 
   /** Judged from before the heartbeat was sent, by a clock that nobody sets: never held longer than the others think. */
   isHeld = (): boolean => this.#deps.clock.monotonic() - this.#beatenAt < LEASE_MS;
+
+  /** How many instances were alive at the last look, this one included. */
+  get instances(): number {
+    return this.#instances;
+  }
 
   async start(): Promise<void> {
     const { database, instanceId, clock } = this.#deps;
@@ -99,6 +105,7 @@ export class Lease {
     // Owners first: one that starts between the two looks is then in the second and not taken for dead.
     const all = await owners(database.read);
     const live = await liveInstances(database);
+    this.#instances = Math.max(1, live.size);
     let total = 0;
     for (const owner of all)
       if (owner !== instanceId && !live.has(owner)) {

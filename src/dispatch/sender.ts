@@ -4,7 +4,7 @@ import { connect as connectTls, createSecureContext, rootCertificates, type Secu
 import { type buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { type Cancel, type Clock, MINUTE, SECOND } from '../clock';
 import type { AddressPolicy } from './address-policy';
-import type { Exchange, HeaderPair, Outcome, OutgoingRequest } from './exchange';
+import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from './exchange';
 
 export const MAX_RESPONSE_BODY_BYTES = 64 * 1_024;
 /** Node's own limit. Each header costs far more memory than bytes, so a hostile receiver gets no more than this. */
@@ -177,6 +177,11 @@ class SendFailure extends Error implements Failure {
   }
 }
 
+/** How long the steps of making a connection took, in milliseconds; one that has not ended is absent. */
+type Laps = Partial<Record<'dnsMs' | 'connectMs' | 'tlsMs', number>>;
+
+const NOT_MADE: Laps = {};
+
 /** How far a connection has come; a timeout names it. */
 type Stage = 'resolving' | 'connecting' | 'handshaking' | 'open';
 
@@ -195,6 +200,9 @@ class Connection {
   /** Requests written to the present socket. */
   #written = 0;
   #openedAt = 0;
+  #laps: Laps = {};
+  /** When the present step of making the connection began. */
+  #lapAt = 0;
   #discarded: Promise<void> | null = null;
 
   constructor(origin: string, rim: Rim, on: { lost: () => void; gone: () => void }) {
@@ -220,6 +228,11 @@ class Connection {
   noteWrite(): boolean {
     this.#written += 1;
     return this.#written > 1;
+  }
+
+  /** What making the connection took, for the exchange that it was made for; later ones found it open. */
+  get laps(): Readonly<Laps> {
+    return this.#written > 1 ? NOT_MADE : this.#laps;
   }
 
   /** Whether the receiver has ended its side: tells an answer cut short from a malformed one. */
@@ -260,6 +273,8 @@ class Connection {
     const secure = protocol === 'https:';
     this.stage = 'resolving';
     this.#written = 0;
+    this.#laps = {};
+    this.#lapAt = this.#rim.clock.monotonic();
     if (isIP(hostname) !== 0) {
       // Sockets look up names only: a literal address has to be judged here.
       const reason = this.#rim.policy.check(hostname);
@@ -298,11 +313,13 @@ class Connection {
       if (isDone || socket.destroyed) return;
       isDone = true;
       this.stage = 'open';
+      if (secure) this.#lap('tlsMs');
       this.#openedAt = this.#rim.clock.monotonic();
       done(null, socket);
     };
     socket.once('connect', () => {
       this.stage = 'handshaking';
+      this.#lap('connectMs');
       const problem = this.#judgePeer(socket);
       if (problem !== null) socket.destroy(problem);
       else if (!secure) succeed();
@@ -322,6 +339,12 @@ class Connection {
     return reason === null ? null : blocked(this.#host, [reason]);
   }
 
+  #lap(step: keyof Laps): void {
+    const now = this.#rim.clock.monotonic();
+    this.#laps[step] = Math.round(now - this.#lapAt);
+    this.#lapAt = now;
+  }
+
   #connectFailure(error: NodeJS.ErrnoException): SendFailure {
     if (error instanceof SendFailure) return error;
     if (this.stage === 'handshaking') return new SendFailure('TLS', `TLS handshake with ${this.#host} failed: ${error.message}`);
@@ -333,6 +356,7 @@ class Connection {
     this.#allowedAddresses(hostname).then(
       (addresses) => {
         this.stage = 'connecting';
+        this.#lap('dnsMs');
         const [first] = addresses;
         if (options.all) callback(null, addresses);
         else callback(null, first?.address ?? '', first?.family);
@@ -373,6 +397,8 @@ class Call implements Dispatcher.DispatchHandler {
   readonly #pool: Pool;
   readonly #finish: (exchange: Exchange) => void;
   readonly #startedAt: number;
+  #writtenAt = 0;
+  #firstByteMs: number | null = null;
   #cancelDeadline: Cancel | null = null;
   #origin = '';
   #options: Dispatcher.DispatchOptions | null = null;
@@ -419,10 +445,12 @@ class Call implements Dispatcher.DispatchHandler {
 
   onConnect(): void {
     this.#onUsedSocket = this.#connection?.noteWrite() ?? false;
+    this.#writtenAt = this.#clock.monotonic();
   }
 
   onResponseStarted(): void {
     this.#answered = true;
+    this.#firstByteMs ??= Math.round(this.#clock.monotonic() - this.#writtenAt);
   }
 
   onHeaders(statusCode: number, headers: Buffer[]): boolean {
@@ -511,7 +539,13 @@ class Call implements Dispatcher.DispatchHandler {
       responseBody: this.#statusCode === null ? null : (this.#body?.toString('utf8', 0, this.#bodyLength) ?? ''),
       responseTruncated: this.#truncated,
       durationMs: Math.round(this.#clock.monotonic() - this.#startedAt),
+      phases: this.#phases(),
     });
+  }
+
+  #phases(): Phases {
+    const { dnsMs = null, connectMs = null, tlsMs = null } = this.#connection?.laps ?? NOT_MADE;
+    return [dnsMs, connectMs, tlsMs, this.#firstByteMs];
   }
 }
 

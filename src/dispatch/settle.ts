@@ -216,6 +216,7 @@ export function attemptOf({ finished: { job, exchange, request, startedAt } }: P
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));
   attempt.responseBody = exchange.responseBody?.replaceAll('\0', '\ufffd') ?? null; // SQLite's texts end at a NUL
   attempt.responseTruncated = exchange.responseTruncated;
+  attempt.phases = exchange.phases ?? null;
   return attempt;
 }
 

@@ -4,7 +4,7 @@ import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import { CommitInDoubt, type Database } from '../store/database';
 import type { Finished } from './dispatcher';
-import { isGone, judge, settle, type Verdict } from './settle';
+import { judge, settle, type Verdict } from './settle';
 
 interface Deps {
   readonly instanceId: string;
@@ -14,8 +14,8 @@ interface Deps {
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** The receiver said it is gone. */
-  readonly disable: (webhookId: string, version: number) => Promise<void>;
+  /** Attempts that are written down. */
+  readonly attempted: (verdicts: readonly Verdict[]) => void;
   /** Deliveries were scheduled; the earliest is due in so many milliseconds. */
   readonly scheduled: (delayMs: number) => void;
   /** These attempts are no longer in this instance's hands. */
@@ -103,8 +103,10 @@ export class Settler {
     const { database, instanceId, log, announce } = this.#deps;
     const { updates, fenced } = await database.transaction((tx) => settle(tx, batch, instanceId));
     // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
-    if (fenced.length > 0 && tries === 1) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
+    const refused = new Set(tries === 1 ? fenced : []);
+    if (refused.size > 0) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
     announce(updates);
+    this.#deps.attempted(batch.filter(({ finished }) => !refused.has(finished.job.deliveryId)));
     this.#follow(batch);
   }
 
@@ -124,7 +126,7 @@ export class Settler {
   }
 
   #follow(batch: readonly Verdict[]): void {
-    const { log, scheduled, disable } = this.#deps;
+    const { log, scheduled } = this.#deps;
     let earliest = Number.POSITIVE_INFINITY;
     for (const { finished, delayMs, status } of batch) {
       if (delayMs !== null) earliest = Math.min(earliest, delayMs);
@@ -140,10 +142,6 @@ export class Settler {
         },
         'delivery.attempted',
       );
-      if (isGone(finished))
-        disable(webhook.id, webhook.version).catch((error) =>
-          log.error({ webhookId: webhook.id, error: describe(error) }, 'webhook.disable_failed'),
-        );
     }
     if (earliest < Number.POSITIVE_INFINITY) scheduled(earliest);
   }

@@ -3,7 +3,7 @@ import type { Clock } from '../clock';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
-import { eventTypeProblem } from './event-type';
+import { eventTypeProblem, foreignTypeProblem } from './event-type';
 import { EventType } from './event-type-record';
 import { compileSchema, type PayloadCheck } from './payload-schema';
 
@@ -124,7 +124,7 @@ export class EventTypes {
 
 function check({ name, description, schema }: EventTypeRegistration): void {
   const problems = new Problems();
-  const problem = eventTypeProblem(name);
+  const problem = foreignTypeProblem(name);
   if (problem) problems.add('name', problem);
   if (description && description.length > MOST_DESCRIPTION_CHARS)
     problems.add(

@@ -2,7 +2,7 @@ import { Problems, UserErrorCode } from '../errors';
 import { MOST_JSON_DEPTH, minified } from '../json';
 import { keyProblem } from '../key';
 import type { NewEvent } from './append';
-import { eventTypeProblem } from './event-type';
+import { foreignTypeProblem } from './event-type';
 import type { KnownType } from './event-types';
 
 /** An event as its publisher gives it. */
@@ -21,7 +21,7 @@ const LATEST_MS = Date.UTC(9999, 11, 31);
 
 /** Checks an event and makes its payload into text; `path` is its place in the input. */
 export function checkEvent(input: EventInput, problems: Problems, path: readonly string[] = []): NewEvent {
-  const typeProblem = eventTypeProblem(input.type);
+  const typeProblem = foreignTypeProblem(input.type);
   if (typeProblem) problems.add([...path, 'type'], typeProblem);
   for (const field of ['idempotencyKey', 'orderingKey'] as const) {
     const key = input[field];

@@ -1,5 +1,6 @@
 import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
+import { isOwnEventType } from '../events/event-type';
 import { deliveryId } from '../ids';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
@@ -37,9 +38,16 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
   return deliveries;
 }
 
-/** By the webhook's own selection and by the one in its payload query. */
+/**
+ * By the webhook's own selection and by the one in its payload query. The hub's own events go only to those that name
+ * them: `livehook.*`, not `*`.
+ */
 export function wants({ eventTypes, condition, payloadQuery }: LiveWebhook, event: Event): boolean {
-  if (!matchesAnyType(eventTypes, event.type) || (condition !== null && !condition(event))) return false;
+  if (
+    !matchesAnyType(isOwnEventType(event.type) ? eventTypes.filter(isOwnEventType) : eventTypes, event.type) ||
+    (condition !== null && !condition(event))
+  )
+    return false;
   if (payloadQuery === null) return true;
   const { types, condition: inner } = payloadQuery;
   return (types === null || matchesAnyType(types, event.type)) && (inner === null || inner(event));

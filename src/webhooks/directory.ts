@@ -18,6 +18,8 @@ export interface LiveWebhook {
   readonly timeoutMs: number;
   readonly maxConcurrency: number;
   readonly ordering: Ordering;
+  /** Null: unlimited. */
+  readonly ratePerSecond: number | null;
   /** Null: every event of its types. */
   readonly condition: Condition | null;
   readonly format: WebhookFormat;
@@ -161,6 +163,7 @@ export class Directory {
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
       ordering: record.ordering,
+      ratePerSecond: record.ratePerSecond,
       condition: conditionOf(record.filter),
       format: record.format,
       payloadQuery,

@@ -16,6 +16,7 @@ export interface WebhookSettings {
   readonly timeoutSeconds?: number | null;
   readonly maxConcurrency?: number | null;
   readonly ordering?: Ordering | null;
+  readonly ratePerSecond?: number | null;
   /** Mongo-style; see `condition.ts`. */
   readonly filter?: unknown;
   /** A subscription document; see `payload-query.ts`. */
@@ -39,6 +40,7 @@ const MOST = {
   retryDelaySeconds: 7 * 24 * 3600,
   timeoutSeconds: 30,
   concurrency: 1_000,
+  ratePerSecond: 1_000,
 } as const;
 
 /** Names that belong to the protocol or to us; a webhook's own headers can't take their place. */
@@ -53,8 +55,19 @@ export function checkSettings(
   problems: Problems,
   compilePayloadQuery: CompilePayloadQuery,
 ): void {
-  const { description, eventTypes, headers, retrySchedule, timeoutSeconds, maxConcurrency, secret, filter, payloadQuery, signing } =
-    settings;
+  const {
+    description,
+    eventTypes,
+    headers,
+    retrySchedule,
+    timeoutSeconds,
+    maxConcurrency,
+    ratePerSecond,
+    secret,
+    filter,
+    payloadQuery,
+    signing,
+  } = settings;
   if (description && description.length > MOST.descriptionChars)
     problems.add('description', `expected at most ${MOST.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
   if (eventTypes) checkEventTypes(eventTypes, problems);
@@ -62,6 +75,8 @@ export function checkSettings(
   if (retrySchedule) checkSchedule(retrySchedule, problems);
   if (typeof timeoutSeconds === 'number') checkWhole(timeoutSeconds, 'timeoutSeconds', MOST.timeoutSeconds, problems);
   if (typeof maxConcurrency === 'number') checkWhole(maxConcurrency, 'maxConcurrency', MOST.concurrency, problems);
+  if (typeof ratePerSecond === 'number' && !(ratePerSecond > 0 && ratePerSecond <= MOST.ratePerSecond))
+    problems.add('ratePerSecond', `expected a number above 0, at most ${MOST.ratePerSecond}, got ${ratePerSecond}; null is unlimited`);
   if (filter !== undefined && filter !== null) {
     const compiled = compileCondition(filter);
     if ('problem' in compiled) problems.add('filter', compiled.problem);

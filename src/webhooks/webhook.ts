@@ -1,5 +1,5 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
+import { Field, Float, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { Node } from '../node';
 import { JsonColumn, LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
@@ -13,7 +13,11 @@ export enum WebhookStatus {
 export enum WebhookHealth {
   HEALTHY = 'HEALTHY',
   ORDER_BLOCKED = 'ORDER_BLOCKED',
+  THROTTLED = 'THROTTLED',
+  FAILING = 'FAILING',
+  CIRCUIT_OPEN = 'CIRCUIT_OPEN',
   PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
+  DISABLED = 'DISABLED',
 }
 
 registerEnumType(WebhookHealth, {
@@ -22,7 +26,11 @@ registerEnumType(WebhookHealth, {
   valuesConfig: {
     HEALTHY: { description: 'Nothing to see to.' },
     ORDER_BLOCKED: { description: 'An event that keeps failing holds up those after it, of its key or all; see `healthReason`.' },
+    THROTTLED: { description: 'Its receiver is overloaded or asked for a pause: it is sent less until that is over.' },
+    FAILING: { description: 'Several attempts in a row have failed and none has succeeded since.' },
+    CIRCUIT_OPEN: { description: 'Its receiver is away or overloaded: deliveries wait, one at a time tries whether it is back.' },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
+    DISABLED: { description: 'It failed for too long, or its target is gone: it gets no more deliveries until it is resumed.' },
   },
 });
 
@@ -100,7 +108,9 @@ registerEnumType(WebhookStatus, {
   valuesConfig: {
     ACTIVE: { description: 'Events become deliveries, deliveries are sent.' },
     PAUSED: { description: 'Events become deliveries; nothing is sent until it is resumed.' },
-    DISABLED: { description: 'The target answered 410 Gone: no new deliveries, nothing is sent until it is resumed.' },
+    DISABLED: {
+      description: 'The target answered 410 Gone or failed for too long: no new deliveries, nothing is sent until it is resumed.',
+    },
   },
 });
 
@@ -131,7 +141,10 @@ export class Webhook extends Node {
   @LongTextColumn('description', { nullable: true })
   description!: string | null;
 
-  @Field(() => [String], { description: 'Names or wildcards: `order.*`, `*.created`, `*`.' })
+  @Field(() => [String], {
+    description:
+      "Names or wildcards: `order.*`, `*.created`, `*`. The hub's own events go only to those that name them: `livehook.*`, not `*`.",
+  })
   @JsonColumn('event_types')
   eventTypes!: string[];
 
@@ -154,6 +167,9 @@ export class Webhook extends Node {
   @Field(() => Ordering)
   @TextColumn('ordering')
   ordering!: Ordering;
+  @Field(() => Float, { nullable: true, description: 'The most requests a second, over all instances; null: unlimited.' })
+  @Column({ name: 'rate_per_second', type: 'double', nullable: true })
+  ratePerSecond!: number | null;
 
   @Field(() => GraphQLJSON, { nullable: true, description: 'A condition on { type, payload }: only events that meet it are sent.' })
   @JsonColumn('filter', { nullable: true })

@@ -6,6 +6,7 @@ import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
@@ -118,6 +119,7 @@ export class Webhooks {
       if (url !== undefined && url !== webhook.url) {
         if (webhook.verification !== WebhookVerification.NONE && moved === undefined)
           refuse('url', 'the webhook has been changed meanwhile: try again', UserErrorCode.CONFLICT);
+        await forgetHealth(tx, id);
         webhook.url = url;
         webhook.allowedRatePerMinute = moved ?? null;
       }
@@ -167,7 +169,8 @@ export class Webhooks {
 
   /** It gets no more deliveries; those that wait are cancelled in the background. */
   async delete(id: string): Promise<Webhook> {
-    return this.#edit(id, (webhook) => {
+    return this.#edit(id, async (webhook, tx) => {
+      await forgetHealth(tx, id);
       webhook.deletedAt = new Date(this.#deps.clock.now());
     });
   }
@@ -180,21 +183,31 @@ export class Webhooks {
     });
   }
 
-  /** Sends again, beginning with what waited; a disabled webhook is enabled. */
+  /** Sends again, beginning with what waited; a disabled webhook is enabled, and one that failed begins anew. */
   async resume(id: string): Promise<Webhook> {
-    return this.#edit(id, (webhook) => {
+    return this.#edit(id, async (webhook, tx) => {
+      await forgetHealth(tx, id);
       webhook.status = WebhookStatus.ACTIVE;
     });
   }
 
-  /** The target said it is gone. Whoever changed the webhook since the attempt left has the last word. */
-  async disable(id: string, seenVersion: number): Promise<void> {
-    await this.#edit(id, (webhook) => {
-      if (webhook.version !== seenVersion) return false;
+  /**
+   * The target is gone, or has failed for too long. Whoever changed the webhook since the attempt left has the last word.
+   * Returns whether it was disabled.
+   */
+  async disable(id: string, seenVersion: number, { reason, failingSince }: { reason: string; failingSince: number }): Promise<boolean> {
+    let isDone = false;
+    await this.#edit(id, async (webhook, tx) => {
+      isDone = webhook.version === seenVersion && webhook.status !== WebhookStatus.DISABLED;
+      if (!isDone) return false;
       webhook.status = WebhookStatus.DISABLED;
+      await replaceHealth(tx, { webhookId: id, failingSince, isCircuitOpen: false, reason, disabledAt: this.#deps.clock.now() });
+      return undefined;
     }).catch((error: unknown) => {
+      isDone = false;
       if (!(error instanceof InputRefused)) throw error; // deleted meanwhile
     });
+    return isDone;
   }
 
   /** Deleted ones too: deliveries still name them. */
@@ -292,8 +305,8 @@ export class Webhooks {
     if (missing.length > 0) await this.#addSecrets(tx, webhook, missing, undefined);
   }
 
-  /** `step` changes the record, or returns false to leave it as it is. */
-  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<void>): Promise<Webhook> {
+  /** `step` changes the record, or answers false to leave it as it is. */
+  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<unknown>): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
@@ -302,6 +315,7 @@ export class Webhooks {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
         if ((await step(webhook, tx)) === false) return webhook;
+        await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
         const { id: _, applicationId: __, ...columns } = webhook;
@@ -355,6 +369,7 @@ const FIELDS = {
   timeoutSeconds: 'timeoutSeconds',
   maxConcurrency: 'maxConcurrency',
   ordering: 'ordering',
+  ratePerSecond: 'ratePerSecond',
   filter: 'filter',
   payloadQuery: 'payloadQuery',
   signing: 'signing',
@@ -371,6 +386,7 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,
     ordering: settings.ordering ?? DEFAULT_ORDERING,
+    ratePerSecond: settings.ratePerSecond ?? null,
     filter: readFilter(settings.filter ?? null),
     payloadQuery: settings.payloadQuery ?? null,
     signing: [...new Set(settings.signing ?? DEFAULT_SIGNING)],

@@ -172,6 +172,7 @@ describe('an exchange', () => {
       responseBody: 'ünö',
       responseTruncated: false,
       durationMs: expect.any(Number),
+      phases: [null, expect.any(Number), null, expect.any(Number)],
     });
   });
 
@@ -511,6 +512,28 @@ describe('a blocked address', () => {
     expect(await sender({ policy: new SecondThoughts() }).send(outgoing(url))).toMatchObject({ outcome: 'BLOCKED_ADDRESS' });
     await allClosed(connections);
     expect(requests).toHaveLength(0);
+  });
+});
+
+describe('the timings', () => {
+  const took = expect.any(Number);
+
+  test('name every phase of a new connection; an exchange on a kept one has only its first byte', async () => {
+    const { port } = await tlsReceiver((socket) => socket.write(OK));
+    const ours = sender({ lookup: async () => ['127.0.0.1'], tls: { extraCa: [TLS_CERT] } });
+    const request = outgoing(`https://${TLS_NAME}:${port}/`);
+    const { phases = [], durationMs } = await ours.send(request);
+    expect(phases).toEqual([took, took, took, took]);
+    expect(phases.reduce<number>((sum, phase) => sum + (phase ?? 0), 0)).toBeLessThanOrEqual(durationMs + phases.length);
+    expect((await ours.send(request)).phases).toEqual([null, null, null, took]);
+  });
+
+  test('end where the exchange did', async () => {
+    const unknown = sender({ lookup: () => Promise.reject(new Error('no')) });
+    expect((await unknown.send(outgoing('http://nowhere.test/'))).phases).toEqual([null, null, null, null]);
+    const { port } = await tlsReceiver((socket) => socket.write(OK));
+    const distrusting = sender({ lookup: async () => ['127.0.0.1'] });
+    expect((await distrusting.send(outgoing(`https://${TLS_NAME}:${port}/`))).phases).toEqual([took, took, null, null]);
   });
 });
 

@@ -162,7 +162,7 @@ function settlerOver(store: Store): Settler {
     log: silentLog,
     random: () => 0,
     announce: () => {},
-    disable: async () => {},
+    attempted: () => {},
     scheduled: () => {},
     settled: () => {},
     caughtUp: () => {},

@@ -1,14 +1,16 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, Float, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
+import { type Diagnosis, diagnose } from '../../webhooks/health';
 import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus, WebhookVerification } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication, requireScope } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
+import { StatsWindow, WebhookStats, WINDOW_MS } from '../webhook-stats';
 import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
 
 @InputType({ description: 'An HTTP header to send.' })
@@ -25,7 +27,11 @@ abstract class WebhookSettingsInput {
   @Field(() => String, { nullable: true, description: 'For people: at most 2,000 characters.' })
   description?: string | null;
 
-  @Field(() => [String], { nullable: true, description: 'Names or wildcards: "order.*", "*.created"; default ["*"].' })
+  @Field(() => [String], {
+    nullable: true,
+    description:
+      'Names or wildcards: "order.*", "*.created"; default ["*"], which leaves out the hub\'s own events: name those as "livehook.*".',
+  })
   eventTypes?: string[] | null;
 
   @Field(() => [HeaderInput], { nullable: true, description: 'Sent with every request; names of the hub and of HTTP itself are refused.' })
@@ -42,6 +48,9 @@ abstract class WebhookSettingsInput {
 
   @Field(() => Ordering, { nullable: true, description: 'Default NONE.' })
   ordering?: Ordering | null;
+
+  @Field(() => Float, { nullable: true, description: 'The most requests a second: above 0, at most 1,000; null: unlimited.' })
+  ratePerSecond?: number | null;
 
   @Field(() => GraphQLJSON, {
     nullable: true,
@@ -149,15 +158,21 @@ export class WebhookResolver {
 
   @FieldResolver(() => WebhookHealth, { description: 'Whether something needs to be seen to.' })
   async health(@Ctx() context: Context, @Root() webhook: Webhook): Promise<WebhookHealth> {
-    if (payloadQueryProblem(context, webhook) !== null) return WebhookHealth.PAYLOAD_QUERY_INVALID;
-    return (await context.services.orderProblem(webhook)) === null ? WebhookHealth.HEALTHY : WebhookHealth.ORDER_BLOCKED;
+    return (await diagnosis(context, webhook)).health;
   }
 
   @FieldResolver(() => String, { nullable: true, description: 'In plain words; null while it is healthy.' })
   async healthReason(@Ctx() context: Context, @Root() webhook: Webhook): Promise<string | null> {
-    const problem = payloadQueryProblem(context, webhook);
-    if (problem === null) return context.services.orderProblem(webhook);
-    return `The payload query no longer fits the schema: ${problem}. Deliveries wait until it is mended.`;
+    return (await diagnosis(context, webhook)).reason;
+  }
+
+  @FieldResolver(() => WebhookStats, { description: 'How its attempts went.' })
+  async stats(
+    @Ctx() { services }: Context,
+    @Root() webhook: Webhook,
+    @Arg('window', () => StatsWindow, { defaultValue: StatsWindow.DAY }) window: StatsWindow,
+  ): Promise<WebhookStats> {
+    return services.stats.read(webhook.id, WINDOW_MS[window]);
   }
 
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first; needs the scope DELIVERIES_READ.' })
@@ -254,6 +269,15 @@ export class WebhookResolver {
   ): Promise<Answer<WebhookSecretRotatePayload>> {
     return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
   }
+}
+
+async function diagnosis(context: Context, webhook: Webhook): Promise<Diagnosis> {
+  return diagnose(webhook, {
+    payloadQueryProblem: payloadQueryProblem(context, webhook),
+    orderProblem: await context.services.orderProblem(webhook),
+    stored: await context.loaders.storedHealth.load(webhook.id),
+    caution: context.services.caution(webhook.id, webhook.version),
+  });
 }
 
 function payloadQueryProblem({ services }: Context, { payloadQuery }: Webhook): string | null {

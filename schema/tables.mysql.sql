@@ -19,6 +19,7 @@ CREATE TABLE `applications` (
   `unique_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `name` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   `metadata` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `retention_days` int DEFAULT NULL,
   `created_at` bigint NOT NULL,
   `updated_at` bigint NOT NULL,
   `deleted_at` bigint DEFAULT NULL,
@@ -39,6 +40,7 @@ CREATE TABLE `attempts` (
   `response_headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   `response_body` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `response_truncated` int NOT NULL,
+  `phases` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 
@@ -70,6 +72,7 @@ CREATE TABLE `deliveries` (
   `due_at` bigint DEFAULT NULL,
   `next_trigger` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
   `body_key` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `ordering_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `created_at` bigint NOT NULL,
   `completed_at` bigint DEFAULT NULL,
   PRIMARY KEY (`id`),
@@ -97,6 +100,7 @@ CREATE TABLE `events` (
   `ordering_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `occurred_at` bigint NOT NULL,
   `created_at` bigint NOT NULL,
+  `redacted_at` bigint DEFAULT NULL,
   PRIMARY KEY (`application_id`,`sequence`),
   UNIQUE KEY `events_by_idempotency_key` (`application_id`,`idempotency_key`)
 ) ENGINE=InnoDB;
@@ -121,6 +125,45 @@ CREATE TABLE `instances` (
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 
+CREATE TABLE `redactions` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `sequence` bigint NOT NULL,
+  `redacted_at` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`sequence`),
+  KEY `redactions_by_time` (`redacted_at`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `retry_jobs` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `kind` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `status` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `selection` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `scan_cursor` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `planned` bigint NOT NULL,
+  `total` bigint NOT NULL,
+  `done` bigint NOT NULL,
+  `failed` bigint NOT NULL,
+  `version` int NOT NULL,
+  `worker` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `worker_until` bigint NOT NULL,
+  `created_at` bigint NOT NULL,
+  `completed_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `retry_jobs_by_completion` (`completed_at`,`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `retry_job_items` (
+  `job_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `delivery_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `attempt_count` int DEFAULT NULL,
+  `prior_status` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `prior_due_at` bigint DEFAULT NULL,
+  `prior_completed_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`job_id`,`webhook_id`,`delivery_id`)
+) ENGINE=InnoDB;
+
 CREATE TABLE `webhooks` (
   `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -131,9 +174,14 @@ CREATE TABLE `webhooks` (
   `retry_schedule` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `timeout_seconds` int NOT NULL,
   `max_concurrency` int NOT NULL,
+  `ordering` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `rate_per_second` double DEFAULT NULL,
   `filter` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `payload_query` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `signing` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `format` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `verification` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `allowed_rate` int DEFAULT NULL,
   `secret_hint` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `public_key` varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `status` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -142,6 +190,22 @@ CREATE TABLE `webhooks` (
   `updated_at` bigint NOT NULL,
   `deleted_at` bigint DEFAULT NULL,
   PRIMARY KEY (`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhook_health` (
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `failing_since` bigint NOT NULL,
+  `circuit_open` int NOT NULL,
+  `reason` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `disabled_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`webhook_id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhook_owners` (
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `owner` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  PRIMARY KEY (`webhook_id`),
+  KEY `webhook_owners_by_owner` (`owner`)
 ) ENGINE=InnoDB;
 
 CREATE TABLE `webhook_secrets` (
@@ -153,4 +217,15 @@ CREATE TABLE `webhook_secrets` (
   `expires_at` bigint DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `webhook_secrets_by_webhook` (`webhook_id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhook_stats` (
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `started_at` bigint NOT NULL,
+  `instance_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `succeeded` bigint NOT NULL,
+  `failed` bigint NOT NULL,
+  `histogram` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  PRIMARY KEY (`webhook_id`,`started_at`,`instance_id`),
+  KEY `webhook_stats_by_time` (`started_at`)
 ) ENGINE=InnoDB;

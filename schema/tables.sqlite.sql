@@ -20,6 +20,7 @@ CREATE TABLE "applications" (
   "unique_key" varchar(255),
   "name" varchar(255) NOT NULL,
   "metadata" text,
+  "retention_days" integer,
   "created_at" bigint NOT NULL,
   "updated_at" bigint NOT NULL,
   "deleted_at" bigint
@@ -39,7 +40,8 @@ CREATE TABLE "attempts" (
   "request_headers" text NOT NULL,
   "response_headers" text NOT NULL,
   "response_body" text,
-  "response_truncated" integer NOT NULL
+  "response_truncated" integer NOT NULL,
+  "phases" varchar(255)
 );
 
 CREATE TABLE "bodies" (
@@ -70,6 +72,7 @@ CREATE TABLE "deliveries" (
   "due_at" bigint,
   "next_trigger" varchar(48),
   "body_key" varchar(48),
+  "ordering_key" varchar(255),
   "created_at" bigint NOT NULL,
   "completed_at" bigint
 ) WITHOUT ROWID;
@@ -110,6 +113,7 @@ CREATE TABLE "events" (
   "ordering_key" varchar(255),
   "occurred_at" bigint NOT NULL,
   "created_at" bigint NOT NULL,
+  "redacted_at" bigint,
   PRIMARY KEY ("application_id", "sequence")
 );
 
@@ -123,6 +127,61 @@ CREATE TABLE "instances" (
   "heartbeat_at" bigint NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE "redactions" (
+  "application_id" varchar(48) NOT NULL,
+  "sequence" bigint NOT NULL,
+  "redacted_at" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "sequence")
+) WITHOUT ROWID;
+
+CREATE INDEX "redactions_by_time" ON "redactions" ("redacted_at");
+
+CREATE TABLE "retry_job_items" (
+  "job_id" varchar(48) NOT NULL,
+  "webhook_id" varchar(48) NOT NULL,
+  "delivery_id" varchar(48) NOT NULL,
+  "attempt_count" integer,
+  "prior_status" varchar(48),
+  "prior_due_at" bigint,
+  "prior_completed_at" bigint,
+  PRIMARY KEY ("job_id", "webhook_id", "delivery_id")
+) WITHOUT ROWID;
+
+CREATE TABLE "retry_jobs" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "application_id" varchar(48) NOT NULL,
+  "kind" varchar(48) NOT NULL,
+  "status" varchar(48) NOT NULL,
+  "selection" text NOT NULL,
+  "scan_cursor" varchar(48),
+  "planned" bigint NOT NULL,
+  "total" bigint NOT NULL,
+  "done" bigint NOT NULL,
+  "failed" bigint NOT NULL,
+  "version" integer NOT NULL,
+  "worker" varchar(48) NOT NULL,
+  "worker_until" bigint NOT NULL,
+  "created_at" bigint NOT NULL,
+  "completed_at" bigint
+);
+
+CREATE INDEX "retry_jobs_by_completion" ON "retry_jobs" ("completed_at", "id");
+
+CREATE TABLE "webhook_health" (
+  "webhook_id" varchar(48) PRIMARY KEY NOT NULL,
+  "failing_since" bigint NOT NULL,
+  "circuit_open" integer NOT NULL,
+  "reason" text NOT NULL,
+  "disabled_at" bigint
+);
+
+CREATE TABLE "webhook_owners" (
+  "webhook_id" varchar(48) PRIMARY KEY NOT NULL,
+  "owner" varchar(48) NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX "webhook_owners_by_owner" ON "webhook_owners" ("owner");
+
 CREATE TABLE "webhook_secrets" (
   "id" varchar(48) PRIMARY KEY NOT NULL,
   "webhook_id" varchar(48) NOT NULL,
@@ -134,6 +193,18 @@ CREATE TABLE "webhook_secrets" (
 
 CREATE INDEX "webhook_secrets_by_webhook" ON "webhook_secrets" ("webhook_id");
 
+CREATE TABLE "webhook_stats" (
+  "webhook_id" varchar(48) NOT NULL,
+  "started_at" bigint NOT NULL,
+  "instance_id" varchar(48) NOT NULL,
+  "succeeded" bigint NOT NULL,
+  "failed" bigint NOT NULL,
+  "histogram" text NOT NULL,
+  PRIMARY KEY ("webhook_id", "started_at", "instance_id")
+);
+
+CREATE INDEX "webhook_stats_by_time" ON "webhook_stats" ("started_at");
+
 CREATE TABLE "webhooks" (
   "id" varchar(48) PRIMARY KEY NOT NULL,
   "application_id" varchar(48) NOT NULL,
@@ -144,9 +215,14 @@ CREATE TABLE "webhooks" (
   "retry_schedule" text,
   "timeout_seconds" integer NOT NULL,
   "max_concurrency" integer NOT NULL,
+  "ordering" varchar(48) NOT NULL,
+  "rate_per_second" double,
   "filter" text,
   "payload_query" text,
   "signing" text NOT NULL,
+  "format" varchar(48) NOT NULL,
+  "verification" varchar(48) NOT NULL,
+  "allowed_rate" integer,
   "secret_hint" varchar(48) NOT NULL,
   "public_key" varchar(64),
   "status" varchar(48) NOT NULL,

@@ -77,7 +77,7 @@ const REFUSED: readonly [what: string, query: string, variables: Record<string, 
   ],
   [
     'the deliveries of a thousand published events',
-    'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { results { event { deliveries(first: 100) { nodes { id } } } } } }',
+    'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { deliveries(first: 100) { nodes { id } } } } } }',
     { events: Array.from({ length: 1_000 }, () => ({ type: 'a', payload: 1 })) },
     'GRAPHQL_VALIDATION_FAILED',
   ],
@@ -172,7 +172,7 @@ describe('the limits on an operation', () => {
       const answer = await askOver(
         transport,
         client,
-        'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { results { event { id sequence cursor type payload createdAt } deduplicated userErrors { field message code } } userErrors { message } } }',
+        'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { id sequence cursor type payload createdAt } deduplicated userErrors { field message code } } userErrors { message } } }',
         { events: Array.from({ length: 1_000 }, (_, no) => ({ type: 'order.created', payload: { no } })) },
       );
       expect(answer.errors).toBeUndefined();

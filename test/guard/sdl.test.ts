@@ -42,8 +42,7 @@ const PROMISED = /* GraphQL */ `
   input ApiKeyCreateInput { applicationId: ID name: String scopes: [Scope!] expiresAt: DateTime }
   enum Scope { EVENTS_PUBLISH EVENTS_READ WEBHOOKS_WRITE WEBHOOKS_READ DELIVERIES_WRITE DELIVERIES_READ }
   input EventPublishInput { applicationId: ID type: String! payload: JSON! idempotencyKey: String orderingKey: String occurredAt: DateTime }
-  input EventsPublishInput { applicationId: ID events: [EventsPublishItem!]! }
-  input EventsPublishItem { type: String! payload: JSON! idempotencyKey: String orderingKey: String occurredAt: DateTime }
+  input EventsPublishInput { applicationId: ID events: [EventPublishInput!]! }
   input HeaderInput { name: String! value: String! }
   input WebhookCreateInput {
     applicationId: ID

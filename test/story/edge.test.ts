@@ -260,7 +260,7 @@ describe('The edge on MariaDB', () => {
       const { hub, url } = await startAnother();
       const caller = new Client(url, shop.key);
       const query =
-        'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { results { event { sequence } } } }';
+        'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { sequence } } } }';
       const batch = (length: number) => ({ events: Array.from({ length }, () => ({ type: 'a', payload: 1 })) });
       let release = () => {};
       const released = new Promise<void>((resolve) => {

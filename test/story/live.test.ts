@@ -225,7 +225,7 @@ describeEachDatabase('A burst', (makeDatabase) => {
       await until(() => hub.live.followers === 3, { description: 'the three to follow' });
 
       const mutation =
-        'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { userErrors { code } results { userErrors { code } } } }';
+        'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { userErrors { code } results { userErrors { code } } } }';
       const events = Array.from({ length: batch }, () => ({ type: 'order.created', payload: 'x'.repeat(400) }));
       let [keptEntries, unsentBytes, published] = [0, 0, 0];
       const publisher = async () => {

@@ -57,7 +57,7 @@ async function publishAll(shop: TestApplication, keys: readonly (string | null)[
 /** One after the other, so that `keys[0]` has sequence 1 and so on. */
 async function publishInTurn(shop: TestApplication, keys: readonly (string | null)[]): Promise<void> {
   const { eventsPublish } = await shop.client.mutate<{ eventsPublish: { results: { event: unknown }[] } }>(
-    'mutation ($events: [EventsPublishItem!]!) { eventsPublish(input: { events: $events }) { results { event { id } } } }',
+    'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { id } } } }',
     { events: keys.map((orderingKey) => ({ type: 'order.changed', payload: { key: orderingKey }, orderingKey })) },
   );
   expect(eventsPublish.results.every(({ event }) => event !== null)).toBe(true);

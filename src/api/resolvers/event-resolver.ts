@@ -42,20 +42,20 @@ abstract class EventFields implements EventInput {
 
 @InputType({ description: 'An event to store and deliver.' })
 export class EventPublishInput extends EventFields {
-  @Field(() => ID, { nullable: true, description: 'The application to publish for. A key of its own may leave it out.' })
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The application to publish for. A key of its own may leave it out, and so may each event of a batch.',
+  })
   applicationId?: string | null;
 }
-
-@InputType({ description: 'One event of a batch.' })
-export class EventsPublishItem extends EventFields {}
 
 @InputType({ description: 'Events to store and deliver.' })
 export class EventsPublishInput {
   @Field(() => ID, { nullable: true, description: 'The application to publish for. A key of its own may leave it out.' })
   applicationId?: string | null;
 
-  @Field(() => [EventsPublishItem], { description: `1 to ${MOST_EVENTS_A_PUBLISH}, stored in this order.` })
-  events!: EventsPublishItem[];
+  @Field(() => [EventPublishInput], { description: `1 to ${MOST_EVENTS_A_PUBLISH}, stored in this order.` })
+  events!: EventPublishInput[];
 }
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -256,13 +256,15 @@ interface EventSubscriptionArguments {
   readonly after?: string | null;
 }
 
-async function publishAll(context: Context, applicationId: string, inputs: readonly EventsPublishItem[]): Promise<EventPublishPayload[]> {
+async function publishAll(context: Context, applicationId: string, inputs: readonly EventPublishInput[]): Promise<EventPublishPayload[]> {
   const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
   const good: { index: number; event: NewEvent }[] = [];
   for (const [index, input] of inputs.entries()) {
     const problems = new Problems();
     const path = ['events', String(index)];
     const event = checkEvent(input, problems, path);
+    if (input.applicationId && input.applicationId !== applicationId)
+      problems.add([...path, 'applicationId'], `expected the application of the batch, or none; got ${shown(input.applicationId)}`);
     if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems, path);
     if (problems.found.length > 0) results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
     else good.push({ index, event });

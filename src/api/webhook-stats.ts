@@ -25,21 +25,21 @@ registerEnumType(StatsWindow, {
   description: 'How the attempts of a webhook went. Percentiles are of the whole duration, within 5 %; null where there was no attempt.',
 })
 export class WebhookStats implements Summary {
-  @Field(() => GraphQLSafeInt)
+  @Field(() => GraphQLSafeInt, { description: 'How many there were.' })
   attempts!: number;
 
-  @Field(() => GraphQLSafeInt)
+  @Field(() => GraphQLSafeInt, { description: 'How many were answered 2xx.' })
   succeeded!: number;
 
-  @Field(() => GraphQLSafeInt)
+  @Field(() => GraphQLSafeInt, { description: 'How many were not.' })
   failed!: number;
 
-  @Field(() => Int, { nullable: true })
+  @Field(() => Int, { nullable: true, description: 'Half took no longer than this many milliseconds.' })
   p50Ms!: number | null;
 
-  @Field(() => Int, { nullable: true })
+  @Field(() => Int, { nullable: true, description: '95 of 100 took no longer.' })
   p95Ms!: number | null;
 
-  @Field(() => Int, { nullable: true })
+  @Field(() => Int, { nullable: true, description: '99 of 100 took no longer.' })
   p99Ms!: number | null;
 }

@@ -12,6 +12,7 @@ export enum RetryJobKind {
 
 registerEnumType(RetryJobKind, {
   name: 'RetryJobKind',
+  description: 'What a job does.',
   valuesConfig: {
     RETRY: { description: 'New attempts of deliveries that exist: `deliveriesRetry`.' },
     REPLAY: { description: 'Deliveries of events that a webhook has none for: `eventReplay`.' },
@@ -27,6 +28,7 @@ export enum RetryJobStatus {
 
 registerEnumType(RetryJobStatus, {
   name: 'RetryJobStatus',
+  description: 'How far a job is.',
   valuesConfig: {
     RUNNING: { description: 'In the background, a few deliveries at a time. One whose webhook is paused waits until it is resumed.' },
     COMPLETED: { description: 'All of its deliveries have had their attempt.' },
@@ -65,18 +67,18 @@ export interface ReplaySelection {
 })
 export class RetryJob extends Node {
   /** Carries application and time; see `ids.ts`. */
-  @Field(() => ID)
+  @Field(() => ID, { description: 'Global: `node(id)` finds it again.' })
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
   @TextColumn('application_id')
   applicationId!: string;
 
-  @Field(() => RetryJobKind)
+  @Field(() => RetryJobKind, { description: 'What it does.' })
   @TextColumn('kind')
   kind!: RetryJobKind;
 
-  @Field(() => RetryJobStatus)
+  @Field(() => RetryJobStatus, { description: 'How far it is.' })
   @TextColumn('status')
   status!: RetryJobStatus;
 
@@ -121,7 +123,7 @@ export class RetryJob extends Node {
   @NumberColumn('worker_until')
   workerUntil!: number;
 
-  @Field(() => Date)
+  @Field(() => Date, { description: 'When it was asked for.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 

@@ -164,7 +164,7 @@ export class Webhook extends Node {
   @Column({ name: 'max_concurrency', type: 'integer' })
   maxConcurrency!: number;
 
-  @Field(() => Ordering)
+  @Field(() => Ordering, { description: 'In which order its deliveries are sent.' })
   @TextColumn('ordering')
   ordering!: Ordering;
   @Field(() => Float, { nullable: true, description: 'The most requests a second, over all instances; null: unlimited.' })
@@ -186,7 +186,7 @@ export class Webhook extends Node {
   @JsonColumn('signing')
   signing!: SigningScheme[];
 
-  @Field(() => WebhookFormat)
+  @Field(() => WebhookFormat, { description: 'What its requests look like.' })
   @TextColumn('format')
   format!: WebhookFormat;
 

@@ -35,7 +35,20 @@ const PROMISED = /* GraphQL */ `
     eventsPublish(input: EventsPublishInput!): EventsPublishPayload!
     deliveryRetry(id: ID!): DeliveryPayload!
     deliveryCancel(id: ID!): DeliveryPayload!
+    eventTypeRegister(input: EventTypeRegisterInput!): EventTypePayload!
+    webhookSecretRotate(id: ID!, input: WebhookSecretRotateInput): WebhookSecretRotatePayload!
+    webhookTest(id: ID!, input: WebhookTestInput!): WebhookTestPayload!
+    deliveriesRetry(input: DeliveriesRetryInput!): RetryJobPayload!
+    retryJobCancel(id: ID!): RetryJobPayload!
   }
+
+  enum Ordering { NONE STRICT BY_KEY }
+  enum SigningScheme { V1 V1A }
+  enum StatsWindow { HOUR DAY WEEK }
+  type PayloadPreview { body: String errors: [String!]! }
+  type WebhookStats { attempts: SafeInt! succeeded: SafeInt! failed: SafeInt! p50Ms: Int p95Ms: Int p99Ms: Int }
+  input WebhookTestInput { eventType: String! payload: JSON! }
+  input WebhookSecretRotateInput { secret: String overlapSeconds: Int }
 
   input ApplicationCreateInput { key: String name: String! metadata: JSON }
   input ApplicationUpdateInput { key: String name: String metadata: JSON }
@@ -54,6 +67,11 @@ const PROMISED = /* GraphQL */ `
     timeoutSeconds: Int
     maxConcurrency: Int
     secret: String
+    filter: JSON
+    payloadQuery: String
+    ratePerSecond: Float
+    ordering: Ordering
+    signing: [SigningScheme!]
   }
   input WebhookUpdateInput {
     url: String

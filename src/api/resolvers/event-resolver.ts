@@ -218,7 +218,10 @@ export class EventResolver {
     description:
       'Blanks the payload of an event for good, with all that was stored of it: bodies, and the responses of its deliveries, which may repeat it. What was not delivered yet is cancelled. The event keeps its id, type, keys and place. Needs EVENTS_PUBLISH: who may publish may take back.',
   })
-  async eventRedact(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<EventRedactPayload>> {
+  async eventRedact(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the event.' }) id: string,
+  ): Promise<Answer<EventRedactPayload>> {
     return answer(async () => {
       if (!(await maySee(context, Scope.EVENTS_PUBLISH, id))) return refuseUnknownEvent(id);
       return { event: await context.services.redactions.redact(id) };

@@ -1,4 +1,4 @@
-import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
+import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { refuseUnknown } from '../../applications/applications';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
@@ -8,16 +8,16 @@ import type { ReplayRequest } from '../../replay/check-selection';
 import { RetryJob } from '../../replay/retry-job';
 import { refuseUnknownJob } from '../../replay/retry-jobs';
 import { NOTHING } from '../../store/page';
-import { type Connection, connection, connectionType, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, requireCaller } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireCaller } from '../context';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { DeliveryFilter } from './delivery-resolver';
 
 const DRY_RUN = 'Only count: the answer has the `total`, and nothing is stored or sent.';
 
-@InputType()
+@InputType({ description: 'Which deliveries to try again.' })
 export class DeliveriesRetryInput {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, { nullable: true, description: 'The application they belong to. A key of its own may leave it out.' })
   applicationId?: string | null;
 
   @Field(() => DeliveryFilter, {
@@ -31,12 +31,12 @@ export class DeliveriesRetryInput {
   dryRun!: boolean;
 }
 
-@InputType()
+@InputType({ description: 'Which events a webhook is to get.' })
 export class EventReplayInput implements ReplayRequest {
   @Field(() => ID, { nullable: true, description: "Default: the webhook's." })
   applicationId?: string | null;
 
-  @Field(() => ID)
+  @Field(() => ID, { description: 'The webhook.' })
   webhookId!: string;
 
   @Field(() => Date, { nullable: true, description: 'Only events that the hub stored after this time.' })
@@ -52,12 +52,12 @@ export class EventReplayInput implements ReplayRequest {
   dryRun!: boolean;
 }
 
-@ObjectType()
+@ObjectType({ description: 'A job, or what was wrong with the input.' })
 export class RetryJobPayload {
-  @Field(() => RetryJob, { nullable: true })
+  @Field(() => RetryJob, { nullable: true, description: 'As it is now; null where the input was refused.' })
   retryJob?: RetryJob | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
@@ -65,17 +65,20 @@ const RetryJobConnection = connectionType(RetryJob);
 
 @Resolver(() => RetryJob)
 export class RetryJobResolver {
-  @Query(() => RetryJob, { nullable: true })
-  async retryJob(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<RetryJob | null> {
+  @Query(() => RetryJob, { nullable: true, description: 'By its id; needs the scope DELIVERIES_READ.' })
+  async retryJob(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the job.' }) id: string,
+  ): Promise<RetryJob | null> {
     return (await maySee(context, Scope.DELIVERIES_READ, id)) ? context.services.retryJobs.byId(id) : null;
   }
 
   @Query(() => RetryJobConnection, { description: 'Newest first.' })
   async retryJobs(
     @Ctx() context: Context,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('applicationId', () => ID, { nullable: true }) applicationId?: string | null,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first: number,
+    @OfApplication() applicationId?: string | null,
+    @After() after?: string | null,
   ): Promise<Connection<RetryJob>> {
     const owner = applicationFor(context, Scope.DELIVERIES_READ, applicationId, 'argument');
     const request = pageRequest({ first, after }, (cursor) =>
@@ -91,7 +94,7 @@ export class RetryJobResolver {
   })
   async deliveriesRetry(
     @Ctx() context: Context,
-    @Arg('input', () => DeliveriesRetryInput) input: DeliveriesRetryInput,
+    @Arg('input', () => DeliveriesRetryInput, { description: 'Which ones.' }) input: DeliveriesRetryInput,
   ): Promise<Answer<RetryJobPayload>> {
     return answer(async () => {
       const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, input.applicationId, 'input');
@@ -106,7 +109,7 @@ export class RetryJobResolver {
   })
   async eventReplay(
     @Ctx() context: Context,
-    @Arg('input', () => EventReplayInput) input: EventReplayInput,
+    @Arg('input', () => EventReplayInput, { description: 'Which ones, and to whom.' }) input: EventReplayInput,
   ): Promise<Answer<RetryJobPayload>> {
     return answer(async () => {
       const named = input.applicationId ?? (isId('whk', input.webhookId) ? ownerOf(context, input.webhookId) : null);
@@ -120,7 +123,10 @@ export class RetryJobResolver {
     description:
       'Hands nothing more out. What was handed out and has not left goes back to what it was; of an `eventReplay` it becomes CANCELLED. Requests that are under way still end and are counted, and so does what another instance has queued.',
   })
-  async retryJobCancel(@Ctx() context: Context, @Arg('id', () => ID) id: string): Promise<Answer<RetryJobPayload>> {
+  async retryJobCancel(
+    @Ctx() context: Context,
+    @Arg('id', () => ID, { description: 'The id of the job.' }) id: string,
+  ): Promise<Answer<RetryJobPayload>> {
     return answer(async () => {
       if (!(await maySee(context, Scope.DELIVERIES_WRITE, id))) refuseUnknownJob(id);
       return { retryJob: await context.services.retryJobs.cancel(id) };
@@ -136,7 +142,7 @@ export class RetryJobResolver {
     },
     name: 'retryJob',
   })
-  retryJobSubscription(@Root() job: RetryJob, @Arg('id', () => ID) _id: string): RetryJob {
+  retryJobSubscription(@Root() job: RetryJob, @Arg('id', () => ID, { description: 'The id of the job.' }) _id: string): RetryJob {
     return job;
   }
 }

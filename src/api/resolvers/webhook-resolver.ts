@@ -170,9 +170,10 @@ export class WebhookResolver {
   async stats(
     @Ctx() { services }: Context,
     @Root() webhook: Webhook,
-    @Arg('window', () => StatsWindow, { defaultValue: StatsWindow.DAY }) window: StatsWindow,
+    @Arg('window', () => StatsWindow, { nullable: true, defaultValue: StatsWindow.DAY, description: 'How far back.' })
+    window: StatsWindow | null,
   ): Promise<WebhookStats> {
-    return services.stats.read(webhook.id, WINDOW_MS[window]);
+    return services.stats.read(webhook.id, WINDOW_MS[window ?? StatsWindow.DAY]);
   }
 
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first; needs the scope DELIVERIES_READ.' })

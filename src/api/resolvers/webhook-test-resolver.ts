@@ -1,17 +1,17 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { Attempt } from '../../attempts/attempt';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { deliveryId, deliveryIdOf, isId } from '../../ids';
 import { Webhook } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
-import { type Connection, connection, pageRequest } from '../connection';
+import { After, type Connection, connection, First, pageRequest } from '../connection';
 import { type Context, maySee, requireScope } from '../context';
-import { type Answer, answer, UserError } from '../user-error';
+import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { AttemptConnection } from './delivery-resolver';
 
-@InputType()
+@InputType({ description: 'An event that is only sent to one webhook.' })
 export class WebhookTestInput {
   @Field(() => String, { description: 'A dotted name; the webhook need not want it.' })
   eventType!: string;
@@ -20,12 +20,12 @@ export class WebhookTestInput {
   payload!: unknown;
 }
 
-@ObjectType()
+@ObjectType({ description: 'What came of a test.' })
 export class WebhookTestPayload {
-  @Field(() => Attempt, { nullable: true })
+  @Field(() => Attempt, { nullable: true, description: 'How it ended; null where the input was refused.' })
   attempt?: Attempt | null;
 
-  @Field(() => [UserError])
+  @UserErrors()
   userErrors!: UserError[];
 }
 
@@ -35,8 +35,8 @@ export class WebhookTestResolver {
   async tests(
     @Ctx() context: Context,
     @Root() webhook: Webhook,
-    @Arg('first', () => Int, { defaultValue: 50 }) first: number,
-    @Arg('after', () => String, { nullable: true }) after?: string | null,
+    @First() first: number,
+    @After() after?: string | null,
   ): Promise<Connection<Attempt>> {
     requireScope(context, Scope.DELIVERIES_READ);
     const tests = deliveryId(0, webhook.id);
@@ -52,8 +52,8 @@ export class WebhookTestResolver {
   })
   async webhookTest(
     @Ctx() context: Context,
-    @Arg('id', () => ID) id: string,
-    @Arg('input', () => WebhookTestInput) input: WebhookTestInput,
+    @Arg('id', () => ID, { description: 'The id of the webhook.' }) id: string,
+    @Arg('input', () => WebhookTestInput, { description: 'What to send.' }) input: WebhookTestInput,
   ): Promise<Answer<WebhookTestPayload>> {
     return answer(async () => {
       if (!(await maySee(context, Scope.WEBHOOKS_WRITE, id)) || !isId('whk', id)) return refuseUnknownWebhook(id);

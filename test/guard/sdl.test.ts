@@ -49,6 +49,18 @@ const PROMISED = /* GraphQL */ `
   type WebhookStats { attempts: SafeInt! succeeded: SafeInt! failed: SafeInt! p50Ms: Int p95Ms: Int p99Ms: Int }
   input WebhookTestInput { eventType: String! payload: JSON! }
   input WebhookSecretRotateInput { secret: String overlapSeconds: Int }
+  input EventTypeRegisterInput { applicationId: ID name: String! description: String schema: JSON }
+  input DeliveriesRetryInput { applicationId: ID filter: DeliveryFilter dryRun: Boolean }
+  type EventTypePayload { eventType: EventType userErrors: [UserError!]! }
+  type EventType { name: String! description: String schema: JSON }
+  type EventTypeConnection { edges: [EventTypeEdge!]! pageInfo: PageInfo! }
+  type EventTypeEdge { cursor: String! node: EventType! }
+  type WebhookSecretRotatePayload { webhook: Webhook signingSecret: String previousExpiresAt: DateTime userErrors: [UserError!]! }
+  type WebhookTestPayload { attempt: Attempt userErrors: [UserError!]! }
+  type RetryJobPayload { retryJob: RetryJob userErrors: [UserError!]! }
+  type RetryJob implements Node { id: ID! total: SafeInt! done: SafeInt! failed: SafeInt! status: RetryJobStatus! }
+  enum RetryJobStatus { RUNNING COMPLETED CANCELLED DRY_RUN }
+  enum WebhookHealth { HEALTHY PAYLOAD_QUERY_INVALID }
 
   input ApplicationCreateInput { key: String name: String! metadata: JSON }
   input ApplicationUpdateInput { key: String name: String metadata: JSON }
@@ -111,9 +123,12 @@ const PROMISED = /* GraphQL */ `
     events(applicationId: ID, first: Int = 50, after: String, filter: EventFilter): EventConnection!
     delivery(id: ID!): Delivery
     deliveries(applicationId: ID, first: Int = 50, after: String, filter: DeliveryFilter): DeliveryConnection!
+    eventTypes(applicationId: ID, first: Int = 50, after: String): EventTypeConnection!
+    payloadPreview(payloadQuery: String!, eventId: ID!): PayloadPreview!
   }
   type Subscription {
-    event(applicationId: ID, types: [String!], after: String): Event!
+    event(applicationId: ID, types: [String!], filter: JSON, after: String): Event!
+    retryJob(id: ID!): RetryJob!
     deliveryUpdates(applicationId: ID, filter: DeliveryFilter, after: String, maxBatch: Int = 100, intervalMs: Int = 100): DeliveryUpdatePage!
   }
 
@@ -144,6 +159,15 @@ const PROMISED = /* GraphQL */ `
     retrySchedule: [Int!]!
     timeoutSeconds: Int!
     maxConcurrency: Int!
+    filter: JSON
+    payloadQuery: String
+    ratePerSecond: Float
+    ordering: Ordering!
+    signing: [SigningScheme!]!
+    publicKey: String
+    health: WebhookHealth!
+    healthReason: String
+    stats(window: StatsWindow = DAY): WebhookStats!
     secretHint: String!
     status: WebhookStatus!
     version: Int!

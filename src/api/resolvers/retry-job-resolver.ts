@@ -27,8 +27,8 @@ export class DeliveriesRetryInput {
   })
   filter?: DeliveryFilter | null;
 
-  @Field(() => Boolean, { defaultValue: false, description: DRY_RUN })
-  dryRun!: boolean;
+  @Field(() => Boolean, { nullable: true, defaultValue: false, description: DRY_RUN })
+  dryRun?: boolean | null;
 }
 
 @InputType({ description: 'Which events a webhook is to get.' })
@@ -48,8 +48,8 @@ export class EventReplayInput implements ReplayRequest {
   @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
   eventTypes?: string[] | null;
 
-  @Field(() => Boolean, { defaultValue: false, description: DRY_RUN })
-  dryRun!: boolean;
+  @Field(() => Boolean, { nullable: true, defaultValue: false, description: DRY_RUN })
+  dryRun?: boolean | null;
 }
 
 @ObjectType({ description: 'A job, or what was wrong with the input.' })
@@ -99,7 +99,7 @@ export class RetryJobResolver {
     return answer(async () => {
       const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, input.applicationId, 'input');
       if (!(await mayEnter(context, applicationId))) refuseUnknown(applicationId);
-      return { retryJob: await context.services.retryJobs.retry(applicationId, input.filter ?? {}, input.dryRun) };
+      return { retryJob: await context.services.retryJobs.retry(applicationId, input.filter ?? {}, input.dryRun ?? false) };
     });
   }
 
@@ -115,7 +115,7 @@ export class RetryJobResolver {
       const named = input.applicationId ?? (isId('whk', input.webhookId) ? ownerOf(context, input.webhookId) : null);
       const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, named, 'input');
       if (!isId('whk', input.webhookId) || !(await mayEnter(context, applicationId))) refuseUnknownWebhook(input.webhookId);
-      return { retryJob: await context.services.retryJobs.replay(applicationId, input, input.dryRun) };
+      return { retryJob: await context.services.retryJobs.replay(applicationId, input, input.dryRun ?? false) };
     });
   }
 

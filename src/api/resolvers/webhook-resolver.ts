@@ -99,13 +99,19 @@ export class WebhookUpdateInput extends WebhookSettingsInput {
   expectedVersion?: number | null;
 }
 
+const DEFAULT_OVERLAP_SECONDS = 86_400;
+
 @InputType({ description: 'How a secret is replaced.' })
 export class WebhookSecretRotateInput {
   @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
   secret?: string | null;
 
-  @Field(() => Int, { defaultValue: 86_400, description: 'How long the old secrets go on signing beside the new: up to 7 days.' })
-  overlapSeconds!: number;
+  @Field(() => Int, {
+    nullable: true,
+    defaultValue: DEFAULT_OVERLAP_SECONDS,
+    description: 'How long the old secrets go on signing beside the new: up to 7 days.',
+  })
+  overlapSeconds?: number | null;
 }
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -268,7 +274,12 @@ export class WebhookResolver {
     @Arg('input', () => WebhookSecretRotateInput, { nullable: true, description: 'Left out: a generated secret and a day of overlap.' })
     input?: WebhookSecretRotateInput | null,
   ): Promise<Answer<WebhookSecretRotatePayload>> {
-    return answer(async () => context.services.webhooks.rotateSecret(await own(context, id), input ?? { overlapSeconds: 86_400 }));
+    return answer(async () =>
+      context.services.webhooks.rotateSecret(await own(context, id), {
+        secret: input?.secret ?? null,
+        overlapSeconds: input?.overlapSeconds ?? DEFAULT_OVERLAP_SECONDS,
+      }),
+    );
   }
 }
 

@@ -26,6 +26,8 @@ const TABLES = [
   'deliveries',
   'attempts',
   'delivery_updates',
+  'retry_jobs',
+  'retry_job_items',
   'instances',
 ] as const;
 

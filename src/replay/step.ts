@@ -133,40 +133,42 @@ export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> 
   const webhook = isReceiving(request.webhook) && (await isStillReceiving(tx, webhookId)) ? request.webhook : undefined;
   const isCancelled = job.status === RetryJobStatus.CANCELLED;
   const window = isCancelled || !webhook ? ITEMS_A_CLOSING_STEP : windowOf(webhook);
-  const { waiting, running, ended } = sorted(await readWindow(tx, jobId, webhookId, window));
-  await deleteItems(tx, job, webhookId, ended);
-  job.done += ended.length;
-  job.failed += ended.filter(({ status }) => status !== DeliveryStatus.SUCCEEDED).length;
+  const items = sorted(await readWindow(tx, jobId, webhookId, window));
+  await deleteItems(tx, job, webhookId, items.ended);
+  job.done += items.ended.length;
+  job.failed += items.ended.filter(({ status }) => status !== DeliveryStatus.SUCCEEDED).length;
+  return isCancelled || !webhook ? closeLane(tx, job, items, request) : goOn(tx, job, webhook, items, window, request);
+}
 
-  if (isCancelled || !webhook) {
-    const putBack = await putItemsBack(tx, running, request);
-    const given = [...waiting, ...putBack];
-    await deleteItems(tx, job, webhookId, given);
-    if (!isCancelled) job.planned -= given.length;
-    const updates = await appendUpdates(
-      tx,
-      putBack.map((item) => putBackUpdate(item, request.now)),
-    );
-    return finished(tx, job, {
-      running: without(running, putBack),
-      updates,
-      handedOut: 0,
-      putBack,
-      hasChanged: ended.length + given.length > 0,
-    });
-  }
+/** The job was cancelled, or the webhook is not sent to any more: nothing is handed out, and what can be is taken back. */
+async function closeLane(tx: Tx, job: RetryJob, { waiting, running, ended }: Sorted, request: LaneRequest): Promise<LaneStep> {
+  const putBack = await putItemsBack(tx, running, request);
+  const given = [...waiting, ...putBack];
+  await deleteItems(tx, job, request.webhookId, given);
+  if (job.status === RetryJobStatus.RUNNING) job.planned -= given.length;
+  const updates = await appendUpdates(
+    tx,
+    putBack.map((item) => putBackUpdate(item, request.now)),
+  );
+  const hasChanged = ended.length + given.length > 0;
+  return finished(tx, job, { running: without(running, putBack), updates, handedOut: 0, putBack, hasChanged });
+}
+
+async function goOn(
+  tx: Tx,
+  job: RetryJob,
+  webhook: LiveWebhook,
+  { waiting, running, ended }: Sorted,
+  window: number,
+  { now }: LaneRequest,
+): Promise<LaneStep> {
   // Few at a time would cost a transaction for each.
   const next = running.length <= window / 2 ? waiting : [];
-  const { handedOut, struck, updates } = await handOut(tx, job, webhook, next, request.now);
-  await deleteItems(tx, job, webhookId, struck);
+  const { handedOut, struck, updates } = await handOut(tx, job, webhook, next, now);
+  await deleteItems(tx, job, webhook.id, struck);
   job.planned -= struck.length;
-  return finished(tx, job, {
-    running: [...running, ...handedOut],
-    updates,
-    handedOut: handedOut.length,
-    putBack: [],
-    hasChanged: ended.length + struck.length > 0,
-  });
+  const hasChanged = ended.length + struck.length > 0;
+  return finished(tx, job, { running: [...running, ...handedOut], updates, handedOut: handedOut.length, putBack: [], hasChanged });
 }
 
 async function finished(

@@ -471,7 +471,7 @@ describeEachDatabase('Replay', (makeDatabase) => {
   });
 
   test('belongs to one application', async () => {
-    await withHub(makeDatabase, async ({ application, receiver, admin, client }) => {
+    await withHub(makeDatabase, async ({ application, receiver, admin, client, databaseUrl }) => {
       const [red, blue] = [await application('red'), await application('blue')];
       for (const path of ['/red', '/blue']) receiver.answer(path, { status: 500 });
       await red.webhook('/red', { retrySchedule: [] });
@@ -510,8 +510,19 @@ describeEachDatabase('Replay', (makeDatabase) => {
       const narrow = client(apiKeyCreate.token);
       await expect(retry(narrow)).rejects.toThrow('DELIVERIES_WRITE');
       await expect(narrow.subscribe(WATCH, { id: job.id }).take(1)).rejects.toThrow('DELIVERIES_READ');
+
+      // A deleted application's jobs go with it, running ones too.
+      await mutated(blue.client, 'webhookPause', { id: theirs.id });
+      const running = await retry(blue.client);
+      await until(async () => (await tally(databaseUrl)).RETRYING === 1, { description: 'the delivery to be handed out' });
       await admin.mutate('mutation ($id: ID!) { applicationDelete(id: $id) { userErrors { code } } }', { id: blue.id });
-      expect(await read(admin, job.id)).toBeNull();
+      for (const { id } of [job, running]) expect(await read(admin, id)).toBeNull();
+      const left = () =>
+        withRows(databaseUrl, async (query) => [
+          ...(await query('SELECT id FROM retry_jobs')),
+          ...(await query('SELECT delivery_id FROM retry_job_items')),
+        ]);
+      await until(async () => (await left()).length === 0, { description: 'the jobs to be removed' });
     });
   });
 

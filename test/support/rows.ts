@@ -27,6 +27,8 @@ const TABLES = [
   'attempts',
   'delivery_updates',
   'bodies',
+  'retry_jobs',
+  'retry_job_items',
   'instances',
 ] as const;
 

@@ -102,6 +102,8 @@ function mutations(of: Belongings): readonly (readonly [string, unknown])[] {
     [`deliveriesRetry(input: { filter: { eventIds: ["${of.eventId}"] } }) ${errors}`, unknown],
     [`deliveriesRetry(input: { applicationId: "${of.applicationId}" }) ${errors}`, 'FORBIDDEN'],
     [`eventReplay(input: { webhookId: "${of.webhookId}" }) ${errors}`, unknown],
+    [`webhookTest(id: "${of.webhookId}", input: { eventType: "a.b", payload: 1 }) ${errors}`, unknown],
+    [`eventRedact(id: "${of.eventId}") ${errors}`, unknown],
     [`webhookCreate(input: { applicationId: "${of.applicationId}", url: "https://evil.example/" }) ${errors}`, 'FORBIDDEN'],
     [`eventPublish(input: { applicationId: "${of.applicationId}", type: "a.b", payload: 1 }) ${errors}`, 'FORBIDDEN'],
     [`eventsPublish(input: { applicationId: "${of.applicationId}", events: [{ type: "a.b", payload: 1 }] }) ${errors}`, 'FORBIDDEN'],

@@ -8,7 +8,8 @@ import { choose, keyOf, type Waiting, type WindowRoom } from './turns';
 const ROWS_A_PAGE = 200;
 /** A look goes past so many blocked deliveries and then lets others have the database. */
 const PAGES_A_LOOK = 50;
-const MOST_HEADS = 5_000;
+/** With more keys blocked than this nothing new is sent until some have come due. */
+const MOST_HEADS = 20_000;
 const MOST_DUE_A_LOOK = 1_000;
 
 export interface Look {

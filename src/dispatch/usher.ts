@@ -223,6 +223,7 @@ export class Usher {
       await this.#follow(run, view);
     } catch (error) {
       log.warn({ webhookId, error: (error as Error).message }, 'usher.failed');
+      this.#startAnew(webhookId); // the commit may have been made all the same
       lookIn(RETRY_MS);
     }
   }
@@ -366,11 +367,23 @@ export class Usher {
     if (deliveryIds.length === 0 && !isLast) return;
     const done = (this.#returning.get(webhookId) ?? Promise.resolve())
       .then(work)
-      .catch((error: Error) => log.warn({ webhookId, error: error.message }, 'usher.not_given_back')) // found again as strays
+      .catch((error: Error) => {
+        log.warn({ webhookId, error: error.message }, 'usher.not_given_back');
+        this.#startAnew(webhookId);
+      })
       .finally(() => {
         if (this.#returning.get(webhookId) === done) this.#returning.delete(webhookId);
       });
     this.#returning.set(webhookId, done);
+  }
+
+  /**
+   * Deliveries may be this instance's in the database and in nobody's memory. The next run waits until they are found
+   * as strays and released: nothing that stands behind them may overtake them.
+   */
+  #startAnew(webhookId: string): void {
+    const run = this.#runs.get(webhookId);
+    if (run) this.#drop(run);
   }
 
   #runFor(webhook: LiveWebhook): Run {

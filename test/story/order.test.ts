@@ -7,6 +7,14 @@ import { withRows } from '../support/rows';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
+/** As in the README. */
+const EXAMPLE = `mutation {
+  webhookCreate(input: { url: "https://partner.example/hooks", ordering: BY_KEY, retrySchedule: [5, 60, 600] }) {
+    webhook { id ordering health healthReason }
+    signingSecret
+  }
+}`;
+
 /** What a path of the receiver saw: in which order events succeeded, and how many requests were open at once. */
 class Watch {
   readonly succeeded: number[] = [];
@@ -217,6 +225,23 @@ describeEachDatabase('Order', (makeDatabase) => {
       await mutated(shop.client, 'deliveryRetry', { id: (await deliveryOf(shop.client, 3)).id });
       await succeeded(watch, 4);
       expect(watch.succeeded).toEqual([1, 3, 4, 5]);
+    });
+  });
+
+  test('the example of the README: a webhook by key, made and read as it stands there', async () => {
+    await withHub(makeDatabase, async ({ application, receiver }) => {
+      const shop = await application();
+      const { webhookCreate } = await shop.client.mutate<{ webhookCreate: { webhook: { id: string }; signingSecret: string } }>(
+        EXAMPLE.replace('https://partner.example/hooks', receiver.url('/hook')),
+      );
+      receiver.trust('/hook', webhookCreate.signingSecret);
+      expect(webhookCreate.webhook).toEqual({ id: expect.any(String), ordering: 'BY_KEY', health: 'HEALTHY', healthReason: null });
+      await publishInTurn(shop, ['order-42', 'order-42']);
+      const requests = await receiver.waitFor(2, '/hook');
+      expect(requests.map(({ headers, verified }) => [headers['livehook-sequence'], verified])).toEqual([
+        ['1', true],
+        ['2', true],
+      ]);
     });
   });
 

@@ -38,16 +38,16 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
   return deliveries;
 }
 
+/** The hub's own events go only to those that name them: `livehook.*`, not `*`. */
+export function wantsType(eventTypes: readonly string[], type: string): boolean {
+  return matchesAnyType(isOwnEventType(type) ? eventTypes.filter(isOwnEventType) : eventTypes, type);
+}
+
 /**
- * By the webhook's own selection and by the one in its payload query. The hub's own events go only to those that name
- * them: `livehook.*`, not `*`.
+ * By the webhook's own selection and by the one in its payload query.
  */
 export function wants({ eventTypes, condition, payloadQuery }: LiveWebhook, event: Event): boolean {
-  if (
-    !matchesAnyType(isOwnEventType(event.type) ? eventTypes.filter(isOwnEventType) : eventTypes, event.type) ||
-    (condition !== null && !condition(event))
-  )
-    return false;
+  if (!wantsType(eventTypes, event.type) || (condition !== null && !condition(event))) return false;
   if (payloadQuery === null) return true;
   const { types, condition: inner } = payloadQuery;
   return (types === null || matchesAnyType(types, event.type)) && (inner === null || inner(event));

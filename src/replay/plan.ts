@@ -2,7 +2,7 @@ import { MINUTE } from '../clock';
 import { matchesSelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { readEvents } from '../events/events';
-import { wants } from '../fanout/fan-out';
+import { wants, wantsType } from '../fanout/fan-out';
 import { matchesAnyType } from '../fanout/match';
 import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
 import type { Queries } from '../store/database';
@@ -122,7 +122,7 @@ async function nextEvents(
   if (!isReceiving(webhook)) return { deliveryIds: [], cursor: null };
   const { createdAfter, createdBefore, eventTypes, lastSequence } = selection;
   const rows = await read.query<{ sequence: number; type: string; created_at: number }>(
-    `SELECT sequence, type, created_at FROM events WHERE application_id = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ${ROWS_A_STRETCH}`,
+    `SELECT sequence, type, created_at FROM events WHERE application_id = ? AND sequence > ? AND sequence <= ? AND redacted_at IS NULL ORDER BY sequence LIMIT ${ROWS_A_STRETCH}`,
     [applicationId, after, lastSequence],
   );
   const named = rows.filter(
@@ -130,7 +130,7 @@ async function nextEvents(
       (createdAfter === null || Number(created_at) > createdAfter) &&
       (createdBefore === null || Number(created_at) < createdBefore) &&
       (eventTypes === null || matchesAnyType(eventTypes, type)) &&
-      matchesAnyType(webhook.eventTypes, type),
+      wantsType(webhook.eventTypes, type),
   );
   const missing = await withoutDelivery(
     read,

@@ -163,7 +163,7 @@ export class Directory {
       timeoutMs: record.timeoutSeconds * SECOND,
       maxConcurrency: record.maxConcurrency,
       ordering: record.ordering,
-      ratePerSecond: record.ratePerSecond,
+      ratePerSecond: slower(record.ratePerSecond, record.allowedRatePerMinute),
       condition: conditionOf(record.filter),
       format: record.format,
       payloadQuery,
@@ -180,4 +180,10 @@ function conditionOf(filter: unknown): Condition | null {
   if (filter === null) return null;
   const compiled = compileCondition(filter);
   return 'condition' in compiled ? compiled.condition : () => false;
+}
+
+/** Requests a second: the webhook's own limit, or what its receiver has allowed, whichever is less. */
+function slower(ratePerSecond: number | null, allowedRatePerMinute: number | null): number | null {
+  if (allowedRatePerMinute === null) return ratePerSecond;
+  return Math.min(ratePerSecond ?? Number.POSITIVE_INFINITY, allowedRatePerMinute / 60);
 }

@@ -162,7 +162,7 @@ export class Hub {
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         await this.#directory.refresh(applicationId);
-        await this.#health.refresh();
+        this.#health.webhookChanged();
         this.#scout.look();
       },
     });

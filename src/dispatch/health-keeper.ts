@@ -60,12 +60,12 @@ export class HealthKeeper {
 
   /** Reads what is stored; another instance may have changed it. */
   refresh(): Promise<void> {
-    return this.#inTurn(async () => {
-      const failing = await readFailing(this.#deps.database.read);
-      // Who recovered by another instance begins anew here, too.
-      for (const webhookId of this.#failing.keys()) if (!failing.has(webhookId)) this.#streaks.delete(webhookId);
-      this.#failing = failing;
-    });
+    return this.#inTurn(() => this.#read());
+  }
+
+  /** Somebody has changed a webhook, perhaps this very keeper, which therefore must not be waited for. */
+  webhookChanged(): void {
+    this.#background(() => this.#read());
   }
 
   /** Attempts that are written down. */
@@ -87,6 +87,13 @@ export class HealthKeeper {
   /** Resolves when everything noticed so far is written, or could not be. */
   async drain(): Promise<void> {
     await this.#turn;
+  }
+
+  async #read(): Promise<void> {
+    const failing = await readFailing(this.#deps.database.read);
+    // Who recovered by another instance begins anew here, too.
+    for (const webhookId of this.#failing.keys()) if (!failing.has(webhookId)) this.#streaks.delete(webhookId);
+    this.#failing = failing;
   }
 
   #succeeded({ finished: { webhook, job }, endedAt }: Verdict): void {

@@ -36,10 +36,16 @@ async function createApplication(hub: HubProcess): Promise<string> {
   return applicationCreate.application.id;
 }
 
-async function createWebhook(hub: HubProcess, applicationId: string, url: string, maxConcurrency: number): Promise<string> {
+async function createWebhook(
+  hub: HubProcess,
+  applicationId: string,
+  url: string,
+  maxConcurrency: number,
+  ordering = 'NONE',
+): Promise<string> {
   const { webhookCreate } = await new Client(hub.url, ADMIN_KEY).mutate<{ webhookCreate: { webhook: { id: string } } }>(
     'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { message } } }',
-    { input: { applicationId, url, maxConcurrency } },
+    { input: { applicationId, url, maxConcurrency, ordering } },
   );
   return webhookCreate.webhook.id;
 }
@@ -52,6 +58,35 @@ const settledCount = (databaseUrl: string, condition: string) =>
   );
 
 describeEachDatabase('A hub that dies', (makeDatabase) => {
+  test('keeps the order of a STRICT webhook: what was under way is repeated, then the next follow', async () => {
+    const { url: databaseUrl } = await makeDatabase();
+    const receiver = await Receiver.listen();
+    const hubs: HubProcess[] = [];
+    try {
+      const first = await build.serve(databaseUrl);
+      hubs.push(first);
+      const applicationId = await createApplication(first);
+      const held = gate();
+      receiver.answer('/strict', (_request, nth) => (nth === 8 ? held.answer() : {}));
+      await createWebhook(first, applicationId, receiver.url('/strict'), 10, 'STRICT');
+      const events = await publish(first, applicationId, 20);
+      await receiver.waitFor(8, '/strict');
+      await first.kill('SIGKILL');
+      held.open();
+
+      hubs.push(await build.serve(databaseUrl));
+      await receiver.waitFor(21, '/strict');
+      const order = events.map(({ id }) => id);
+      expect(idsOf(receiver, '/strict')).toEqual([...order.slice(0, 8), ...order.slice(7)]);
+      await until(async () => (await settledCount(databaseUrl, "status = 'SUCCEEDED' AND owner IS NULL")) === 20, {
+        description: 'every delivery to be settled',
+      });
+    } finally {
+      for (const hub of hubs) await hub.kill('SIGKILL');
+      await receiver.close();
+    }
+  });
+
   test('loses nothing that was acknowledged: all of it is delivered after the next start, in sequences without gaps', async () => {
     const { url: databaseUrl } = await makeDatabase();
     const receiver = await Receiver.listen();

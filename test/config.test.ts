@@ -21,6 +21,9 @@ describe('The configuration', () => {
       port: 4000,
       allowHttp: false,
       retrySchedule: [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
+      retention: 7_776_000_000,
+      origin: 'livehook',
+      disableAfterMs: 432_000_000,
       logLevel: 'info',
     };
     expect(readConfig({})).toEqual(expected);
@@ -42,6 +45,9 @@ describe('The configuration', () => {
     ['LIVEHOOK_ALLOWED_TARGETS', '127.0.0.0/8, ::1/128,', 'allowedTargets', ['127.0.0.0/8', '::1/128']],
     ['LIVEHOOK_ALLOW_HTTP', 'TRUE', 'allowHttp', true],
     ['LIVEHOOK_ALLOW_HTTP', '0', 'allowHttp', false],
+    ['LIVEHOOK_RETENTION', '1h', 'retention', 3_600_000],
+    ['LIVEHOOK_DISABLE_AFTER', '12h', 'disableAfterMs', 43_200_000],
+    ['LIVEHOOK_ORIGIN', 'hooks.example.com', 'origin', 'hooks.example.com'],
     ['LIVEHOOK_RETRY_SCHEDULE', '1s, 90s,1.5h,7d', 'retrySchedule', [1_000, 90_000, 5_400_000, 604_800_000]],
     ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ] as const)('reads %s=%s', (name, text, key, value) => {

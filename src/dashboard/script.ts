@@ -32,7 +32,7 @@ export const dashboardScript = String.raw`(function () {
     '{ nodes { id key name } pageInfo { hasNextPage endCursor } } }';
   const WEBHOOKS =
     'query Webhooks($applicationId: ID, $after: String) { webhooks(applicationId: $applicationId, first: 100, after: $after) ' +
-    '{ nodes { id url description eventTypes status } pageInfo { hasNextPage endCursor } } }';
+    '{ nodes { id url description eventTypes status health healthReason } pageInfo { hasNextPage endCursor } } }';
   const DELIVERIES =
     'query Deliveries($applicationId: ID, $filter: DeliveryFilter) { deliveries(applicationId: $applicationId, first: 50, filter: $filter) ' +
     '{ nodes { id status attemptCount createdAt completedAt event { id type sequence } webhook { id url } ' +
@@ -466,9 +466,10 @@ export const dashboardScript = String.raw`(function () {
       webhookRows.set(webhook.id, cells);
     }
     setText(cells.url, webhook.url);
-    cells.row.title = webhook.description || '';
+    cells.row.title = webhook.healthReason || webhook.description || '';
     setText(cells.types, webhook.eventTypes.join(', '));
-    setStatus(cells.status, webhook.status);
+    const isWell = webhook.status !== 'ACTIVE' || !webhook.health || webhook.health === 'HEALTHY';
+    setStatus(cells.status, isWell ? webhook.status : webhook.health);
     setText(cells.toggle, webhook.status === 'ACTIVE' ? 'Pause' : 'Resume');
     cells.toggle.setAttribute('aria-label', cells.toggle.textContent + ' ' + webhook.url);
     return cells.row;

@@ -70,8 +70,9 @@ td { font-variant-numeric: tabular-nums; }
 .foreign { overflow-wrap: anywhere; unicode-bidi: isolate; }
 .status { font-size: .85rem; font-weight: 600; white-space: nowrap; color: var(--off); }
 .status[data-status=SUCCEEDED], .status[data-status=ACTIVE], .status[data-status=SUCCESS] { color: var(--good); }
-.status[data-status=FAILED], .status[data-status=DISABLED], .status[data-status=failure] { color: var(--bad); }
-.status[data-status=PENDING], .status[data-status=RETRYING], .status[data-status=PAUSED] { color: var(--wait); }
+.status[data-status=FAILED], .status[data-status=DISABLED], .status[data-status=FAILING], .status[data-status=CIRCUIT_OPEN],
+.status[data-status=PAYLOAD_QUERY_INVALID], .status[data-status=ORDER_BLOCKED], .status[data-status=failure] { color: var(--bad); }
+.status[data-status=PENDING], .status[data-status=RETRYING], .status[data-status=PAUSED], .status[data-status=THROTTLED] { color: var(--wait); }
 .quiet, .empty { color: var(--quiet); }
 .toolbar, .actions { display: flex; flex-wrap: wrap; align-items: center; gap: .6rem 1rem; margin: 0 0 .6rem; }
 #webhooks td { vertical-align: middle; }

@@ -2,6 +2,7 @@ import { systemClock } from '../../src/clock';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
 import { Lease } from '../../src/dispatch/lease';
 import { claim } from '../../src/dispatch/scout';
+import { judge, settle } from '../../src/dispatch/settle';
 import { giveBack } from '../../src/dispatch/strays';
 import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
 import { appendUpdates, readUpdates } from '../../src/live/update-log';
@@ -172,6 +173,28 @@ describeEachDatabase('Settling', (makeDatabase) => {
         if (isRetried) expect(delayMs > 0 && delayMs <= 1_000).toBe(true);
       }
       expect(await store.count('attempts')).toBe(130);
+    });
+  });
+
+  test('where no body could be made the attempt says so and fixes none; the first that is sent is fixed', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const batch = await store.publish(applicationId, 2);
+      const failure = { outcome: 'PAYLOAD_ERROR', statusCode: null, error: 'the payload query failed' } as const;
+      const verdicts = (await store.verdicts(batch, () => failure)).map(({ finished }, index) =>
+        judge({ ...finished, body: index === 0 ? null : { key: 'a-document', bytes: Buffer.from('{"shaped":true}') } }, 0),
+      );
+      await store.database.transaction((tx) => settle(tx, verdicts, store.instanceId));
+      const { read } = store.database;
+      expect(await read.query('SELECT status, body_key FROM deliveries ORDER BY id')).toEqual([
+        { status: 'RETRYING', body_key: null },
+        { status: 'RETRYING', body_key: 'a-document' },
+      ]);
+      expect(await read.query('SELECT body_key, body FROM bodies')).toEqual([{ body_key: 'a-document', body: '{"shaped":true}' }]);
+      expect(await read.query('SELECT outcome, error FROM attempts ORDER BY id')).toEqual(
+        Array(2).fill({ outcome: 'PAYLOAD_ERROR', error: 'the payload query failed' }),
+      );
     });
   });
 

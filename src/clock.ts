@@ -12,21 +12,25 @@ export interface Clock {
   now(): number;
   /** Milliseconds from an arbitrary start, never going back: for durations and leases. */
   monotonic(): number;
-  /** Runs `step` once after `delayMs`. A timer alone does not keep the process alive. */
-  after(delayMs: number, step: () => void): Cancel;
+  /** Runs `step` once after `delayMs`. It does not keep the process alive unless `holdsProcess`. */
+  after(delayMs: number, step: () => void, holdsProcess?: boolean): Cancel;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  after(delayMs, step) {
+  after(delayMs, step, holdsProcess = false) {
     const timer = setTimeout(step, delayMs);
-    timer.unref();
+    if (!holdsProcess) timer.unref();
     return () => clearTimeout(timer);
   },
 };
 
-/** Resolves after `delayMs`, or at once when `signal` aborts: whoever waits looks at the signal next anyway. */
+/**
+ * For work under way that has to wait: the process does not end before it goes on, as it would while shutting down, when
+ * nothing else holds it. Resolves after `delayMs`, or at once when `signal` aborts: whoever waits looks at the signal
+ * next anyway.
+ */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -35,7 +39,7 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const cancel = clock.after(delayMs, done);
+    const cancel = clock.after(delayMs, done, true);
     signal?.addEventListener('abort', done, { once: true });
   });
 }

@@ -280,7 +280,7 @@ export class Hub {
       clock,
       deleted: (applicationId) => {
         this.#apiKeys.forget();
-        this.#remover.start();
+        this.#remover.look();
         void this.#directory.refresh(applicationId).catch(() => {}); // the poll sees the change as well
       },
     });

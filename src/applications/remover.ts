@@ -1,6 +1,7 @@
-import { type Cancel, type Clock, MINUTE } from '../clock';
+import { type Clock, MINUTE } from '../clock';
 import { idRange } from '../ids';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
 import { removeRows } from '../store/remove-rows';
 
@@ -73,30 +74,30 @@ const SHARES: readonly Share[] = [
 /** Removes the rows of deleted applications, a few hundred at a time: nobody waits for it, and it goes on after a restart. */
 export class Remover {
   readonly #deps: Deps;
-  #cancelTimer: Cancel | undefined;
-  #running: Promise<void> | undefined;
-  #isStopping = false;
+  readonly #rounds: Rounds;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#rounds = new Rounds({
+      clock: deps.clock,
+      everyMs: ROUND_MS,
+      round: () => this.#round(),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'removal.failed'),
+    });
   }
 
   /** Looks for deleted applications now, and from then on now and again. */
   start(): void {
-    if (this.#isStopping || this.#running) return;
-    this.#cancelTimer?.();
-    this.#running = this.#round()
-      .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'removal.failed'))
-      .finally(() => {
-        this.#running = undefined;
-        if (!this.#isStopping) this.#cancelTimer = this.#deps.clock.after(ROUND_MS, () => this.start());
-      });
+    this.#rounds.now();
+  }
+
+  /** An application was deleted. */
+  look(): void {
+    this.#rounds.now();
   }
 
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   async #round(): Promise<void> {
@@ -105,7 +106,7 @@ export class Remover {
     for (const { id } of deleted) {
       let rows = 0;
       for (const share of SHARES) rows += await this.#removeShare(share, id);
-      if (this.#isStopping) return;
+      if (this.#rounds.isStopping) return;
       await database.transaction((tx) => tx.execute('DELETE FROM applications WHERE id = ? AND deleted_at IS NOT NULL', [id]));
       log.info({ applicationId: id, rows }, 'application.removed');
     }
@@ -115,7 +116,7 @@ export class Remover {
     let total = 0;
     const { table, key, where } = share;
     const [condition, ...parameters] = where(applicationId);
-    for (let removed = ROWS_A_STEP; removed === ROWS_A_STEP && !this.#isStopping; total += removed)
+    for (let removed = ROWS_A_STEP; removed === ROWS_A_STEP && !this.#rounds.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeRows(tx, { table, key, condition, parameters, most: ROWS_A_STEP }));
     return total;
   }

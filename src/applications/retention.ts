@@ -1,7 +1,8 @@
 import { testBodyKey } from '../attempts/attempts';
-import { type Cancel, type Clock, DAY, MINUTE } from '../clock';
+import { type Clock, DAY, MINUTE } from '../clock';
 import { sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
 import { removeRows } from '../store/remove-rows';
 
@@ -38,35 +39,31 @@ interface Tenant {
  */
 export class Retention {
   readonly #deps: Deps;
-  #cancelTimer: Cancel | undefined;
-  #running: Promise<void> | undefined;
-  #isStopping = false;
+  readonly #rounds: Rounds;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#rounds = new Rounds({
+      clock: deps.clock,
+      everyMs: ROUND_MS,
+      round: () => this.sweep(),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'retention.failed'),
+    });
   }
 
   /** Sweeps now, and from then on now and again. */
   start(): void {
-    if (this.#isStopping || this.#running) return;
-    this.#running = this.sweep()
-      .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'retention.failed'))
-      .finally(() => {
-        this.#running = undefined;
-        if (!this.#isStopping) this.#cancelTimer = this.#deps.clock.after(ROUND_MS, () => this.start());
-      });
+    this.#rounds.now();
   }
 
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   /** Once through all applications. */
   async sweep(): Promise<void> {
     const { database, defaultRetentionMs } = this.#deps;
-    for (let after = ''; !this.#isStopping; ) {
+    for (let after = ''; !this.#rounds.isStopping; ) {
       const tenants = await tenantsAfter(database.read, after, defaultRetentionMs);
       for (const tenant of tenants) await this.#sweepTenant(tenant);
       after = tenants.at(-1)?.id ?? '';
@@ -85,7 +82,7 @@ export class Retention {
   async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
     const { database } = this.#deps;
     let total = 0;
-    for (let after = 0; !this.#isStopping; ) {
+    for (let after = 0; !this.#rounds.isStopping; ) {
       const step = await expiredEvents(database.read, id, after, cutoff);
       if (step === null) return total;
       for (const run of step.runs) total += await this.#removeRun(id, run);
@@ -100,7 +97,7 @@ export class Retention {
     const { from, to } = sequenceRange('att', applicationId, run.first, run.last);
     const attempts = { table: 'attempts', key: 'id', condition: 'id >= ? AND id < ?', parameters: [from, to], most: ATTEMPTS_A_STEP };
     for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP; ) {
-      if (this.#isStopping) return 0;
+      if (this.#rounds.isStopping) return 0;
       removed = await database.transaction((tx) => removeRows(tx, attempts));
     }
     return database.transaction((tx) => removeEvents(tx, applicationId, run));
@@ -108,14 +105,14 @@ export class Retention {
 
   async #sweepUpdates({ id, cutoff }: Tenant): Promise<number> {
     let total = 0;
-    for (let removed = UPDATES_A_STEP; removed === UPDATES_A_STEP && !this.#isStopping; total += removed)
+    for (let removed = UPDATES_A_STEP; removed === UPDATES_A_STEP && !this.#rounds.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeUpdates(tx, id, cutoff));
     return total;
   }
 
   async #sweepTests({ id, cutoff }: Tenant): Promise<number> {
     let total = 0;
-    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP && !this.#isStopping; total += removed)
+    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP && !this.#rounds.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeTests(tx, id, cutoff));
     return total;
   }

@@ -1,5 +1,6 @@
 import { type Cancel, type Clock, DAY, HOUR, MINUTE, SECOND } from '../clock';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database, Queries } from '../store/database';
 import { addTo, count, decode, encode, type Histogram, percentile } from './histogram';
 
@@ -54,21 +55,21 @@ export class Stats {
   readonly #deps: Deps;
   readonly #buckets = new Map<string, Bucket>();
   #cancelFlush: Cancel | undefined;
-  #cancelSweep: Cancel | undefined;
+  readonly #sweeps: Rounds;
   #running: Promise<void> | undefined;
-  #isStopping = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#sweeps = new Rounds({
+      clock: deps.clock,
+      everyMs: SWEEP_MS,
+      round: () => this.#sweep(),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'stats.not_swept'),
+    });
   }
 
   start(): void {
-    if (this.#isStopping) return;
-    this.#cancelSweep = this.#deps.clock.after(SWEEP_MS, () => {
-      void this.#sweep()
-        .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'stats.not_swept'))
-        .finally(() => this.start());
-    });
+    this.#sweeps.start();
   }
 
   /** Counts attempts that are written down just now; they are in the database within about a second. */
@@ -94,8 +95,7 @@ export class Stats {
   }
 
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#cancelSweep?.();
+    await this.#sweeps.stop();
     await this.flush();
     this.#cancelFlush?.();
   }
@@ -142,7 +142,7 @@ export class Stats {
   /** Removes one span after the other, oldest first. */
   async #sweep(): Promise<void> {
     const { database, clock } = this.#deps;
-    for (const oldest = clock.now() - KEPT_MS; !this.#isStopping; ) {
+    for (const oldest = clock.now() - KEPT_MS; !this.#sweeps.isStopping; ) {
       const [row] = await database.read.query<{ first: number | null }>('SELECT MIN(started_at) AS first FROM webhook_stats');
       const first = row?.first ?? null;
       if (first === null || Number(first) >= oldest) return;

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
-import { type Cancel, type Clock, SECOND } from '../clock';
+import { type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
 
 interface Deps {
@@ -27,14 +28,21 @@ const MOST_A_STEP = 1_000;
  */
 export class Lease {
   readonly #deps: Deps;
+  readonly #rounds: Rounds;
   #beatenAt = Number.NEGATIVE_INFINITY;
-  #cancelTimer: Cancel | undefined;
-  #running: Promise<void> | undefined;
-  #isStopping = false;
   #instances = 1;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#rounds = new Rounds({
+      clock: deps.clock,
+      everyMs: HEARTBEAT_MS,
+      round: async () => {
+        await this.#beat();
+        await this.#rescue();
+      },
+      failed: ({ message }) => deps.log.warn({ error: message, isLeaseHeld: this.isHeld() }, 'heartbeat.failed'),
+    });
   }
 
   /** Judged from before the heartbeat was sent, by a clock that nobody sets: never held longer than the others think. */
@@ -51,37 +59,18 @@ export class Lease {
     await database.transaction((tx) => register(tx, instanceId));
     this.#beatenAt = sentAt;
     await this.#rescue();
-    this.#schedule();
+    this.#rounds.start();
   }
 
   /** Releases what is owned here and signs off. Without the database that is left to the others. */
   async stop(): Promise<void> {
     const { database, instanceId, log } = this.#deps;
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#rounds.stop();
     try {
       await this.#release(instanceId);
       await database.transaction((tx) => tx.execute('DELETE FROM instances WHERE id = ?', [instanceId]));
     } catch (error) {
       log.warn({ error: (error as Error).message }, 'lease.not_released');
-    }
-  }
-
-  #schedule(): void {
-    if (this.#isStopping) return;
-    this.#cancelTimer = this.#deps.clock.after(HEARTBEAT_MS, () => {
-      this.#running = this.#round().finally(() => this.#schedule());
-    });
-  }
-
-  async #round(): Promise<void> {
-    const { log } = this.#deps;
-    try {
-      await this.#beat();
-      await this.#rescue();
-    } catch (error) {
-      log.warn({ error: (error as Error).message, isLeaseHeld: this.isHeld() }, 'heartbeat.failed');
     }
   }
 

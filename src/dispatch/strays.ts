@@ -1,5 +1,6 @@
-import { type Cancel, type Clock, SECOND } from '../clock';
+import { type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
 
 interface Deps {
@@ -21,27 +22,24 @@ const SWEEP_MS = 15 * SECOND;
 export class Strays {
   readonly #deps: Deps;
   #suspects = new Set<string>();
-  #cancelTimer: Cancel | undefined;
-  #running: Promise<void> | undefined;
-  #isStopping = false;
+  readonly #rounds: Rounds;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-  }
-
-  start(): void {
-    if (this.#isStopping) return;
-    this.#cancelTimer = this.#deps.clock.after(SWEEP_MS, () => {
-      this.#running = this.sweep()
-        .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'strays.failed'))
-        .finally(() => this.start());
+    this.#rounds = new Rounds({
+      clock: deps.clock,
+      everyMs: SWEEP_MS,
+      round: () => this.sweep(),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'strays.failed'),
     });
   }
 
+  start(): void {
+    this.#rounds.start();
+  }
+
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   async sweep(): Promise<void> {

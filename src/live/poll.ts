@@ -1,6 +1,7 @@
-import { type Cancel, type Clock } from '../clock';
+import { type Clock } from '../clock';
 import type { LogName } from '../cursor';
 import type { Log } from '../log';
+import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
 import type { LiveLog, Sequenced } from './live-log';
 
@@ -19,27 +20,24 @@ const APPLICATIONS_A_QUERY = 500;
 /** The doorbell that needs nothing: asks the database how far the watched logs go. */
 export class Poll {
   readonly #deps: Deps;
-  #cancelTimer: Cancel | undefined;
-  #running: Promise<void> | undefined;
-  #isStopping = false;
+  readonly #rounds: Rounds;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-  }
-
-  start(): void {
-    if (this.#isStopping) return;
-    this.#cancelTimer = this.#deps.clock.after(POLL_MS, () => {
-      this.#running = this.#round()
-        .catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'poll.failed'))
-        .finally(() => this.start());
+    this.#rounds = new Rounds({
+      clock: deps.clock,
+      everyMs: POLL_MS,
+      round: () => this.#round(),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'poll.failed'),
     });
   }
 
+  start(): void {
+    this.#rounds.start();
+  }
+
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#rounds.stop();
   }
 
   async #round(): Promise<void> {

@@ -67,6 +67,7 @@ const GROUND = [
   'key.ts',
   'log.ts',
   'node.ts',
+  'rounds.ts',
   'url.ts',
   'version.ts',
 ];

@@ -1,5 +1,6 @@
 import { Attempt, AttemptOutcome } from '../attempts/attempt';
 import { insertAttempts } from '../attempts/attempts';
+import { packHeaders } from '../attempts/packed-headers';
 import { Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { redactedAmong } from '../events/redactions';
 import { attemptId } from '../ids';
@@ -212,7 +213,7 @@ export function attemptOf({ finished: { job, exchange, request, startedAt } }: P
   attempt.statusCode = exchange.statusCode;
   attempt.error = exchange.error;
   attempt.url = request.url;
-  attempt.requestHeaders = request.headers.map(([name, value]) => ({ name, value }));
+  attempt.packedRequestHeaders = packHeaders(attempt.id, request.headers);
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));
   attempt.responseBody = exchange.responseBody?.replaceAll('\0', '\ufffd') ?? null; // SQLite's texts end at a NUL
   attempt.responseTruncated = exchange.responseTruncated;

@@ -1,3 +1,5 @@
+import { format } from 'mysql2';
+
 import type { DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/list';
 import { ApiKey } from '../applications/api-key';
@@ -20,6 +22,12 @@ const POOL_SIZE = 16;
 export const BUSY_MS = 20;
 /** The same for what runs before anything else does. */
 export const PATIENT_BUSY_MS = 10_000;
+
+type Value = Exclude<Parameters<typeof format>[1], readonly unknown[]>;
+
+function fillIn(sql: string, values: Value[] | undefined): string {
+  return values === undefined || values.length === 0 ? sql : format(sql, values, true, 'Z');
+}
 
 /** TypeORM's settings for a database URL. On SQLite `reader` is a connection that can only read. */
 export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): DataSourceOptions {
@@ -50,6 +58,8 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
     bigNumberStrings: false, // sequences and times fit 53 bits
     connectTimeout: 10_000,
     poolSize: POOL_SIZE,
-    extra: { enableKeepAlive: true },
+    // Statements with all their values in them are not searched for places to fill, which took 10 µs an event of 1 KB.
+    // Without `trace` the driver takes no stack for every statement.
+    extra: { enableKeepAlive: true, trace: false, queryFormat: fillIn },
   };
 }

@@ -20,6 +20,8 @@ export interface Queries {
 export interface Tx extends Queries {
   /** Returns how many rows were changed. */
   execute(sql: string, parameters?: readonly unknown[]): Promise<number>;
+  /** Adds to a whole number of the one row with this key and returns the sum; undefined where there is no such row. */
+  increment(table: string, column: string, by: number, key: Readonly<Record<string, string>>): Promise<number | undefined>;
   /** Rows in statements of a bounded size. */
   insert(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[]): Promise<void>;
 }
@@ -188,10 +190,20 @@ function transactionOver(runner: QueryRunner, dialect: Dialect): Tx {
     manager: runner.manager,
     query: (sql, parameters = []) => runner.query(sql, parameters as unknown[]),
     execute,
+    async increment(table, column, by, key) {
+      const where = Object.keys(key).map((name) => `${name} = ?`);
+      const { set, suffix, sumOf } = dialect.increment(column);
+      const sql = `UPDATE ${table} SET ${column} = ${set} WHERE ${where.join(' AND ')}${suffix}`;
+      return sumOf(await runner.query(sql, [by, ...Object.values(key)], true));
+    },
     async insert(table, columns, rows) {
       const head = `INSERT INTO ${table} (${columns.join(',')}) VALUES `;
-      const one = `(${columns.map(() => '?').join(',')})`;
-      for (const part of statementSized(rows, columns.length)) await runner.query(head + part.map(() => one).join(','), part.flat());
+      const { literal } = dialect;
+      const places = `(${columns.map(() => '?').join(',')})`;
+      for (const part of statementSized(rows, columns.length)) {
+        if (literal) await runner.query(head + part.map((row) => `(${row.map(literal).join(',')})`).join(','));
+        else await runner.query(head + part.map(() => places).join(','), part.flat());
+      }
     },
   };
 }
@@ -217,6 +229,7 @@ function* statementSized(rows: readonly (readonly unknown[])[], columns: number)
 const SESSION = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // too long a value is an error; a backslash escapes
 ] as const;
 
 async function prepareSessions(source: DataSource): Promise<void> {

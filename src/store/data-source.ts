@@ -43,6 +43,7 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
         database.pragma('journal_mode = WAL');
         database.pragma('synchronous = FULL'); // an acknowledged event survives a power cut
         database.pragma('cache_size = -32000');
+        database.pragma('wal_autocheckpoint = 4000'); // 16 MB: a page that many commits change is moved and synced once
         if (role === 'reader') database.pragma('query_only = ON');
         // Waiting for another process's transaction here stops everything in this one: `Database` waits instead.
         else database.pragma(`busy_timeout = ${BUSY_MS}`);

@@ -5,11 +5,17 @@ import { Command, Option } from 'commander';
 import { type DatabaseKind, Databases } from './databases';
 import type { World } from './rig';
 import type { Scenario } from './scenario';
+import { backlog } from './scenarios/backlog';
 import { drain } from './scenarios/drain';
+import { fanOut } from './scenarios/fan-out';
+import { history } from './scenarios/history';
+import { latency } from './scenarios/latency';
 import { single } from './scenarios/single';
+import { slowNeighbours } from './scenarios/slow-neighbours';
+import { watch } from './scenarios/watch';
 import { headLines, type JudgedRow, judged, rowLines } from './table';
 
-const SCENARIOS: readonly Scenario[] = [drain, single];
+const SCENARIOS: readonly Scenario[] = [drain, single, latency, fanOut, watch, history, backlog, slowNeighbours];
 
 interface Options {
   readonly quick: boolean;

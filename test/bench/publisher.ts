@@ -23,6 +23,7 @@ export class Publisher {
   readonly #clients: Client[];
   readonly #headers: Record<string, string>;
   #number = 0;
+  #turn = 0;
 
   constructor({ url, key, connections }: { url: string; key: string; connections: number }) {
     this.#clients = Array.from({ length: connections }, () => new Client(url, { pipelining: 1 }));
@@ -42,9 +43,9 @@ export class Publisher {
     return this.#publish(requests, (answer) => [answer.eventPublish as Result]);
   }
 
-  /** One `eventPublish`, at once. */
+  /** One `eventPublish`, at once, the connections taking turns. Returns the event's id. */
   async publishOne(): Promise<string> {
-    const [client] = this.#clients;
+    const client = this.#clients[++this.#turn % this.#clients.length];
     if (!client) throw new Error('the publisher has no connection');
     const [id] = idsIn(await this.#send(client, this.#one()), (answer) => [answer.eventPublish as Result]);
     return id ?? '';

@@ -18,9 +18,10 @@ export const WEBHOOK_CONCURRENCY = 50;
 const POSTER_CONNECTIONS = [10, 25, 50, 100];
 /** Nothing new for so long: what is missing is lost. */
 const QUIET_MS = 15_000;
-const SETTLED_MS = 30_000;
-const SECRET = Buffer.alloc(32, 9).toString('base64');
-const PAYLOAD_BYTES = 1_024;
+const SETTLED_MS = 60_000;
+/** Of every webhook, in base64. */
+export const SECRET = Buffer.alloc(32, 9).toString('base64');
+export const PAYLOAD_BYTES = 1_024;
 
 export interface World {
   readonly databases: Databases;
@@ -88,10 +89,10 @@ export class Rig {
   }
 
   async end(): Promise<void> {
-    for (const close of this.#own) await close();
+    // The receivers first: a hub that stops waits for those that hang.
+    await Promise.all([...[...this.#own].map((close) => close()), this.receivers.end(), this.poster.end()]);
     await this.stopHub();
     await this.#beside?.close();
-    await Promise.all([this.receivers.end(), this.poster.end()]);
     await this.database.drop();
   }
 
@@ -128,16 +129,19 @@ export class Rig {
       'mutation ($id: ID!) { apiKeyCreate(input: { applicationId: $id, name: "bench" }) { token userErrors { message } } }',
       { id },
     );
+    const application = { id, key: apiKeyCreate.token };
     const webhooks: BenchWebhook[] = [];
-    for (const url of urls) {
-      const { webhookCreate } = await this.hub.ask<{ webhookCreate: { webhook: { id: string } } }>(
-        'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { field message } } }',
-        { input: { url, secret: `whsec_${SECRET}`, maxConcurrency: WEBHOOK_CONCURRENCY, ...input } },
-        apiKeyCreate.token,
-      );
-      webhooks.push({ id: webhookCreate.webhook.id, path: new URL(url).pathname });
-    }
-    return { id, key: apiKeyCreate.token, webhooks };
+    for (const url of urls) webhooks.push(await this.webhook(application, url, input));
+    return { ...application, webhooks };
+  }
+
+  async webhook({ key }: Pick<BenchApplication, 'key'>, url: string, input: Record<string, unknown> = {}): Promise<BenchWebhook> {
+    const { webhookCreate } = await this.hub.ask<{ webhookCreate: { webhook: { id: string } } }>(
+      'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { field message } } }',
+      { input: { url, secret: `whsec_${SECRET}`, maxConcurrency: WEBHOOK_CONCURRENCY, ...input } },
+      key,
+    );
+    return { id: webhookCreate.webhook.id, path: new URL(url).pathname };
   }
 
   publisher({ key }: BenchApplication, connections: number): Publisher {
@@ -161,7 +165,7 @@ export class Rig {
     };
   }
 
-  /** All costs between now and the answer's call, over so many events. */
+  /** Tells, when it is called, what each of so many events has cost since now. */
   metering(): (events: number) => Spent {
     const before = this.#usage();
     return (events) => this.#spentSince(before, events);
@@ -269,7 +273,7 @@ export class Rig {
 
   #usage(): { hub: number; database: number } {
     const { serverPid } = this.database;
-    return { hub: cpuMicroseconds(this.hub.pid), database: serverPid === null ? 0 : cpuMicroseconds(serverPid) };
+    return { hub: this.#hub ? cpuMicroseconds(this.#hub.pid) : 0, database: serverPid === null ? 0 : cpuMicroseconds(serverPid) };
   }
 
   #spentSince(before: { hub: number; database: number }, events: number): Spent {

@@ -1,7 +1,10 @@
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
+import { createPool } from 'mysql2/promise';
 import { Client } from 'undici';
+import { messageOf, post } from '../bare-post';
 import { answerQuestions } from '../helper';
 import { monotonicMs } from '../monotonic';
+import { openLoop } from '../open-loop';
 
 export interface Posting {
   /** As webhooks have them: `http://127.0.0.1:1234/path`. Each event goes to each. */
@@ -21,52 +24,19 @@ export interface Posted {
   readonly ids: readonly string[];
 }
 
+export interface Storing {
+  readonly databaseUrl: string;
+  readonly url: string;
+  readonly events: number;
+  readonly perSecond: number;
+  readonly bytes: number;
+  readonly secret: string;
+}
+
 export type Poster = typeof questions;
 
-interface Message {
-  readonly id: string;
-  readonly sequence: number;
-  readonly body: Buffer;
-}
-
-/** Bodies like the hub's, made before the clock starts. */
-function messageOf(sequence: number, bytes: number): Message {
-  const id = `evt_${randomBytes(14).toString('hex')}`;
-  const head = `{"id":"${id}","type":"order.created","timestamp":"${new Date().toISOString()}","sequence":${sequence},"data":`;
-  return { id, sequence, body: Buffer.from(`${head}{"text":"${'x'.repeat(bytes - 11)}"}}`) };
-}
-
-/** Signs and posts, with the headers that the hub sends. Resolves when the answer has come. */
-function post(client: Client, path: string, { id, sequence, body }: Message, key: KeyObject): Promise<void> {
-  const timestamp = Math.floor(Date.now() / 1000);
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
-  const headers = [
-    'content-type',
-    'application/json',
-    'webhook-id',
-    id,
-    'webhook-timestamp',
-    String(timestamp),
-    'webhook-signature',
-    `v1,${signature}`,
-    'livehook-delivery-id',
-    `dlv_${id.slice(4)}000`,
-    'livehook-attempt',
-    '1',
-    'livehook-sequence',
-    String(sequence),
-    'livehook-event-type',
-    'order.created',
-    'user-agent',
-    'Livehook/0.1.0',
-  ];
-  return new Promise((resolve, reject) => {
-    client.dispatch(
-      { path, method: 'POST', headers, body },
-      { onConnect() {}, onHeaders: () => true, onData: () => true, onComplete: () => resolve(), onError: reject },
-    );
-  });
-}
+/** Of which either may have so many under way, so that a slow one holds up none behind it. */
+const CONNECTIONS = 16;
 
 const clients = new Map<string, Client[]>();
 
@@ -78,7 +48,7 @@ function connectionsTo(origin: string, count: number): Client[] {
 }
 
 const questions = {
-  /** Posts as fast as it goes. */
+  /** Posts as fast as it goes. Bodies are made before the clock starts, signatures are not. */
   async post({ urls, events, bytes, connections, secret }: Posting): Promise<Posted> {
     const key = createSecretKey(Buffer.from(secret, 'base64'));
     const messages = Array.from({ length: events }, (_, index) => messageOf(index + 1, bytes));
@@ -99,6 +69,28 @@ const questions = {
     });
     await Promise.all(workers);
     return { startedAt, ids: messages.map(({ id }) => id) };
+  },
+
+  /** Stores each event durably, then posts it, as many a second. Returns by id when each was due. */
+  async storeAndPost({ databaseUrl, url, events, perSecond, bytes, secret }: Storing): Promise<Map<string, number>> {
+    const { origin, pathname } = new URL(url);
+    const key = createSecretKey(Buffer.from(secret, 'base64'));
+    const open = connectionsTo(origin, CONNECTIONS);
+    const pool = createPool({ uri: databaseUrl, connectionLimit: CONNECTIONS });
+    const due = new Map<string, number>();
+    try {
+      await pool.query('CREATE TABLE IF NOT EXISTS bare_events (id BIGINT AUTO_INCREMENT PRIMARY KEY, payload MEDIUMTEXT NOT NULL)');
+      await openLoop({ count: events, perSecond }, async (dueAt, index) => {
+        const message = messageOf(index + 1, bytes);
+        due.set(message.id, dueAt);
+        await pool.execute('INSERT INTO bare_events (payload) VALUES (?)', [message.body.toString()]);
+        const client = open[index % CONNECTIONS];
+        if (client) await post(client, pathname, message, key);
+      });
+    } finally {
+      await pool.end();
+    }
+    return due;
   },
 };
 

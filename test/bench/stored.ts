@@ -56,22 +56,24 @@ export async function fill(url: string, { application, events, state }: Filling)
            SELECT ?, seq, CONCAT('evt_', ?, ${SEQUENCE}, ${NONCE}), 'order.created', ?, ${at}, ${at} FROM ${from}`,
         [application.id, part, payload],
       );
-      const webhooks = application.webhooks.map(() => 'SELECT ? AS id').join(' UNION ALL ');
-      const ids = application.webhooks.map(({ id }) => id);
+      const range = [application.id, first, first + EVENTS_A_STEP - 1];
+      const webhookIds = application.webhooks.map(({ id }) => id);
       await connection.query(
         `INSERT INTO deliveries (id, application_id, webhook_id, event_type, payload_chars, status, attempt_count, owner, due_at, body_key, created_at, completed_at)
-           SELECT CONCAT('dlv_', ?, ${SEQUENCE}, SUBSTRING(w.id, 17)), ?, w.id, 'order.created', ?,
-                  ${isFinished ? `'SUCCEEDED', 1, NULL, NULL, '', ${at}, ${at} + 5` : `'PENDING', 0, '', ${at}, NULL, ${at}, NULL`}
-             FROM ${from} JOIN (${webhooks}) w ORDER BY 1`,
-        [part, application.id, payload.length, ...ids],
+           SELECT CONCAT('dlv_', SUBSTRING(e.id, 5, 23), SUBSTRING(w.id, 17)), e.application_id, w.id, e.type, CHAR_LENGTH(e.payload),
+                  ${isFinished ? "'SUCCEEDED', 1, NULL, NULL, ''" : "'PENDING', 0, '', e.created_at, NULL"}, e.created_at, ${isFinished ? 'e.created_at + 5' : 'NULL'}
+             FROM events e JOIN webhooks w ON w.id IN (?)
+            WHERE e.application_id = ? AND e.sequence BETWEEN ? AND ? ORDER BY e.sequence, w.id`,
+        [webhookIds, ...range],
       );
       if (isFinished)
         await connection.query(
           `INSERT INTO attempts (id, triggered_by, started_at, duration_ms, outcome, status_code, url, request_headers, response_headers, response_body, response_truncated, phases)
-             SELECT CONCAT('att_', ?, ${SEQUENCE}, SUBSTRING(w.id, 17), '0001'), 'FIRST', ${at}, 5, 'SUCCESS', 200, 'http://127.0.0.1:12345/history',
+             SELECT CONCAT('att_', SUBSTRING(e.id, 5, 23), SUBSTRING(w.id, 17), '0001'), 'FIRST', e.created_at, 5, 'SUCCESS', 200, w.url,
                     ?, '[{"name":"content-length","value":"0"}]', '', 0, '[null,null,null,1]'
-               FROM ${from} JOIN (${webhooks}) w ORDER BY 1`,
-          [part, REQUEST_HEADERS, ...ids],
+               FROM events e JOIN webhooks w ON w.id IN (?)
+              WHERE e.application_id = ? AND e.sequence BETWEEN ? AND ? ORDER BY e.sequence, w.id`,
+          [REQUEST_HEADERS, webhookIds, ...range],
         );
     }
     const deliveries = events * application.webhooks.length;

@@ -38,7 +38,7 @@ export function judged(row: Row): JudgedRow {
 const COLUMNS: readonly { readonly title: string; readonly width: number; readonly text: (row: JudgedRow) => string }[] = [
   { title: 'scenario', width: 17, text: ({ scenario }) => scenario },
   { title: 'database', width: 8, text: ({ database }) => database },
-  { title: 'figure', width: 18, text: ({ figure, unit }) => `${shown(figure)} ${unit}` },
+  { title: 'figure', width: 21, text: ({ figure, unit }) => `${shown(figure)} ${unit}` },
   { title: 'baseline', width: 16, text: ({ before, after }) => `${shown(before)} / ${shown(after)}` },
   { title: 'ratio', width: 6, text: ({ ratio }) => ratio.toFixed(2) },
   { title: 'reach', width: 6, text: ({ reach }) => ('atLeast' in reach ? `≥ ${reach.atLeast}` : `≤ ${reach.atMost}`) },

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ExecutionResult, FormattedExecutionResult } from 'graphql';
+import type { FormattedExecutionResult } from 'graphql';
 import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
@@ -7,6 +7,7 @@ import { callerOf } from './bearer';
 import type { OperationRequest, Operations } from './operations';
 import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
+import type { Results } from './shared-results';
 
 interface Deps {
   readonly operations: Operations;
@@ -56,7 +57,7 @@ export class GraphqlSse {
     const result = await operations.run(prepared);
     if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
     const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
-    await this.#stream(response, result[Symbol.asyncIterator](), watchKey);
+    await this.#stream(response, result, watchKey);
   }
 
   /** Ends every stream; clients reconnect with their cursor, to another instance. */
@@ -64,15 +65,11 @@ export class GraphqlSse {
     for (const leave of [...this.#open]) leave('going away');
   }
 
-  async #stream(
-    response: ServerResponse,
-    results: AsyncIterator<ExecutionResult>,
-    watchKey: (ended: () => void) => () => void,
-  ): Promise<void> {
+  async #stream(response: ServerResponse, results: Results, watchKey: (ended: () => void) => () => void): Promise<void> {
     const left = new AbortController();
     const leave = (why: Leaving) => {
       left.abort(why);
-      void results.return?.();
+      void results.return();
     };
     const gone = () => leave('gone');
     const stopWatching = watchKey(() => leave('key ended'));
@@ -98,12 +95,11 @@ export class GraphqlSse {
     }
   }
 
-  async #pump(response: ServerResponse, results: AsyncIterator<ExecutionResult>, left: AbortSignal): Promise<void> {
-    const { operations } = this.#deps;
+  async #pump(response: ServerResponse, results: Results, left: AbortSignal): Promise<void> {
     for (;;) {
-      const { done, value } = await results.next();
-      if (done || left.aborted) return;
-      if (!response.write(frame(operations.presentResult(value)))) await drained(response, left);
+      const texts = await results.take();
+      if (texts.length === 0 || left.aborted) return;
+      if (!response.write(texts.map(frameOf).join(''))) await drained(response, left);
     }
   }
 
@@ -159,7 +155,11 @@ function drained(response: ServerResponse, left: AbortSignal): Promise<void> {
 }
 
 function frame(result: FormattedExecutionResult): string {
-  return `event: next\ndata: ${JSON.stringify(result)}\n\n`;
+  return frameOf(JSON.stringify(result));
+}
+
+function frameOf(text: string): string {
+  return `event: next\ndata: ${text}\n\n`;
 }
 
 function operationOf(body: unknown): OperationRequest {

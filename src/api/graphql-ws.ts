@@ -11,6 +11,7 @@ import { callerOf } from './bearer';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
+import { Results } from './shared-results';
 import { WsConnection } from './ws-connection';
 
 interface Deps {
@@ -60,8 +61,11 @@ export class GraphqlWs {
         return true;
       },
       onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),
-      onOperation: ({ extra }, _id, payload, _args, result) => {
-        if (Symbol.asyncIterator in result) extra.connection.track(payload, result[Symbol.asyncIterator]());
+      subscribe: (args) => operations.subscribe(args),
+      onOperation({ extra }, id, payload, _args, result) {
+        if (!(result instanceof Results)) return;
+        extra.connection.track(payload, result);
+        return extra.connection.pump(id, result);
       },
       onComplete: ({ extra }, _id, payload) => extra.connection.untrack(payload),
       onNext: (_ctx, _id, _payload, _args, result) => (result.errors ? operations.presentResult(result) : undefined),

@@ -11,15 +11,16 @@ import {
   type OperationDefinitionNode,
   OperationTypeNode,
   parse,
-  subscribe,
   validate,
 } from 'graphql';
 import type { Caller } from '../applications/api-keys';
+import type { Clock } from '../clock';
 import type { Log } from '../log';
 import { createContext } from './context';
 import { costProblem, LIMITS, limitRules, sizesOf } from './limits';
 import { asGraphqlError, presentError } from './present-error';
 import type { Services } from './services';
+import { type Results, SharedResults } from './shared-results';
 
 /** An operation as it arrives, on any transport. */
 export interface OperationRequest {
@@ -39,6 +40,7 @@ export type Prepared = Runnable | { readonly errors: readonly GraphQLError[] };
 interface Deps {
   readonly schema: GraphQLSchema;
   readonly services: Services;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -61,8 +63,11 @@ export class Operations {
   /** What variables of these sizes were found to cost. */
   readonly #affordable = new WeakMap<DocumentNode, Set<string>>();
 
+  readonly #shared: SharedResults;
+
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#shared = new SharedResults({ clock: deps.clock, present: (result) => this.presentResult(result) });
   }
 
   /** Ready to run, or what is wrong with it; never throws for what a client can send. */
@@ -110,8 +115,13 @@ export class Operations {
   }
 
   /** A result, or results over time. */
-  async run({ kind, args }: Runnable): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    return kind === OperationTypeNode.SUBSCRIPTION ? subscribe(args) : execute(args);
+  async run({ kind, args }: Runnable): Promise<ExecutionResult | Results> {
+    return kind === OperationTypeNode.SUBSCRIPTION ? this.subscribe(args) : execute(args);
+  }
+
+  /** Results over time, or what is wrong with the subscription. */
+  subscribe(args: ExecutionArgs): Promise<Results | ExecutionResult> {
+    return this.#shared.subscribe(args);
   }
 
   present(errors: readonly GraphQLError[]): GraphQLFormattedError[] {

@@ -71,7 +71,7 @@ export class ApiServer {
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
     const { apiKeys, clock } = services;
-    const operations = new Operations({ schema, services, log });
+    const operations = new Operations({ schema, services, clock, log });
     this.#graphql = {
       http: new GraphqlHttp({ schema, operations, services, log }),
       sse: new GraphqlSse({ operations, apiKeys, clock }),

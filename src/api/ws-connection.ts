@@ -5,6 +5,7 @@ import type { Caller } from '../applications/api-keys';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import type { Results } from './shared-results';
 
 export interface WsDeps {
   readonly clock: Clock;
@@ -97,6 +98,46 @@ export class WsConnection {
       });
       if (this.unsentBytes > MOST_UNSENT_BYTES) this.#client.pause();
     });
+
+  /**
+   * Sends results itself, those that are there together in one write; to graphql-ws it looks like a stream that ends
+   * without any. Its own way is a promise and a message of its own for each.
+   */
+  pump(id: string, results: Results): AsyncIterableIterator<never> {
+    const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+    const stream: AsyncIterableIterator<never> = {
+      next: async () => {
+        for (;;) {
+          const texts = await results.take();
+          if (texts.length === 0 || !this.isOpen) return { done: true, value: undefined };
+          await this.#sendTogether(head, texts);
+        }
+      },
+      return: async () => {
+        await results.return();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => stream,
+    };
+    return stream;
+  }
+
+  /** Waits only where the socket could not take everything at once. */
+  async #sendTogether(head: string, texts: readonly string[]): Promise<void> {
+    const { socket } = this.request;
+    let isTaken = false;
+    let resume: (() => void) | undefined;
+    const taken = () => {
+      isTaken = true;
+      if (this.#client.isPaused && this.unsentBytes < MOST_UNSENT_BYTES) this.#client.resume();
+      resume?.();
+    };
+    socket.cork();
+    for (const [index, text] of texts.entries()) this.#client.send(`${head}${text}}`, index === texts.length - 1 ? taken : undefined);
+    socket.uncork();
+    if (this.unsentBytes > MOST_UNSENT_BYTES) this.#client.pause();
+    if (!isTaken && this.unsentBytes > 0) await new Promise<void>((resolve) => (resume = resolve));
+  }
 
   /**
    * graphql-ws closes for a message that is not protocol. One that is a `subscribe` with a wrong payload is the fault of

@@ -7,11 +7,33 @@ export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #close: () => void;
   #isDone = false;
   #endPending: (() => void) | undefined;
+  readonly #takeSome: (() => Promise<readonly T[]>) | undefined;
 
-  /** `step` gives the next value or undefined at the end; `close` lets go of what it holds, and is called once. */
-  constructor(step: () => Promise<T | undefined>, close: () => void) {
+  /**
+   * `step` gives the next value or undefined at the end; `close` lets go of what it holds, and is called once.
+   * `takeSome` gives what is there, none at the end, and ends when it is closed.
+   */
+  constructor(step: () => Promise<T | undefined>, close: () => void, takeSome?: () => Promise<readonly T[]>) {
     this.#step = step;
     this.#close = close;
+    this.#takeSome = takeSome;
+  }
+
+  /** What is there, at least one value; none at the end. */
+  async take(): Promise<readonly T[]> {
+    if (this.#takeSome === undefined || this.#isDone) {
+      const { done, value } = await this.next();
+      return done ? [] : [value];
+    }
+    try {
+      const values = await this.#takeSome();
+      if (values.length > 0 && !this.#isDone) return values;
+    } catch (error) {
+      this.#finish();
+      throw error;
+    }
+    this.#finish();
+    return [];
   }
 
   async next(): Promise<IteratorResult<T>> {

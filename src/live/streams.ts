@@ -28,20 +28,25 @@ export async function eventStream(log: LiveLog<Event>, { applicationId, types, f
   checkPatterns('types', types);
   const condition = conditionFor(filter);
   const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
+  const isWanted = (event: Event) => (!types || matchesAnyType(types, event.type)) && (!condition || condition(event));
+  const takesAll = !types && !condition;
+  const takeSome = async (): Promise<readonly Event[]> => {
+    for (;;) {
+      const entries = await follower.take(MOST_A_STEP);
+      const wanted = takesAll ? entries : entries.filter(isWanted);
+      if (wanted.length > 0 || entries.length === 0) return wanted;
+    }
+  };
   let ready: readonly Event[] = [];
   let index = 0;
   const step = async (): Promise<Event | undefined> => {
-    for (;;) {
-      while (index < ready.length) {
-        const event = ready[index++];
-        if (event && (!types || matchesAnyType(types, event.type)) && (!condition || condition(event))) return event;
-      }
-      ready = await follower.take(MOST_A_STEP);
+    if (index === ready.length) {
+      ready = await takeSome();
       index = 0;
-      if (ready.length === 0) return undefined;
     }
+    return ready[index++];
   };
-  return new Stream(step, () => follower.close());
+  return new Stream(step, () => follower.close(), takeSome);
 }
 
 export interface UpdateWatch {

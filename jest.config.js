@@ -14,7 +14,12 @@ const compile = {
 module.exports = {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  transform: { '^.+\\.ts$': ['@swc/jest', compile] },
+  transform: {
+    '^.+\\.ts$': ['@swc/jest', compile],
+    // It has `import('http')`, which jest's own module loader does not do: made into a `require`.
+    '/otlp-exporter-base/.+\\.js$': ['@swc/jest', { swcrc: false, module: compile.module, jsc: { target: 'es2022' } }],
+  },
+  transformIgnorePatterns: ['/node_modules/(?!@opentelemetry/otlp-exporter-base/)'],
   // The build lands in dist with a copy of the tests.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   setupFiles: ['reflect-metadata'],

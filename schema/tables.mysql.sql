@@ -101,6 +101,7 @@ CREATE TABLE `events` (
   `occurred_at` bigint NOT NULL,
   `created_at` bigint NOT NULL,
   `redacted_at` bigint DEFAULT NULL,
+  `trace_context` varchar(568) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
   PRIMARY KEY (`application_id`,`sequence`),
   UNIQUE KEY `events_by_idempotency_key` (`application_id`,`idempotency_key`)
 ) ENGINE=InnoDB;

@@ -114,6 +114,7 @@ CREATE TABLE "events" (
   "occurred_at" bigint NOT NULL,
   "created_at" bigint NOT NULL,
   "redacted_at" bigint,
+  "trace_context" varchar(568),
   PRIMARY KEY ("application_id", "sequence")
 );
 

@@ -85,6 +85,25 @@ export const SETTINGS = {
     description: 'webhooks that fail for so long, without one success, are disabled',
     parse: parseDuration,
   }),
+  otlpEndpoint: setting({
+    name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    default: null,
+    description: 'base URL of an OpenTelemetry collector (OTLP over HTTP), e.g. http://127.0.0.1:4318, that traces are sent to',
+    parse: parseEndpoint,
+  }),
+  otlpHeaders: setting({
+    name: 'OTEL_EXPORTER_OTLP_HEADERS',
+    default: null,
+    description: 'comma-separated name=value headers for the collector, values percent-encoded',
+    secret: true,
+    parse: parseHeaders,
+  }),
+  traceRatio: setting({
+    name: 'OTEL_TRACES_SAMPLER_ARG',
+    default: '1',
+    description: 'how many of the traces that begin at the hub are recorded, from 0 to 1; publishers decide over theirs',
+    parse: parseRatio,
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -95,7 +114,7 @@ export const SETTINGS = {
 
 type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
-type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets';
+type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets' | 'otlpEndpoint' | 'otlpHeaders';
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
 
@@ -243,6 +262,29 @@ function parseDuration(text: string): number {
   const span = /[a-z]$/i.test(text) ? ms(text as ms.StringValue) : undefined;
   if (typeof span !== 'number' || !(span >= SECOND)) throw new Error('expected a duration of at least 1s, such as 12h or 5d');
   return span;
+}
+
+function parseEndpoint(text: string): string {
+  const url = parseUrl(text);
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '')
+    throw new Error('expected an http:// or https:// URL without credentials, such as http://127.0.0.1:4318');
+  return text;
+}
+
+function parseHeaders(text: string): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = {};
+  for (const part of text.split(',').filter((one) => one.trim() !== '')) {
+    const [, name = '', value] = /^\s*([A-Za-z0-9!#$&^_.+-]+)\s*=\s*([\x21-\x7e]*)\s*$/.exec(part) ?? [];
+    if (value === undefined) throw new Error('expected name=value pairs separated by commas, values percent-encoded');
+    headers[name] = decodeURIComponent(value);
+  }
+  return headers;
+}
+
+function parseRatio(text: string): number {
+  const ratio = /^(\d+(\.\d+)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (!(ratio >= 0 && ratio <= 1)) throw new Error('expected a number from 0 to 1');
+  return ratio;
 }
 
 function parseLogLevel(text: string): LogLevel {

@@ -24,6 +24,7 @@ import { giveBack, Strays } from './dispatch/strays';
 import { Tester } from './dispatch/tester';
 import { Usher } from './dispatch/usher';
 import { Verifier } from './dispatch/verifier';
+import type { AppendedEvent, AppendRequest } from './events/append';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
@@ -36,6 +37,10 @@ import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
 import { type LoggedUpdate, readUpdates } from './live/update-log';
 import type { Log } from './log';
+import { Backlog } from './observe/backlog';
+import { Metrics, type Reading } from './observe/metrics';
+import { Observer } from './observe/observer';
+import type { Tracing } from './observe/tracing';
 import { Replayer } from './replay/replayer';
 import type { RetryJob } from './replay/retry-job';
 import { RetryJobs } from './replay/retry-jobs';
@@ -48,6 +53,7 @@ import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
 import { parseTargetUrl } from './webhooks/target-url';
+import { Ordering } from './webhooks/webhook';
 import { Webhooks } from './webhooks/webhooks';
 
 export interface HubOptions {
@@ -76,6 +82,7 @@ export interface LiveStatus extends OpenStreams {
 export class Hub {
   readonly #config: Config;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #instanceId = newInstanceId();
   readonly #database: Database;
   readonly #apiKeys: ApiKeys;
@@ -99,6 +106,8 @@ export class Hub {
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
+  readonly #backlog: Backlog;
+  #tracing: Tracing | undefined;
   #compilePayloadQuery: CompilePayloadQuery = () => {
     throw new Error('the schema is made in start()');
   };
@@ -109,6 +118,7 @@ export class Hub {
   constructor({ config, log, clock = systemClock, random = Math.random }: HubOptions) {
     this.#config = config;
     this.#log = log;
+    this.#clock = clock;
     const instanceId = this.#instanceId;
     const database = new Database(config.databaseUrl, log);
     const seal = sealFor(config);
@@ -167,6 +177,17 @@ export class Hub {
       },
     });
 
+    const metrics = new Metrics(() => this.#reading());
+    const observer = new Observer({ metrics, log, tracing: () => this.#tracing });
+    this.#backlog = new Backlog({
+      database,
+      clock,
+      isSentAtOnce: async (webhookId) => {
+        const webhook = await this.#directory.find(webhookId);
+        return webhook?.isSending === true && webhook.ordering === Ordering.NONE;
+      },
+    });
+
     this.#ownEvents = new OwnEvents({ append: (request) => this.#appender.append(request), log });
     this.#health = new HealthKeeper({
       database,
@@ -186,7 +207,8 @@ export class Hub {
       log,
       random,
       announce: announceUpdates,
-      attempted: (verdicts) => {
+      attempted: (verdicts, durationMs) => {
+        observer.attempted(verdicts, durationMs);
         this.#health.attempted(verdicts);
         this.#stats.add(verdicts.map(countedOf));
       },
@@ -272,6 +294,7 @@ export class Hub {
         for (const [applicationId, entries] of byApplication(stored)) this.#eventLog.announce(applicationId, entries);
         announceUpdates(updates);
       },
+      committed: (batch, durationMs) => observer.committed(batch, durationMs),
     });
 
     this.#apiKeys = new ApiKeys({ database, clock, log });
@@ -350,6 +373,7 @@ export class Hub {
     this.#api = new ApiServer({
       log,
       readiness: () => this.#readiness(),
+      metrics: () => metrics.exposition(),
       services: {
         applications,
         apiKeys: this.#apiKeys,
@@ -357,7 +381,8 @@ export class Hub {
         events,
         eventTypes,
         redactions,
-        appender: this.#appender,
+        appender: { append: (request) => this.#append(request) },
+        refused: (code, events) => observer.refused(code, events),
         deliveries,
         retryJobs,
         jobWatch: this.#jobWatch,
@@ -407,6 +432,7 @@ export class Hub {
     this.#remover.start();
     this.#replayer.start();
     this.#retention.start();
+    this.#tracing = this.#startTracing();
     const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
     return { url, generatedAdminKey };
@@ -451,9 +477,41 @@ export class Hub {
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();
+    await this.#tracing?.stop();
     await this.#sender.close();
     await this.#database.close();
     this.#log.info({}, 'hub.stopped');
+  }
+
+  #append(request: AppendRequest): Promise<readonly AppendedEvent[]> {
+    const append = (traced: AppendRequest) => this.#appender.append(traced);
+    return this.#tracing ? this.#tracing.publish(request, append) : append(request);
+  }
+
+  /** Without a collector OpenTelemetry is not even loaded. */
+  #startTracing(): Tracing | undefined {
+    const { otlpEndpoint: endpoint, otlpHeaders: headers = {}, traceRatio: ratio } = this.#config;
+    if (endpoint === undefined) return undefined;
+    const { Tracing: Started } = require('./observe/tracing') as typeof import('./observe/tracing');
+    return new Started({ instanceId: this.#instanceId, clock: this.#clock, log: this.#log, endpoint, headers, ratio });
+  }
+
+  async #reading(): Promise<Reading> {
+    const { sockets: webSockets, eventStreams, followers } = this.live;
+    return {
+      ...(await this.#backlog.read()),
+      inFlight: this.#dispatcher.inFlight,
+      queued: this.#dispatcher.queued,
+      bytes: this.#dispatcher.bytes,
+      settleWaiting: this.#settler.waiting,
+      publishesPending: this.#appender.pendingEvents,
+      webSockets,
+      eventStreams,
+      followers,
+      instances: this.#lease.instances,
+      isLeaseHeld: this.#lease.isHeld(),
+      leaseAgeSeconds: this.#lease.ageMs / SECOND,
+    };
   }
 
   #giveBack(deliveryIds: readonly string[]): void {

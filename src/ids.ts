@@ -26,6 +26,7 @@ const NONCE_CHARS = 5;
 const NUMBER_CHARS = 4;
 /** Milliseconds since the epoch: jobs are listed by when they were made. */
 const TIME_CHARS = 9;
+const SPAN_CHARS = 16;
 
 const LENGTH_AFTER_PREFIX = {
   app: APPLICATION_CHARS,
@@ -58,6 +59,18 @@ function nonce(): string {
   }
   pool.at += NONCE_CHARS;
   return pool.text.slice(pool.at - NONCE_CHARS, pool.at);
+}
+
+/** Of a step in a trace: 16 hexadecimal digits, not all zero. One an attempt, so from a pool as well. */
+const spanPool = { text: '', at: 0 };
+export function newSpanId(): string {
+  if (spanPool.at + SPAN_CHARS > spanPool.text.length) {
+    spanPool.text = randomBytes(SPAN_CHARS * 256).toString('hex');
+    spanPool.at = 0;
+  }
+  spanPool.at += SPAN_CHARS;
+  const id = spanPool.text.slice(spanPool.at - SPAN_CHARS, spanPool.at);
+  return /^0+$/.test(id) ? newSpanId() : id;
 }
 
 function fixed(value: number, chars: number): string {

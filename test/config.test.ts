@@ -24,6 +24,7 @@ describe('The configuration', () => {
       retention: 7_776_000_000,
       origin: 'livehook',
       disableAfterMs: 432_000_000,
+      traceRatio: 1,
       logLevel: 'info',
     };
     expect(readConfig({})).toEqual(expected);
@@ -49,6 +50,9 @@ describe('The configuration', () => {
     ['LIVEHOOK_DISABLE_AFTER', '12h', 'disableAfterMs', 43_200_000],
     ['LIVEHOOK_ORIGIN', 'hooks.example.com', 'origin', 'hooks.example.com'],
     ['LIVEHOOK_RETRY_SCHEDULE', '1s, 90s,1.5h,7d', 'retrySchedule', [1_000, 90_000, 5_400_000, 604_800_000]],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:4318/base', 'otlpEndpoint', 'http://127.0.0.1:4318/base'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'x-api-key=a%20key, x-team=hooks', 'otlpHeaders', { 'x-api-key': 'a key', 'x-team': 'hooks' }],
+    ['OTEL_TRACES_SAMPLER_ARG', '0.25', 'traceRatio', 0.25],
     ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ] as const)('reads %s=%s', (name, text, key, value) => {
     expect(readConfig({ LIVEHOOK_SECRET_KEY: SECRET_KEY, [name]: text })[key]).toEqual(value);
@@ -74,6 +78,10 @@ describe('The configuration', () => {
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,5', 'expected durations of at least 1s separated by commas, such as 5s,5m,2h; got "5s,5"'],
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,,5m', 'expected durations of at least 1s separated by commas'],
     ['LIVEHOOK_RETRY_SCHEDULE', '500ms', 'expected durations of at least 1s separated by commas'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', 'expected an http:// or https:// URL without credentials'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://user:key@collector', 'expected an http:// or https:// URL without credentials'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'x-api-key', 'expected name=value pairs separated by commas, values percent-encoded; got a value of 9'],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5', 'expected a number from 0 to 1; got "1.5"'],
     ['LIVEHOOK_LOG_LEVEL', 'verbose', 'expected one of debug, info, warn, error, silent; got "verbose"'],
   ])('refuses %s=%s', (name, text, message) => {
     expect(problemsOf({ [name]: text })).toEqual([expect.stringContaining(message)]);

@@ -18,6 +18,15 @@ export interface Context {
   /** Whoever sent a valid key, or null. */
   readonly caller: Caller | null;
   readonly loaders: Loaders;
+  /** The trace that the operation came in, see `trace-context.ts`. */
+  readonly traceContext: string | null;
+}
+
+/** What is known of an operation beside its caller. */
+interface Circumstances {
+  /** For a stream, which must neither keep nor repeat what it has once read. */
+  readonly isLasting: boolean;
+  readonly traceContext: string | null;
 }
 
 /** Rows that fields of many objects ask for, read together. */
@@ -31,12 +40,12 @@ export interface Loaders {
   readonly event: DataLoader<string, Event | null>;
 }
 
-/** `isLasting`: for a stream, which must neither keep nor repeat what it has once read. */
-export function createContext(services: Services, caller: Caller | null, { isLasting }: { isLasting: boolean }): Context {
+export function createContext(services: Services, caller: Caller | null, { isLasting, traceContext }: Circumstances): Context {
   const options = { cache: !isLasting, maxBatchSize: 500 };
   return {
     services,
     caller,
+    traceContext,
     loaders: {
       delivery: new DataLoader((ids) => inOrder(ids, services.deliveries.byIds(ids), (row) => row.id), options),
       webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),

@@ -3,6 +3,7 @@ import { ApolloServer, type ApolloServerPlugin, HeaderMap } from '@apollo/server
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Log } from '../log';
+import { traceContextOf } from '../trace-context';
 import { callerOf } from './bearer';
 import { type Context, createContext } from './context';
 import { LIMITS } from './limits';
@@ -65,9 +66,10 @@ export class GraphqlHttp {
     const text = request.method === 'POST' ? await readBody(request) : '';
     const body = request.method === 'POST' && isJson ? parseJson(text) : text;
     const caller = await callerOf(services.apiKeys, request.headers.authorization);
+    const traceContext = traceContextOf(request.headers.traceparent, request.headers.tracestate);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
       httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },
-      context: async () => createContext(services, caller, { isLasting: false }),
+      context: async () => createContext(services, caller, { isLasting: false, traceContext }),
     });
     for (const [name, value] of answer.headers) response.setHeader(name, value);
     const content = answer.body.kind === 'complete' ? answer.body.string : '';

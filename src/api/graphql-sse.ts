@@ -3,6 +3,7 @@ import type { FormattedExecutionResult } from 'graphql';
 import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
+import { traceContextOf } from '../trace-context';
 import { callerOf } from './bearer';
 import type { OperationRequest, Operations } from './operations';
 import { asGraphqlError } from './present-error';
@@ -44,7 +45,10 @@ export class GraphqlSse {
     const { operations, apiKeys } = this.#deps;
     const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request))) : operationInQuery(url);
     const caller = await callerOf(apiKeys, request.headers.authorization);
-    const prepared = operations.prepare(operation, caller);
+    const prepared = operations.prepare(operation, {
+      caller,
+      traceContext: traceContextOf(request.headers.traceparent, request.headers.tracestate),
+    });
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');
     response.writeHead(200, {

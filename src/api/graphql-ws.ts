@@ -7,6 +7,7 @@ import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import { traceContextOf } from '../trace-context';
 import { callerOf } from './bearer';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
@@ -103,6 +104,8 @@ export class GraphqlWs {
   }
 
   #opened(client: WebSocket, request: IncomingMessage): void {
+    const { clock, log } = this.#deps;
+    const openedAt = clock.monotonic();
     const connection = new WsConnection(client, request, this.#deps);
     this.#connections.add(connection);
     const closed = this.#protocol.opened(connection, { connection });
@@ -110,6 +113,7 @@ export class GraphqlWs {
       connection.closed();
       this.#connections.delete(connection);
       if (this.#connections.size === 0) this.#lastClosed?.();
+      log.debug({ code, ms: Math.round(clock.monotonic() - openedAt) }, 'socket.closed');
       void closed(code, reason.toString());
     });
   }
@@ -118,7 +122,9 @@ export class GraphqlWs {
   #prepare(connection: WsConnection, payload: SubscribePayload): ExecutionArgs | readonly GraphQLError[] {
     try {
       if (connection.running > MOST_OPERATIONS) throw tooManyOperations();
-      const prepared = this.#deps.operations.prepare(payload, connection.caller);
+      const { traceparent, tracestate } = payload.extensions ?? {};
+      const asking = { caller: connection.caller, traceContext: traceContextOf(traceparent, tracestate) };
+      const prepared = this.#deps.operations.prepare(payload, asking);
       return 'errors' in prepared ? prepared.errors : prepared.args;
     } catch (error) {
       return [asGraphqlError(error)];

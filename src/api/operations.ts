@@ -29,6 +29,12 @@ export interface OperationRequest {
   readonly operationName?: string | null | undefined;
 }
 
+/** Who asks, and in which trace. */
+export interface Asking {
+  readonly caller: Caller | null;
+  readonly traceContext: string | null;
+}
+
 /** Ready to run. */
 export interface Runnable {
   readonly kind: OperationTypeNode;
@@ -71,7 +77,7 @@ export class Operations {
   }
 
   /** Ready to run, or what is wrong with it; never throws for what a client can send. */
-  prepare(request: OperationRequest, caller: Caller | null): Prepared {
+  prepare(request: OperationRequest, { caller, traceContext }: Asking): Prepared {
     const document = this.#parse(request.query);
     if (document instanceof GraphQLError) return { errors: [document] };
     const errors = this.judge(document, request);
@@ -86,7 +92,7 @@ export class Operations {
         document,
         variableValues: request.variables ?? {},
         operationName: request.operationName ?? null,
-        contextValue: createContext(services, caller, { isLasting: operation.operation === OperationTypeNode.SUBSCRIPTION }),
+        contextValue: createContext(services, caller, { isLasting: operation.operation === OperationTypeNode.SUBSCRIPTION, traceContext }),
       },
     };
   }

@@ -24,6 +24,12 @@ export function sendJson(response: ServerResponse, status: number, content: stri
   response.end(content);
 }
 
+export function sendText(response: ServerResponse, contentType: string, content: string): void {
+  response.setHeader('content-type', contentType);
+  response.setHeader('content-length', Buffer.byteLength(content));
+  response.end(content);
+}
+
 export function sendError(response: ServerResponse, { status, message, code }: Failure): void {
   sendJson(response, status, errorText(message, code));
 }

@@ -11,7 +11,7 @@ import { GraphqlHttp } from './graphql-http';
 import { GraphqlSse } from './graphql-sse';
 import { GraphqlWs } from './graphql-ws';
 import { Operations } from './operations';
-import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic } from './respond';
+import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic, sendText } from './respond';
 import type { Services } from './services';
 
 /** Whether the hub can do its work, and if not, why. */
@@ -33,6 +33,8 @@ interface Deps {
   readonly services: Services;
   readonly log: Log;
   readonly readiness: () => Promise<Readiness>;
+  /** For Prometheus. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly content: string }>;
 }
 
 interface Graphql {
@@ -56,7 +58,7 @@ export class ApiServer {
   constructor(deps: Deps) {
     this.#deps = deps;
     this.#http = createServer({ maxHeaderSize: MOST_HEADER_BYTES, requestTimeout: 60_000, headersTimeout: 15_000 }, (request, response) => {
-      this.#track(response);
+      this.#track(request, response);
       this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));
     });
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
@@ -96,10 +98,15 @@ export class ApiServer {
     await this.#graphql?.http.stop();
   }
 
-  #track(response: ServerResponse): void {
+  #track(request: IncomingMessage, response: ServerResponse): void {
+    const { log, services } = this.#deps;
+    const began = services.clock.monotonic();
     this.#underWay.add(response);
     response.once('close', () => {
       this.#underWay.delete(response);
+      const ms = Math.round(services.clock.monotonic() - began);
+      const [path] = (request.url ?? '').split('?', 1); // what is behind it may hold payloads
+      log.debug({ method: request.method, path, status: response.statusCode, ms }, 'request.served');
       if (this.#underWay.size === 0) this.#lastDone?.();
     });
   }
@@ -131,6 +138,10 @@ export class ApiServer {
       const readiness = await this.#deps.readiness();
       const { isReady } = readiness;
       sendJson(response, isReady ? 200 : 503, JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...readiness }));
+    },
+    '/metrics': async (response) => {
+      const { contentType, content } = await this.#deps.metrics();
+      sendText(response, contentType, content);
     },
   };
 

@@ -31,6 +31,8 @@ export interface Services {
   readonly eventTypes: EventTypes;
   readonly redactions: Pick<Redactions, 'redact'>;
   readonly appender: Pick<Appender, 'append'>;
+  /** Events of a publish were not stored: the code that was answered. */
+  readonly refused: (code: string, events: number) => void;
   readonly deliveries: Deliveries;
   readonly retryJobs: RetryJobs;
   readonly jobWatch: JobWatch<RetryJob>;

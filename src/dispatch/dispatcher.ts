@@ -3,7 +3,9 @@ import { type Clock, HOUR, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
 import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
+import { newSpanId } from '../ids';
 import type { Log } from '../log';
+import { traceHeaders } from '../trace-context';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
 import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
@@ -113,6 +115,18 @@ export class Dispatcher {
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Deliveries that wait here for their turn. */
+  get queued(): number {
+    let queued = 0;
+    for (const lane of this.#lanes.values()) queued += lane.queued;
+    return queued;
+  }
+
+  /** What everything in memory is taken to weigh. */
+  get bytes(): number {
+    return this.#weight;
   }
 
   /** Whether no backlog can be taken in, of whatever webhook: the memory is full, or nothing may be sent now. */
@@ -521,6 +535,7 @@ export function requestFor(job: Job, webhook: LiveWebhook, fixed: FixedBody | nu
     ['livehook-attempt', String(job.attemptCount + 1)],
     ['livehook-sequence', String(event.sequence)],
     ['livehook-event-type', event.type],
+    ...(event.traceContext === null ? [] : traceHeaders(event.traceContext, newSpanId())),
     ...webhook.headers,
   ];
   return { url: webhook.url, headers, body, timeoutMs: webhook.timeoutMs };

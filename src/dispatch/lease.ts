@@ -48,6 +48,11 @@ export class Lease {
   /** Judged from before the heartbeat was sent, by a clock that nobody sets: never held longer than the others think. */
   isHeld = (): boolean => this.#deps.clock.monotonic() - this.#beatenAt < LEASE_MS;
 
+  /** Milliseconds since the heartbeat that the lease is judged by; Infinity before the first. */
+  get ageMs(): number {
+    return this.#deps.clock.monotonic() - this.#beatenAt;
+  }
+
   /** How many instances were alive at the last look, this one included. */
   get instances(): number {
     return this.#instances;

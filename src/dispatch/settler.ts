@@ -14,8 +14,8 @@ interface Deps {
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** Attempts that are written down. */
-  readonly attempted: (verdicts: readonly Verdict[]) => void;
+  /** Attempts that are written down; it took so many milliseconds. */
+  readonly attempted: (verdicts: readonly Verdict[], durationMs: number) => void;
   /** Deliveries were scheduled; the earliest is due in so many milliseconds. */
   readonly scheduled: (delayMs: number) => void;
   /** These attempts are no longer in this instance's hands. */
@@ -47,6 +47,11 @@ export class Settler {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+  }
+
+  /** Outcomes that wait to be written down. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** Takes an outcome; `false` when too many wait and sending must pause. */
@@ -100,13 +105,15 @@ export class Settler {
   }
 
   async #writeOnce(batch: readonly Verdict[], tries: number): Promise<void> {
-    const { database, instanceId, log, announce } = this.#deps;
+    const { database, instanceId, clock, log, announce } = this.#deps;
+    const began = clock.monotonic();
     const { updates, fenced } = await settleBatch(database, batch, instanceId);
     // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
     const refused = new Set(tries === 1 ? fenced : []);
     if (refused.size > 0) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
     announce(updates);
-    this.#deps.attempted(batch.filter(({ finished }) => !refused.has(finished.job.deliveryId)));
+    const written = batch.filter(({ finished }) => !refused.has(finished.job.deliveryId));
+    this.#deps.attempted(written, clock.monotonic() - began);
     this.#follow(batch);
   }
 

@@ -84,6 +84,7 @@ export class Tester {
       occurredAt: now,
       createdAt: now,
       redactedAt: null,
+      traceContext: null,
     });
   }
 

@@ -28,6 +28,8 @@ export interface AppendedEvent {
 export interface AppendRequest {
   readonly applicationId: string;
   readonly events: readonly NewEvent[];
+  /** The publisher's trace, see `trace-context.ts`. */
+  readonly traceContext?: string | null;
 }
 
 export interface Batch {
@@ -56,9 +58,9 @@ export async function append(tx: Tx, requests: readonly AppendRequest[], directo
   );
 
   const stored: Event[] = [];
-  const answers = requests.map(({ applicationId, events }) => {
+  const answers = requests.map(({ applicationId, events, traceContext = null }) => {
     const counter = counters.get(applicationId);
-    return counter ? events.map((fresh) => place(fresh, counter, known, now, stored)) : null;
+    return counter ? events.map((fresh) => place(fresh, traceContext, counter, known, now, stored)) : null;
   });
 
   const deliveries: Delivery[] = [];
@@ -121,7 +123,14 @@ function dedupeKey(applicationId: string, idempotencyKey: string): string {
 }
 
 /** Gives a new event the next sequence, or answers with the one that has its key already. */
-function place(fresh: NewEvent, counter: Counter, known: Map<string, Event>, now: Date, stored: Event[]): AppendedEvent {
+function place(
+  fresh: NewEvent,
+  traceContext: string | null,
+  counter: Counter,
+  known: Map<string, Event>,
+  now: Date,
+  stored: Event[],
+): AppendedEvent {
   const { applicationId } = counter;
   const key = fresh.idempotencyKey === null ? null : dedupeKey(applicationId, fresh.idempotencyKey);
   const first = key === null ? undefined : known.get(key);
@@ -138,6 +147,7 @@ function place(fresh: NewEvent, counter: Counter, known: Map<string, Event>, now
     occurred_at: (fresh.occurredAt ?? now).getTime(),
     created_at: now.getTime(),
     redacted_at: null,
+    trace_context: traceContext,
   });
   if (key !== null) known.set(key, event);
   stored.push(event);
@@ -161,6 +171,7 @@ async function insertEvents(tx: Tx, events: readonly Event[]): Promise<void> {
       event.occurredAt.getTime(),
       event.createdAt.getTime(),
       event.redactedAt?.getTime() ?? null,
+      event.traceContext,
     ]),
   );
 }

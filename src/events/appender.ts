@@ -25,6 +25,8 @@ interface Deps {
   readonly log: Log;
   readonly reserve: () => Reservation;
   readonly announce: (events: readonly Event[], updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
+  /** A batch is stored; it took so many milliseconds. */
+  readonly committed?: (batch: Batch, durationMs: number) => void;
 }
 
 /** How many events join one transaction, and how many may wait for theirs before publishers are told to slow down. */
@@ -83,6 +85,11 @@ export class Appender {
     }
   }
 
+  /** Events that wait to be stored, those being stored included. */
+  get pendingEvents(): number {
+    return this.#pendingEvents;
+  }
+
   /** Stores what waits, refuses what comes. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -111,8 +118,9 @@ export class Appender {
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
     const reservation = this.#deps.reserve();
+    const began = this.#deps.clock.monotonic();
     try {
-      this.#answer(batch, await this.#store(batch, reservation), reservation);
+      this.#answer(batch, await this.#store(batch, reservation), reservation, began);
     } catch (error) {
       reservation.release();
       // Whatever is wrong with one of them must not be the end of its neighbours.
@@ -121,10 +129,12 @@ export class Appender {
     }
   }
 
-  #answer(batch: readonly Waiting[], { answers, stored, deliveries, updates }: Batch, reservation: Reservation): void {
+  #answer(batch: readonly Waiting[], result: Batch, reservation: Reservation, began: number): void {
+    const { answers, stored, deliveries, updates } = result;
     try {
       reservation.take(deliveries, stored);
       this.#deps.announce(stored, updates);
+      this.#deps.committed?.(result, this.#deps.clock.monotonic() - began);
     } catch (error) {
       // It is stored all the same: the deliveries are found again as strays, watchers find the events in the log.
       this.#deps.log.error({ events: stored.length, error: (error as Error).stack }, 'append.fault');

@@ -53,6 +53,10 @@ export class Event extends Node {
   @TimeColumn('redacted_at', { nullable: true })
   redactedAt!: Date | null;
 
+  /** The trace of its publisher, see `trace-context.ts`; null where none came. */
+  @TextColumn('trace_context', { nullable: true })
+  traceContext!: string | null;
+
   #payload: unknown;
 
   /** Blanks this copy, as its row has been. */

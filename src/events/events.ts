@@ -15,10 +15,11 @@ export interface EventRow {
   readonly occurred_at: number | string;
   readonly created_at: number | string;
   readonly redacted_at: number | string | null;
+  readonly trace_context: string | null;
 }
 
 export const EVENT_COLUMNS =
-  'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at, redacted_at';
+  'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at, redacted_at, trace_context';
 
 export function eventOf(row: EventRow): Event {
   const event = new Event();
@@ -32,6 +33,7 @@ export function eventOf(row: EventRow): Event {
   event.occurredAt = new Date(Number(row.occurred_at));
   event.createdAt = new Date(Number(row.created_at));
   event.redactedAt = row.redacted_at === null ? null : new Date(Number(row.redacted_at));
+  event.traceContext = row.trace_context;
   return event;
 }
 

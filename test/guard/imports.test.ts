@@ -68,6 +68,7 @@ const GROUND = [
   'log.ts',
   'node.ts',
   'rounds.ts',
+  'trace-context.ts',
   'url.ts',
   'version.ts',
 ];
@@ -85,6 +86,11 @@ describe('The direction of imports', () => {
   test('has only the API and records know GraphQL', () => {
     const isGraphql = (name: string) => /^(type-graphql|graphql|graphql-.*|@apollo\/.*|@escape\.tech\/.*|graphql\/.*)$/.test(name);
     expect(offenders(isGraphql, (file) => isIn('api')(file) || isRecord(file) || isDemo(file))).toEqual([]);
+  });
+
+  test('has only src/observe know Prometheus and OpenTelemetry', () => {
+    expect(offenders((name) => /^(prom-client|@opentelemetry\/.*)$/.test(name), isIn('observe'))).toEqual([]);
+    expect(offenders((name) => folderOf(name) === 'observe', isIn('observe', 'hub.ts'))).toEqual([]);
   });
 
   test('leads from main over cli, hub and api to the stages, and never back', () => {

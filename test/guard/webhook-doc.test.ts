@@ -32,6 +32,7 @@ const row: EventRow = {
   occurred_at: Date.UTC(2026, 0, 31, 12),
   created_at: Date.UTC(2026, 0, 31, 12),
   redacted_at: null,
+  trace_context: null,
 };
 
 function example(): string {

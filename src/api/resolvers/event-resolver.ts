@@ -181,15 +181,17 @@ export class EventResolver {
     @Ctx() context: Context,
     @Arg('input', () => EventPublishInput, { description: 'The event.' }) input: EventPublishInput,
   ): Promise<Answer<EventPublishPayload>> {
-    const payload = await answer<Partial<EventPublishPayload>>(async () => {
-      const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
-      const problems = new Problems();
-      const event = checkEvent(input, problems);
-      if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems);
-      problems.throwIfAny();
-      const [appended] = await context.services.appender.append({ applicationId, events: [event] });
-      return { ...appended };
-    });
+    const payload = await counted(context, 1, () =>
+      answer<Partial<EventPublishPayload>>(async () => {
+        const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
+        const problems = new Problems();
+        const event = checkEvent(input, problems);
+        if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems);
+        problems.throwIfAny();
+        const [appended] = await context.services.appender.append({ applicationId, events: [event], traceContext: context.traceContext });
+        return { ...appended };
+      }),
+    );
     return { deduplicated: false, ...payload };
   }
 
@@ -200,17 +202,19 @@ export class EventResolver {
     @Ctx() context: Context,
     @Arg('input', () => EventsPublishInput, { description: 'The events.' }) input: EventsPublishInput,
   ): Promise<Answer<EventsPublishPayload>> {
-    const payload = await answer<Partial<EventsPublishPayload>>(async () => {
-      const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
-      const { length } = input.events;
-      if (length < 1 || length > MOST_EVENTS_A_PUBLISH)
-        refuse(
-          'events',
-          `expected 1 to ${MOST_EVENTS_A_PUBLISH} events, got ${length}`,
-          length < 1 ? UserErrorCode.REQUIRED : UserErrorCode.TOO_LARGE,
-        );
-      return { results: await publishAll(context, applicationId, input.events) };
-    });
+    const { length } = input.events;
+    const payload = await counted(context, length, () =>
+      answer<Partial<EventsPublishPayload>>(async () => {
+        const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
+        if (length < 1 || length > MOST_EVENTS_A_PUBLISH)
+          refuse(
+            'events',
+            `expected 1 to ${MOST_EVENTS_A_PUBLISH} events, got ${length}`,
+            length < 1 ? UserErrorCode.REQUIRED : UserErrorCode.TOO_LARGE,
+          );
+        return { results: await publishAll(context, applicationId, input.events) };
+      }),
+    );
     return { results: [], ...payload };
   }
 
@@ -259,6 +263,19 @@ interface EventSubscriptionArguments {
   readonly after?: string | null;
 }
 
+/** Counts the events of a publish that was refused or failed as a whole. */
+async function counted<P extends { userErrors: UserError[] }>(context: Context, events: number, publish: () => Promise<P>): Promise<P> {
+  try {
+    const payload = await publish();
+    const [problem] = payload.userErrors;
+    if (problem) context.services.refused(problem.code, events);
+    return payload;
+  } catch (error) {
+    context.services.refused(error instanceof HubError ? error.code : 'INTERNAL_SERVER_ERROR', events);
+    throw error;
+  }
+}
+
 async function publishAll(context: Context, applicationId: string, inputs: readonly EventPublishInput[]): Promise<EventPublishPayload[]> {
   const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
   const good: { index: number; event: NewEvent }[] = [];
@@ -269,11 +286,18 @@ async function publishAll(context: Context, applicationId: string, inputs: reado
     if (input.applicationId && input.applicationId !== applicationId)
       problems.add([...path, 'applicationId'], `expected the application of the batch, or none; got ${shown(input.applicationId)}`);
     if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems, path);
-    if (problems.found.length > 0) results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
-    else good.push({ index, event });
+    const [problem] = problems.found;
+    if (problem) {
+      results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
+      context.services.refused(problem.code, 1);
+    } else good.push({ index, event });
   }
   if (good.length === 0) return results;
-  const appended = await context.services.appender.append({ applicationId, events: good.map(({ event }) => event) });
+  const appended = await context.services.appender.append({
+    applicationId,
+    events: good.map(({ event }) => event),
+    traceContext: context.traceContext,
+  });
   for (const [place, { index }] of good.entries()) {
     const stored = appended[place];
     if (stored) results[index] = { ...stored, userErrors: [] };

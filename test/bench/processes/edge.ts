@@ -64,6 +64,7 @@ const questions = {
       services: services as Services,
       log: silentLog,
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
+      metrics: async () => ({ contentType: 'text/plain', content: '' }),
     });
     return { url: await server.start(await createSchema(), '127.0.0.1', 0), key: token };
   },

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Metrics, metricLines, type Reading } from '../../src/observe/metrics';
+
+const README = readFileSync(join(__dirname, '..', '..', 'README.md'), 'utf8');
+
+/** The rows below the head of the table of metrics. */
+const TABLE = /^\| metric \| type \|.*\n((?:\|.*\n)+)/m.exec(README)?.[1] ?? '';
+
+const written = metricLines().map(({ name, type, labels }) => [labels.length > 0 ? `${name}{${labels.join(',')}}` : name, type]);
+
+const nothing: Reading = {
+  inFlight: 0,
+  queued: 0,
+  bytes: 0,
+  waiting: 0,
+  oldestDueSeconds: 0,
+  isDatabaseUp: true,
+  settleWaiting: 0,
+  publishesPending: 0,
+  webSockets: 0,
+  eventStreams: 0,
+  followers: 0,
+  instances: 1,
+  isLeaseHeld: true,
+  leaseAgeSeconds: 0,
+};
+
+describe('The metrics', () => {
+  test('are all in the table of the README, with their types and labels, and nothing else is', () => {
+    const rows = [...TABLE.matchAll(/^\| `([a-z_]+(?:\{[a-z,]+\})?)` \| (\w+) \|/gm)].map(([, name, type]) => [name, type]);
+    expect(rows).toHaveLength(TABLE.trim().split('\n').length - 1);
+    expect(rows).toEqual(written);
+  });
+
+  test('are all that /metrics names of the hub', async () => {
+    const { content } = await new Metrics(async () => nothing).exposition();
+    const types = [...content.matchAll(/^# TYPE (livehook_\w+) (\w+)$/gm)].map(([, name, type]) => [name, type]);
+    const named = written.map(([name = '', type]) => [name.replace(/\{.*/, ''), type]);
+    expect(types.sort()).toEqual(named.sort());
+  });
+
+  test('that the README alerts on exist', () => {
+    const known = new Set(written.map(([name = '']) => name.replace(/\{.*/, '')));
+    const used = new Set([...README.matchAll(/\blivehook_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')));
+    expect(used.size).toBeGreaterThan(10);
+    expect([...used].filter((name) => !known.has(name))).toEqual([]);
+  });
+});

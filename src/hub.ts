@@ -1,3 +1,4 @@
+import { KeyLimits } from './api/key-limits';
 import { payloadQueryCompiler } from './api/payload-queries';
 import { createSchema } from './api/schema';
 import { ApiServer, type OpenStreams, type Readiness } from './api/server';
@@ -350,9 +351,11 @@ export class Hub {
     this.#api = new ApiServer({
       log,
       readiness: () => this.#readiness(),
+      mostConnections: config.connections,
       services: {
         applications,
         apiKeys: this.#apiKeys,
+        keyLimits: new KeyLimits(clock, config),
         webhooks,
         events,
         eventTypes,

@@ -24,6 +24,10 @@ describe('The configuration', () => {
       retention: 7_776_000_000,
       origin: 'livehook',
       disableAfterMs: 432_000_000,
+      connections: 10_000,
+      connectionsPerKey: 5_000,
+      subscriptions: 100_000,
+      subscriptionsPerKey: 10_000,
       logLevel: 'info',
     };
     expect(readConfig({})).toEqual(expected);
@@ -49,6 +53,11 @@ describe('The configuration', () => {
     ['LIVEHOOK_DISABLE_AFTER', '12h', 'disableAfterMs', 43_200_000],
     ['LIVEHOOK_ORIGIN', 'hooks.example.com', 'origin', 'hooks.example.com'],
     ['LIVEHOOK_RETRY_SCHEDULE', '1s, 90s,1.5h,7d', 'retrySchedule', [1_000, 90_000, 5_400_000, 604_800_000]],
+    ['LIVEHOOK_CONNECTIONS', '20', 'connections', 20],
+    ['LIVEHOOK_CONNECTIONS_PER_KEY', '2', 'connectionsPerKey', 2],
+    ['LIVEHOOK_SUBSCRIPTIONS', '50', 'subscriptions', 50],
+    ['LIVEHOOK_SUBSCRIPTIONS_PER_KEY', '5', 'subscriptionsPerKey', 5],
+    ['LIVEHOOK_REQUESTS_PER_SECOND', '100', 'requestsPerSecond', 100],
     ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ] as const)('reads %s=%s', (name, text, key, value) => {
     expect(readConfig({ LIVEHOOK_SECRET_KEY: SECRET_KEY, [name]: text })[key]).toEqual(value);
@@ -74,6 +83,8 @@ describe('The configuration', () => {
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,5', 'expected durations of at least 1s separated by commas, such as 5s,5m,2h; got "5s,5"'],
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,,5m', 'expected durations of at least 1s separated by commas'],
     ['LIVEHOOK_RETRY_SCHEDULE', '500ms', 'expected durations of at least 1s separated by commas'],
+    ['LIVEHOOK_CONNECTIONS', '0', 'expected a whole number from 1 to 1000000; got "0"'],
+    ['LIVEHOOK_REQUESTS_PER_SECOND', '0.5', 'expected a whole number from 1 to 1000000'],
     ['LIVEHOOK_LOG_LEVEL', 'verbose', 'expected one of debug, info, warn, error, silent; got "verbose"'],
   ])('refuses %s=%s', (name, text, message) => {
     expect(problemsOf({ [name]: text })).toEqual([expect.stringContaining(message)]);

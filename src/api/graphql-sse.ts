@@ -3,14 +3,20 @@ import type { ExecutionResult, FormattedExecutionResult } from 'graphql';
 import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
-import { callerOf } from './bearer';
+import type { Identify } from './identify';
+import type { Intake } from './intake';
+import type { KeyLimits } from './key-limits';
 import type { OperationRequest, Operations } from './operations';
 import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
+import { whenClosed } from './respond';
 
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
+  readonly identify: Identify;
+  readonly intake: Intake;
   readonly clock: Clock;
 }
 
@@ -40,9 +46,11 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys } = this.#deps;
-    const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request))) : operationInQuery(url);
-    const caller = await callerOf(apiKeys, request.headers.authorization);
+    const { operations, apiKeys, keyLimits, identify, intake } = this.#deps;
+    const caller = await identify(request, request.headers.authorization);
+    const holding = intake.hold(caller);
+    whenClosed(response, () => holding.release());
+    const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request, holding))) : operationInQuery(url);
     const prepared = operations.prepare(operation, caller);
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');
@@ -53,6 +61,13 @@ export class GraphqlSse {
     });
     response.write(':\n\n');
     if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
+    if (prepared.kind === 'subscription' && caller !== null) {
+      try {
+        whenClosed(response, keyLimits.openConnection(caller));
+      } catch (error) {
+        return this.#end(response, this.#failure(error));
+      }
+    }
     const result = await operations.run(prepared);
     if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
     const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});

@@ -44,7 +44,9 @@ export class Connections {
     if (this.#open - this.#surplus.size > this.#most) this.#surplus.add(socket);
     socket.once('close', () => this.#remove(socket));
     const [oldest] = this.#strangers;
-    if (this.#strangers.size > this.#mostStrangers) oldest?.destroy();
+    if (oldest === undefined || this.#strangers.size <= this.#mostStrangers) return;
+    this.#strangers.delete(oldest);
+    oldest.destroy();
   };
 
   /** A valid key came over it. */

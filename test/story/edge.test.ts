@@ -230,6 +230,7 @@ describeEachDatabase('The edge', (makeDatabase) => {
       expect(webSocket).toEqual({ closeCode: 1001, message: 'the WebSocket was closed with 1001 Going away' });
       expect(sse).toBeInstanceOf(GraphqlFailure); // not complete: a client connects again
       expect(other).toEqual({ code: 1001, reason: 'Going away' });
+      await until(() => second.hub.live.connections === 0, { description: 'the last connection to be closed' });
       expect(second.hub.live).toEqual({
         connections: 0,
         strangers: 0,

@@ -12,7 +12,7 @@ const CODES: ReadonlySet<unknown> = new Set([
 
 /** Of the inside: stack traces, files, statements, drivers, and what JavaScript says when a program is wrong. */
 const INSIDE =
-  /node_modules|node:internal|\bat \S+ \(|\.[jt]s:\d|\/(tmp|src|dist)\/|\b(SELECT|INSERT INTO|DELETE FROM) |SQLITE_|\bER_[A-Z]|QueryFailed|[Tt]ype[Oo][Rr][Mm]|libsql|mysql|\b(Type|Range|Reference|Assertion)Error\b|Cannot (read|set|convert)|is not (a function|iterable|defined(?! by))|INTERNAL_SERVER_ERROR|Internal error/;
+  /node_modules|node:internal|\bat \S+ \(|\.[jt]s:\d|\/(tmp|src|dist)\/|\b(SELECT|INSERT INTO|DELETE FROM) |SQLITE_|\bER_[A-Z]|QueryFailed|[Tt]ype[Oo][Rr][Mm]|libsql|mysql|\b(Type|Range|Reference|Assertion)Error\b|Cannot (read|set|convert)|is not (a function|iterable)|INTERNAL_SERVER_ERROR|Internal error/;
 
 /** Text that left the hub. `known` is what the client itself sent: messages quote it. */
 export function expectNothingOfTheInside(answer: string, known = ''): void {

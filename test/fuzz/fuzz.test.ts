@@ -27,6 +27,9 @@ const callers = () =>
     ['lhk_nobody', hub.known],
   ] as const;
 
+/** Codes that were heard, and `data` where there was some: properties that only ever see refusals would say little. */
+const heard = new Set<unknown>();
+
 async function askOverHttp({ query, variables }: Asked, key: string): Promise<void> {
   const body = JSON.stringify({ query, variables });
   const response = await fetch(`${hub.url}/graphql`, {
@@ -36,7 +39,11 @@ async function askOverHttp({ query, variables }: Asked, key: string): Promise<vo
   });
   const text = await response.text();
   if (response.status >= 500) throw new Error(`status ${response.status}: ${text}`);
-  expectGraphqlAnswer(JSON.parse(text) as object, body);
+  const answer = JSON.parse(text) as { data?: unknown; errors?: readonly { extensions: { code: unknown } }[] };
+  expectGraphqlAnswer(answer, body);
+  if (answer.data) heard.add('data');
+  for (const { extensions } of answer.errors ?? []) heard.add(extensions.code);
+  for (const [, code] of text.matchAll(/"code":"([A-Z_]+)"/g)) heard.add(code);
 }
 
 describe('Whatever is asked', () => {
@@ -103,6 +110,11 @@ describe('Whatever is asked', () => {
     );
   });
 
+  test('was answered with data, and with every kind of refusal', () => {
+    const kinds = ['data', 'BAD_USER_INPUT', 'FORBIDDEN', 'GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'UNAUTHENTICATED'];
+    expect([...heard]).toEqual(expect.arrayContaining([...kinds, 'INVALID', 'NOT_FOUND', 'REQUIRED', 'TOO_LARGE']));
+  });
+
   test('over server-sent events gets a well-formed answer', async () => {
     await holds(
       fc.asyncProperty(fc.gen(), fc.constantFrom('query', 'mutation', 'subscription'), fc.boolean(), async (g, kind, isPost) => {
@@ -116,6 +128,7 @@ describe('Whatever is asked', () => {
           : await fetch(`${hub.url}/graphql?${search}`, { headers, signal: left.signal });
         const known = query + JSON.stringify(asked.variables);
         if (response.status >= 500) throw new Error(`status ${response.status}: ${await response.text()}`);
+        if (response.status === 431) return; // a query too long for a URL: Node's own answer
         if (response.status !== 200) return expectGraphqlAnswer((await response.json()) as object, known);
         // The first result, or that it runs and there is none yet.
         const reader = response.body?.getReader();

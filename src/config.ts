@@ -104,6 +104,36 @@ export const SETTINGS = {
     description: 'how many of the traces that begin at the hub are recorded, from 0 to 1; publishers decide over theirs',
     parse: parseRatio,
   }),
+  connections: setting({
+    name: 'LIVEHOOK_CONNECTIONS',
+    default: '10000',
+    description: 'connections that an instance has open at most, WebSockets and event streams among them',
+    parse: (text) => integer(text, 1, 1_000_000),
+  }),
+  connectionsPerKey: setting({
+    name: 'LIVEHOOK_CONNECTIONS_PER_KEY',
+    default: '5000',
+    description: 'WebSockets and event streams that one key has open at most, on an instance',
+    parse: (text) => integer(text, 1, 1_000_000),
+  }),
+  subscriptions: setting({
+    name: 'LIVEHOOK_SUBSCRIPTIONS',
+    default: '100000',
+    description: 'subscriptions that an instance runs at most',
+    parse: (text) => integer(text, 1, 10_000_000),
+  }),
+  subscriptionsPerKey: setting({
+    name: 'LIVEHOOK_SUBSCRIPTIONS_PER_KEY',
+    default: '10000',
+    description: 'subscriptions that one key has running at most, on an instance',
+    parse: (text) => integer(text, 1, 10_000_000),
+  }),
+  requestsPerSecond: setting({
+    name: 'LIVEHOOK_REQUESTS_PER_SECOND',
+    default: null,
+    description: 'operations a second that each key of an application may send to an instance; admin keys are exempt',
+    parse: (text) => integer(text, 1, 1_000_000),
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -114,7 +144,7 @@ export const SETTINGS = {
 
 type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
-type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets' | 'otlpEndpoint' | 'otlpHeaders';
+type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets' | 'otlpEndpoint' | 'otlpHeaders' | 'requestsPerSecond';
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
 

@@ -1,3 +1,4 @@
+import { KeyLimits } from './api/key-limits';
 import { payloadQueryCompiler } from './api/payload-queries';
 import { createSchema } from './api/schema';
 import { ApiServer, type OpenStreams, type Readiness } from './api/server';
@@ -374,9 +375,11 @@ export class Hub {
       log,
       readiness: () => this.#readiness(),
       metrics: () => metrics.exposition(),
+      mostConnections: config.connections,
       services: {
         applications,
         apiKeys: this.#apiKeys,
+        keyLimits: new KeyLimits(clock, config),
         webhooks,
         events,
         eventTypes,

@@ -25,6 +25,10 @@ describe('The configuration', () => {
       origin: 'livehook',
       disableAfterMs: 432_000_000,
       traceRatio: 1,
+      connections: 10_000,
+      connectionsPerKey: 5_000,
+      subscriptions: 100_000,
+      subscriptionsPerKey: 10_000,
       logLevel: 'info',
     };
     expect(readConfig({})).toEqual(expected);
@@ -53,6 +57,11 @@ describe('The configuration', () => {
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:4318/base', 'otlpEndpoint', 'http://127.0.0.1:4318/base'],
     ['OTEL_EXPORTER_OTLP_HEADERS', 'x-api-key=a%20key, x-team=hooks', 'otlpHeaders', { 'x-api-key': 'a key', 'x-team': 'hooks' }],
     ['OTEL_TRACES_SAMPLER_ARG', '0.25', 'traceRatio', 0.25],
+    ['LIVEHOOK_CONNECTIONS', '20', 'connections', 20],
+    ['LIVEHOOK_CONNECTIONS_PER_KEY', '2', 'connectionsPerKey', 2],
+    ['LIVEHOOK_SUBSCRIPTIONS', '50', 'subscriptions', 50],
+    ['LIVEHOOK_SUBSCRIPTIONS_PER_KEY', '5', 'subscriptionsPerKey', 5],
+    ['LIVEHOOK_REQUESTS_PER_SECOND', '100', 'requestsPerSecond', 100],
     ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ] as const)('reads %s=%s', (name, text, key, value) => {
     expect(readConfig({ LIVEHOOK_SECRET_KEY: SECRET_KEY, [name]: text })[key]).toEqual(value);
@@ -82,6 +91,8 @@ describe('The configuration', () => {
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://user:key@collector', 'expected an http:// or https:// URL without credentials'],
     ['OTEL_EXPORTER_OTLP_HEADERS', 'x-api-key', 'expected name=value pairs separated by commas, values percent-encoded; got a value of 9'],
     ['OTEL_TRACES_SAMPLER_ARG', '1.5', 'expected a number from 0 to 1; got "1.5"'],
+    ['LIVEHOOK_CONNECTIONS', '0', 'expected a whole number from 1 to 1000000; got "0"'],
+    ['LIVEHOOK_REQUESTS_PER_SECOND', '0.5', 'expected a whole number from 1 to 1000000'],
     ['LIVEHOOK_LOG_LEVEL', 'verbose', 'expected one of debug, info, warn, error, silent; got "verbose"'],
   ])('refuses %s=%s', (name, text, message) => {
     expect(problemsOf({ [name]: text })).toEqual([expect.stringContaining(message)]);

@@ -8,6 +8,7 @@ import type { Delivery } from '../deliveries/delivery';
 import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
+import type { Stream } from '../live/stream';
 import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
 import type { Services } from './services';
@@ -90,6 +91,17 @@ export function requireScope(context: Context, scope: Scope): Caller {
   const caller = requireCaller(context);
   if (!caller.scopes.has(scope)) throw new HubError('FORBIDDEN', `The key lacks the scope ${scope}.`);
   return caller;
+}
+
+/** A stream as one of those that the caller's key may have open. */
+export async function asSubscription<T>(context: Context, open: () => Promise<Stream<T>>): Promise<Stream<T>> {
+  const release = context.services.keyLimits.openSubscription(requireCaller(context));
+  try {
+    return (await open()).whenClosed(release);
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
 /** The application to act for: the key's own, or the one that an admin names. `named` is the argument, `input` tells where an error goes. */

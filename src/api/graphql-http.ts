@@ -4,18 +4,22 @@ import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDi
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
-import { callerOf } from './bearer';
 import { type Context, createContext } from './context';
+import type { Identify } from './identify';
+import type { Intake } from './intake';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError, presentError } from './present-error';
 import { parseJson, readBody } from './request-body';
+import { whenClosed } from './respond';
 import type { Services } from './services';
 
 interface Deps {
   readonly schema: GraphQLSchema;
   readonly operations: Operations;
   readonly services: Services;
+  readonly identify: Identify;
+  readonly intake: Intake;
   readonly log: Log;
 }
 
@@ -61,11 +65,14 @@ export class GraphqlHttp {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { services } = this.#deps;
+    const { services, identify, intake } = this.#deps;
+    const caller = await identify(request, request.headers.authorization);
+    services.keyLimits.request(caller);
+    const holding = intake.hold(caller);
+    whenClosed(response, () => holding.release());
     const isJson = /^application\/(graphql\+)?json\b/i.test(request.headers['content-type'] ?? '');
-    const text = request.method === 'POST' ? await readBody(request) : '';
+    const text = request.method === 'POST' ? await readBody(request, holding) : '';
     const body = request.method === 'POST' && isJson ? parseJson(text) : text;
-    const caller = await callerOf(services.apiKeys, request.headers.authorization);
     const traceContext = traceContextOf(request.headers.traceparent, request.headers.tracestate);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
       httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },

@@ -4,15 +4,21 @@ import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { traceContextOf } from '../trace-context';
-import { callerOf } from './bearer';
+import type { Identify } from './identify';
+import type { Intake } from './intake';
+import type { KeyLimits } from './key-limits';
 import type { OperationRequest, Operations } from './operations';
 import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
+import { whenClosed } from './respond';
 import type { Results } from './shared-results';
 
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
+  readonly identify: Identify;
+  readonly intake: Intake;
   readonly clock: Clock;
 }
 
@@ -42,9 +48,11 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys } = this.#deps;
-    const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request))) : operationInQuery(url);
-    const caller = await callerOf(apiKeys, request.headers.authorization);
+    const { operations, apiKeys, keyLimits, identify, intake } = this.#deps;
+    const caller = await identify(request, request.headers.authorization);
+    const holding = intake.hold(caller);
+    whenClosed(response, () => holding.release());
+    const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request, holding))) : operationInQuery(url);
     const prepared = operations.prepare(operation, {
       caller,
       traceContext: traceContextOf(request.headers.traceparent, request.headers.tracestate),
@@ -58,6 +66,13 @@ export class GraphqlSse {
     });
     response.write(':\n\n');
     if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
+    if (prepared.kind === 'subscription' && caller !== null) {
+      try {
+        whenClosed(response, keyLimits.openConnection(caller));
+      } catch (error) {
+        return this.#end(response, this.#failure(error));
+      }
+    }
     const result = await operations.run(prepared);
     if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
     const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});

@@ -8,7 +8,9 @@ import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
-import { callerOf } from './bearer';
+import type { Identify } from './identify';
+import type { Intake } from './intake';
+import type { KeyLimits } from './key-limits';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
@@ -18,6 +20,9 @@ import { WsConnection } from './ws-connection';
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
+  readonly identify: Identify;
+  readonly intake: Intake;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,17 +53,17 @@ export class GraphqlWs {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { operations, apiKeys } = deps;
+    const { operations, apiKeys, keyLimits, identify } = deps;
     this.#protocol = makeServer<Record<string, unknown>, Extra>({
       connectionInitWaitTimeout: 0, // the connection has a clock of its own
       onConnect: async ({ extra: { connection }, connectionParams }) => {
         connection.initialised();
-        const caller = await callerOf(apiKeys, connectionParams?.authorization ?? connection.request.headers.authorization);
+        const caller = await identify(connection.request, connectionParams?.authorization ?? connection.request.headers.authorization);
         if (caller === null) {
           connection.close(CloseCode.Unauthorized, 'Unauthorized');
           return false;
         }
-        connection.admit(caller, (whose, ended) => apiKeys.watch(whose, ended));
+        connection.admit(caller, keyLimits.openConnection(caller), (whose, ended) => apiKeys.watch(whose, ended));
         return true;
       },
       onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),
@@ -85,8 +90,12 @@ export class GraphqlWs {
     return bytes;
   }
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#sockets.handleUpgrade(request, socket, head, (client) => this.#opened(client, request));
+  /** `isSurplus`: it is only told that there is no place for it. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isSurplus: boolean): void {
+    this.#sockets.handleUpgrade(request, socket, head, (client) => {
+      const connection = this.#opened(client, request);
+      if (isSurplus) connection.refuse();
+    });
   }
 
   /** Closes every socket as going away: clients reconnect with their cursor, to another instance. */
@@ -103,7 +112,7 @@ export class GraphqlWs {
     cancel();
   }
 
-  #opened(client: WebSocket, request: IncomingMessage): void {
+  #opened(client: WebSocket, request: IncomingMessage): WsConnection {
     const { clock, log } = this.#deps;
     const openedAt = clock.monotonic();
     const connection = new WsConnection(client, request, this.#deps);
@@ -116,6 +125,7 @@ export class GraphqlWs {
       log.debug({ code, ms: Math.round(clock.monotonic() - openedAt) }, 'socket.closed');
       void closed(code, reason.toString());
     });
+    return connection;
   }
 
   /** Errors are returned, not thrown: thrown ones would close the socket, and with it every other operation. */

@@ -18,6 +18,11 @@ import { DEFAULT_FIRST, MOST_FIRST } from './connection';
 export const LIMITS = {
   /** Bytes of an HTTP body or a WebSocket frame: a batch of events, payloads of up to 1 MiB among them. */
   requestBytes: 16 * 1024 * 1024,
+  /** The same without a valid key. */
+  strangerRequestBytes: 64 * 1024,
+  /** Bytes of all requests that are being read or worked on; and of those of them without a valid key. */
+  intakeBytes: 256 * 1024 * 1024,
+  strangersIntakeBytes: 16 * 1024 * 1024,
   /** Lexical tokens: a payload written into the document instead of a variable counts, too. */
   tokens: 10_000,
   /** Fields written in the document. Validating is quadratic in them: 5,000 take 400 ms, these 15. */

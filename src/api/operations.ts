@@ -78,13 +78,18 @@ export class Operations {
 
   /** Ready to run, or what is wrong with it; never throws for what a client can send. */
   prepare(request: OperationRequest, { caller, traceContext }: Asking): Prepared {
+    const { schema, services } = this.#deps;
+    try {
+      services.keyLimits.request(caller);
+    } catch (error) {
+      return { errors: [asGraphqlError(error)] };
+    }
     const document = this.#parse(request.query);
     if (document instanceof GraphQLError) return { errors: [document] };
     const errors = this.judge(document, request);
     const operation = getOperationAST(document, request.operationName);
     if (errors.length > 0 || !operation) return { errors };
     this.#keep(request.query, document);
-    const { schema, services } = this.#deps;
     return {
       kind: operation.operation,
       args: {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { parseKeepingPayloads } from '../json-source';
+import type { Holding } from './intake';
 import { LIMITS } from './limits';
 
 /** A request that can't be read, as an HTTP answer. */
@@ -15,25 +16,39 @@ export class BadRequest extends Error {
 }
 
 /** The body as text, refused as soon as it is known to be too long; what is left of it then is the caller's to drop. */
-export function readBody(request: IncomingMessage): Promise<string> {
+export function readBody(request: IncomingMessage, holding: Holding): Promise<string> {
+  const { mostBytes } = holding;
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    let length = 0;
     // Not `for await`: leaving that early destroys the socket, and with it the answer.
-    const refuse = () => {
+    const refuse = (error: unknown) => {
       request.off('data', take);
-      reject(new BadRequest(413, `expected a body of at most ${LIMITS.requestBytes} bytes`));
+      chunks.length = 0;
+      reject(error);
     };
     const take = (chunk: Buffer) => {
+      try {
+        holding.take(chunk.length);
+      } catch (error) {
+        return refuse(error);
+      }
       chunks.push(chunk);
-      length += chunk.length;
-      if (length > LIMITS.requestBytes) refuse();
+      if (holding.bytes > mostBytes) refuse(tooLarge(mostBytes));
     };
-    if (Number(request.headers['content-length'] ?? 0) > LIMITS.requestBytes) return refuse();
+    const broken = () => refuse(new BadRequest(400, 'expected the whole body, but the connection broke'));
+    if (request.destroyed) return broken(); // while the key was looked up: no event will say so any more
+    if (Number(request.headers['content-length'] ?? 0) > mostBytes) return refuse(tooLarge(mostBytes));
     request.on('data', take);
     request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
-    request.once('error', () => reject(new BadRequest(400, 'expected the whole body, but the connection broke')));
+    request.once('error', broken);
   });
+}
+
+function tooLarge(mostBytes: number): BadRequest {
+  return new BadRequest(
+    413,
+    `expected a body of at most ${mostBytes} bytes${mostBytes < LIMITS.requestBytes ? ' without a valid key' : ''}`,
+  );
 }
 
 export function parseJson(text: string): unknown {

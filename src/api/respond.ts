@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, SECOND } from '../clock';
-import { HubError } from '../errors';
+import { HubError, type HubErrorCode } from '../errors';
 import { BadRequest } from './request-body';
 import { type StaticFile, staticFile } from './static-files';
 
@@ -11,10 +11,17 @@ export function isRead({ method }: IncomingMessage): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
+/** Runs `step` when the answer is given or its client gone; at once when that is so already. */
+export function whenClosed(response: ServerResponse, step: () => void): void {
+  if (response.destroyed) step();
+  else response.once('close', step);
+}
+
 export interface Failure {
   readonly status: number;
   readonly message: string;
   readonly code: string;
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 export function sendJson(response: ServerResponse, status: number, content: string): void {
@@ -30,8 +37,9 @@ export function sendText(response: ServerResponse, contentType: string, content:
   response.end(content);
 }
 
-export function sendError(response: ServerResponse, { status, message, code }: Failure): void {
-  sendJson(response, status, errorText(message, code));
+export function sendError(response: ServerResponse, failure: Failure): void {
+  setRetryAfter(response, failure);
+  sendJson(response, failure.status, errorText(failure));
 }
 
 export function sendPage(response: ServerResponse, page: string, policy: string): void {
@@ -66,10 +74,15 @@ function sendFile(request: IncomingMessage, response: ServerResponse, file: Stat
   response.end(body);
 }
 
+const STATUS: Partial<Record<HubErrorCode, number>> = { UNAVAILABLE: 503, RATE_LIMITED: 429 };
+
 /** What a request gets that failed as a whole. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof BadRequest) return { status: error.status, message: error.message, code: 'BAD_REQUEST' };
-  if (error instanceof HubError) return { status: error.code === 'UNAVAILABLE' ? 503 : 400, message: error.message, code: error.code };
+  if (error instanceof HubError) {
+    const { code, message, retryAfterSeconds } = error;
+    return { status: STATUS[code] ?? 400, message, code, retryAfterSeconds };
+  }
   return { status: 500, message: 'Internal error: it has been logged.', code: 'INTERNAL_SERVER_ERROR' };
 }
 
@@ -77,9 +90,10 @@ export function failureOf(error: unknown): Failure {
  * Answers a client that still sends, and drops what comes meanwhile. Closing at once would reset the connection, and
  * the client would lose the answer that tells it why.
  */
-export function refuseUnread(request: IncomingMessage, response: ServerResponse, clock: Clock, { status, message, code }: Failure): void {
-  const content = errorText(message, code);
-  response.writeHead(status, {
+export function refuseUnread(request: IncomingMessage, response: ServerResponse, clock: Clock, failure: Failure): void {
+  const content = errorText(failure);
+  setRetryAfter(response, failure);
+  response.writeHead(failure.status, {
     connection: 'close',
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(content),
@@ -93,6 +107,10 @@ export function refuseUnread(request: IncomingMessage, response: ServerResponse,
   request.resume();
 }
 
-function errorText(message: string, code: string): string {
-  return JSON.stringify({ errors: [{ message, extensions: { code } }] });
+function setRetryAfter(response: ServerResponse, { retryAfterSeconds }: Failure): void {
+  if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds);
+}
+
+function errorText({ message, code, retryAfterSeconds: retryAfter }: Failure): string {
+  return JSON.stringify({ errors: [{ message, extensions: { code, ...(retryAfter !== undefined && { retryAfter }) } }] });
 }

@@ -2,14 +2,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
-import { SECOND } from '../clock';
+import { MINUTE, SECOND } from '../clock';
 import { DASHBOARD_CSP, dashboardPage } from '../dashboard/page';
+import { HubError } from '../errors';
 import type { Log } from '../log';
 import { parseUrl } from '../url';
+import { Connections } from './connections';
 import { GRAPHIQL_CSP, graphiqlPage } from './graphiql';
 import { GraphqlHttp } from './graphql-http';
 import { GraphqlSse } from './graphql-sse';
 import { GraphqlWs } from './graphql-ws';
+import { identifier } from './identify';
+import { Intake } from './intake';
 import { Operations } from './operations';
 import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic, sendText } from './respond';
 import type { Services } from './services';
@@ -23,6 +27,12 @@ export interface Readiness {
 
 /** What clients hold open. */
 export interface OpenStreams {
+  /** TCP connections, and those of them over which no valid key has come. */
+  readonly connections: number;
+  readonly strangers: number;
+  readonly subscriptions: number;
+  /** Bytes of requests that are being read or worked on. */
+  readonly requestBytes: number;
   readonly sockets: number;
   readonly eventStreams: number;
   /** Bytes that wait for sockets to take them. */
@@ -35,6 +45,7 @@ interface Deps {
   readonly readiness: () => Promise<Readiness>;
   /** For Prometheus. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly content: string }>;
+  readonly mostConnections: number;
 }
 
 interface Graphql {
@@ -46,11 +57,15 @@ interface Graphql {
 const MOST_HEADER_BYTES = 16 * 1024;
 /** How long requests under way may take to finish when the hub stops. */
 const DRAIN_MS = 10 * SECOND;
+/** A connection on which nothing moves for so long is dropped, such as one whose client takes no answer. Streams are pinged. */
+const IDLE_MS = 2 * MINUTE;
 
 /** One port: GraphQL over HTTP, WebSocket and server-sent events, the pages, the probes. */
 export class ApiServer {
   readonly #deps: Deps;
   readonly #http: Server;
+  readonly #connections: Connections;
+  readonly #intake = new Intake();
   readonly #underWay = new Set<ServerResponse>();
   #graphql: Graphql | undefined;
   #lastDone: (() => void) | undefined;
@@ -61,23 +76,37 @@ export class ApiServer {
       this.#track(request, response);
       this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));
     });
+    this.#connections = new Connections(deps.mostConnections);
+    this.#http.maxConnections = this.#connections.hardLimit;
+    this.#http.timeout = IDLE_MS;
+    this.#http.on('connection', this.#connections.add);
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
   get open(): OpenStreams {
     const { sse, ws } = this.#graphql ?? {};
-    return { sockets: ws?.sockets ?? 0, eventStreams: sse?.streams ?? 0, unsentBytes: ws?.unsentBytes ?? 0 };
+    return {
+      connections: this.#connections.open,
+      strangers: this.#connections.strangers,
+      subscriptions: this.#deps.services.keyLimits.subscriptions,
+      requestBytes: this.#intake.bytes,
+      sockets: ws?.sockets ?? 0,
+      eventStreams: sse?.streams ?? 0,
+      unsentBytes: ws?.unsentBytes ?? 0,
+    };
   }
 
   /** Listens and returns the address, e.g. `http://127.0.0.1:4000`. */
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
-    const { apiKeys, clock } = services;
+    const { apiKeys, keyLimits, clock } = services;
+    const identify = identifier(apiKeys, this.#connections);
+    const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log });
     this.#graphql = {
-      http: new GraphqlHttp({ schema, operations, services, log }),
-      sse: new GraphqlSse({ operations, apiKeys, clock }),
-      ws: new GraphqlWs({ operations, apiKeys, clock, log }),
+      http: new GraphqlHttp({ schema, operations, services, identify, intake, log }),
+      sse: new GraphqlSse({ operations, apiKeys, keyLimits, identify, intake, clock }),
+      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, intake, clock, log }),
     };
     await this.#graphql.http.start();
     await new Promise<void>((resolve, reject) => {
@@ -125,6 +154,10 @@ export class ApiServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff');
     const url = urlOf(request);
+    const isSurplus = this.#connections.isSurplus(request.socket);
+    if (isSurplus) response.setHeader('connection', 'close');
+    if (url?.pathname === '/graphql' && isSurplus)
+      throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
     if (url?.pathname === '/graphql') return this.#serveGraphql(request, response, url);
     const page = url && isRead(request) ? this.#pages[url.pathname] : undefined;
     if (page) return page(response);
@@ -157,7 +190,8 @@ export class ApiServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
-    if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql') this.#graphql.ws.upgrade(request, socket, head);
+    if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql')
+      this.#graphql.ws.upgrade(request, socket, head, this.#connections.isSurplus(request.socket));
     else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
   }
 

@@ -21,11 +21,13 @@ import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhook } from '../webhooks/webhook';
 import type { Webhooks } from '../webhooks/webhooks';
+import type { KeyLimits } from './key-limits';
 
 /** The stages, as the edge calls them. */
 export interface Services {
   readonly applications: Applications;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
   readonly webhooks: Webhooks;
   readonly events: Events;
   readonly eventTypes: EventTypes;

@@ -5,9 +5,13 @@ import type { Caller } from '../applications/api-keys';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import type { Holding, Intake } from './intake';
+import type { Release } from './key-limits';
+import { LIMITS } from './limits';
 import type { Results } from './shared-results';
 
 export interface WsDeps {
+  readonly intake: Intake;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -20,6 +24,7 @@ const MOST_UNANSWERED = 10;
 const MOST_UNSENT_BYTES = 1024 * 1024;
 
 const GOING_AWAY = 1001;
+const MESSAGE_TOO_BIG = 1009;
 const INTERNAL_ERROR = 1011;
 const TRY_AGAIN_LATER = 1013;
 
@@ -38,6 +43,9 @@ export class WsConnection {
   readonly #cancelInit: Cancel;
   #cancelPing: Cancel = () => {};
   #stopWatching: () => void = () => {};
+  #leavePlace: Release = () => {};
+  /** Of a message that is still arriving. */
+  #arriving: Holding;
   #running = 0;
   #unanswered = 0;
   #bytesTaken = 0;
@@ -51,6 +59,8 @@ export class WsConnection {
     this.#cancelInit = deps.clock.after(CONNECTION_INIT_MS, () =>
       this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout'),
     );
+    this.#arriving = deps.intake.hold(null);
+    request.socket.prependListener('data', (chunk: Buffer) => this.#arrived(chunk.length)); // before ws makes messages of it
     client.on('error', () => {}); // too large, not UTF-8, cut off: ws closes it with the code for that
     client.on('pong', () => {
       this.#unanswered = 0;
@@ -80,11 +90,16 @@ export class WsConnection {
     this.#cancelInit();
   }
 
-  /** Lets `caller` use this socket as long as `watch` does not call back. */
-  admit(caller: Caller, watch: (caller: Caller, ended: () => void) => () => void): void {
+  /** Lets `caller` use this socket as long as `watch` does not call back; `leavePlace` when it is closed. */
+  admit(caller: Caller, leavePlace: Release, watch: (caller: Caller, ended: () => void) => () => void): void {
     this.caller = caller;
+    this.#leavePlace = leavePlace;
+    this.#arriving.release();
+    this.#arriving = this.#deps.intake.hold(caller);
     this.#stopWatching = watch(caller, () => this.#close(CloseCode.Unauthorized, 'The key has ended'));
-    if (!this.isOpen) this.#stopWatching();
+    if (this.isOpen) return;
+    this.#stopWatching();
+    this.#leavePlace();
   }
 
   /** Resolves when the socket has taken the message, so that the next result of a stream waits for it. */
@@ -150,7 +165,10 @@ export class WsConnection {
   };
 
   readonly onMessage = (listener: Listener): void => {
-    this.#client.on('message', (data) => void this.#receive(listener, data.toString()));
+    this.#client.on('message', (data) => {
+      this.#arriving.release();
+      void this.#receive(listener, data.toString());
+    });
   };
 
   track(payload: object, results: AsyncIterator<unknown>): void {
@@ -166,6 +184,8 @@ export class WsConnection {
     this.#cancelInit();
     this.#cancelPing();
     this.#stopWatching();
+    this.#leavePlace();
+    this.#arriving.release();
     this.#endStreams();
   }
 
@@ -173,6 +193,11 @@ export class WsConnection {
   #endStreams(): void {
     for (const results of this.#streams.values()) void results.return?.();
     this.#streams.clear();
+  }
+
+  /** There are too many connections; a client comes back later. */
+  refuse(): void {
+    this.#close(TRY_AGAIN_LATER, 'Too many connections');
   }
 
   goAway(): void {
@@ -189,10 +214,23 @@ export class WsConnection {
     this.#client.close(code, reason);
   }
 
+  #arrived(bytes: number): void {
+    if (!this.isOpen) return;
+    try {
+      this.#arriving.take(bytes);
+      if (this.caller === null && this.#arriving.bytes > LIMITS.strangerRequestBytes)
+        this.#close(MESSAGE_TOO_BIG, 'No valid key came so far');
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   async #receive(listener: Listener, message: string): Promise<void> {
+    const holding = this.#deps.intake.hold(this.caller);
     this.#running++;
     this.#message = message;
     try {
+      holding.take(message.length);
       const read = listener(message);
       this.#message = '';
       await read;
@@ -200,6 +238,7 @@ export class WsConnection {
       this.#fail(error);
     } finally {
       this.#running--;
+      holding.release();
     }
   }
 

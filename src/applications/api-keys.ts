@@ -7,6 +7,7 @@ import type { Database } from '../store/database';
 import { ALL_SCOPES, ApiKey, type Scope } from './api-key';
 import { Application } from './application';
 import { refuseUnknown } from './applications';
+import { KeyLookup } from './key-lookup';
 
 export interface ApiKeyCreation {
   /** Null or omitted: an admin key. */
@@ -40,6 +41,9 @@ const MOST_NAME_CHARS = 255;
 export class ApiKeys {
   readonly #deps: Deps;
   readonly #remembered = new Map<string, { caller: Caller; readAt: number }>();
+  /** Hashes of what is no key, by when the database said so: whoever repeats it costs no query. */
+  readonly #unknown = new Map<string, number>();
+  readonly #lookup: KeyLookup;
   readonly #watched = new Map<() => void, Caller>();
   #stopWatching: (() => void) | undefined;
   /** Moves on with every `forget`, so that an answer read before it is not remembered after it. */
@@ -47,6 +51,12 @@ export class ApiKeys {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#lookup = new KeyLookup(deps.database);
+  }
+
+  /** Keys, and what is none, of which something is remembered. */
+  get remembered(): number {
+    return this.#remembered.size + this.#unknown.size;
   }
 
   async create(creation: ApiKeyCreation): Promise<{ apiKey: ApiKey; token: string }> {
@@ -116,6 +126,7 @@ export class ApiKeys {
   forget(): void {
     this.#generation++;
     this.#remembered.clear();
+    this.#unknown.clear();
     void this.#checkWatched();
   }
 
@@ -182,19 +193,23 @@ export class ApiKeys {
     }
   }
 
-  async #callerByHash(tokenHash: string): Promise<Caller | null> {
+  /** `isPatient`: waits for its turn even when many do. */
+  async #callerByHash(tokenHash: string, isPatient = false): Promise<Caller | null> {
     const { clock } = this.#deps;
-    const remembered = this.#remembered.get(tokenHash);
-    if (remembered && clock.monotonic() - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
     const readAt = clock.monotonic();
+    const remembered = this.#remembered.get(tokenHash);
+    if (remembered && readAt - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
+    if (readAt - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS) return null;
     const generation = this.#generation;
-    const apiKey = await this.#deps.database.read.manager.findOneBy(ApiKey, { tokenHash });
+    const apiKey = await this.#lookup.find(tokenHash, isPatient);
     this.#remembered.delete(tokenHash);
-    if (apiKey === null) return null;
-    const caller: Caller = { apiKey, applicationId: apiKey.applicationId, scopes: new Set(apiKey.scopes) };
-    if (generation === this.#generation) this.#remembered.set(tokenHash, { caller, readAt });
-    if (this.#remembered.size > MOST_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value ?? '');
-    return this.#unlessOver(caller);
+    this.#unknown.delete(tokenHash);
+    const caller = apiKey && { apiKey, applicationId: apiKey.applicationId, scopes: new Set(apiKey.scopes) };
+    if (generation === this.#generation) {
+      if (caller) remember(this.#remembered, tokenHash, { caller, readAt });
+      else remember(this.#unknown, tokenHash, readAt);
+    }
+    return caller && this.#unlessOver(caller);
   }
 
   #unlessOver(caller: Caller): Caller | null {
@@ -214,7 +229,7 @@ export class ApiKeys {
   async #checkWatched(): Promise<void> {
     const verdicts = new Map<string, Promise<Caller | null>>();
     for (const [ended, { apiKey }] of [...this.#watched]) {
-      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#callerByHash(apiKey.tokenHash);
+      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#callerByHash(apiKey.tokenHash, true);
       verdicts.set(apiKey.tokenHash, verdict);
       try {
         if ((await verdict) === null && this.#watched.delete(ended)) ended();
@@ -225,6 +240,12 @@ export class ApiKeys {
     }
     if (this.#watched.size > 0) this.#scheduleCheck();
   }
+}
+
+/** The last so many. */
+function remember<T>(map: Map<string, T>, tokenHash: string, value: T): void {
+  map.set(tokenHash, value);
+  if (map.size > MOST_REMEMBERED) map.delete(map.keys().next().value ?? '');
 }
 
 function hashOf(token: string): string {

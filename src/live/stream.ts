@@ -4,7 +4,7 @@
  */
 export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #step: () => Promise<T | undefined>;
-  readonly #close: () => void;
+  #close: () => void;
   #isDone = false;
   #endPending: (() => void) | undefined;
   readonly #takeSome: (() => Promise<readonly T[]>) | undefined;
@@ -50,6 +50,17 @@ export class Stream<T> implements AsyncIterableIterator<T> {
     }
     this.#finish();
     return { done: true, value: undefined };
+  }
+
+  /** Calls `step` when the stream ends, or at once when it has. */
+  whenClosed(step: () => void): this {
+    const close = this.#close;
+    this.#close = () => {
+      close();
+      step();
+    };
+    if (this.#isDone) step();
+    return this;
   }
 
   async return(): Promise<IteratorResult<T>> {

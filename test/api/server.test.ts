@@ -140,7 +140,7 @@ describe('a request body', () => {
     await withHub(createSqliteDatabase, async ({ url }) => {
       const response = await fetch(`${url}/graphql`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${ADMIN_KEY}` },
         body: Buffer.alloc(LIMITS.requestBytes + 1, ' '),
       });
       expect([response.status, await response.json()]).toEqual([

@@ -230,7 +230,18 @@ describeEachDatabase('The edge', (makeDatabase) => {
       expect(webSocket).toEqual({ closeCode: 1001, message: 'the WebSocket was closed with 1001 Going away' });
       expect(sse).toBeInstanceOf(GraphqlFailure); // not complete: a client connects again
       expect(other).toEqual({ code: 1001, reason: 'Going away' });
-      expect(second.hub.live).toEqual({ sockets: 0, eventStreams: 0, unsentBytes: 0, followers: 0, keptEntries: 0 });
+      await until(() => second.hub.live.connections === 0, { description: 'the last connection to be closed' });
+      expect(second.hub.live).toEqual({
+        connections: 0,
+        strangers: 0,
+        subscriptions: 0,
+        requestBytes: 0,
+        sockets: 0,
+        eventStreams: 0,
+        unsentBytes: 0,
+        followers: 0,
+        keptEntries: 0,
+      });
       await expect(client().request('{ __typename }')).resolves.toMatchObject({ status: 200 });
       await expect(caller.request('{ __typename }')).rejects.toThrow();
       stalled.terminate();

@@ -29,7 +29,7 @@ import type { LoggedUpdate } from '../../live/update-log';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
 import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -203,13 +203,14 @@ export class DeliveryResolver {
     subscribe: async ({ args, context }: { args: UpdateSubscriptionArguments; context: Context }) => {
       const applicationId = applicationFor(context, Scope.DELIVERIES_READ, args.applicationId, 'argument');
       const { after, maxBatch, intervalMs } = args;
-      return updateStream(context.services.updateLog, context.services.clock, {
+      const watch = {
         applicationId,
         selection: checkFilter(args.filter),
         after,
         maxBatch: maxBatch ?? DEFAULT_BATCH,
         intervalMs: intervalMs ?? DEFAULT_INTERVAL_MS,
-      });
+      };
+      return asSubscription(context, () => updateStream(context.services.updateLog, context.services.clock, watch));
     },
   })
   async deliveryUpdates(

@@ -15,7 +15,7 @@ import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
 import { NOTHING } from '../../store/page';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
 import { type Answer, answer, UserError, UserErrors, userErrors } from '../user-error';
 import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
 
@@ -237,7 +237,7 @@ export class EventResolver {
       'Events of an application in sequence order: those after `after`, then live ones. None missed, none repeated, whatever instance serves it and however often it reconnects.',
     subscribe: async ({ args, context }: { args: EventSubscriptionArguments; context: Context }) => {
       const applicationId = applicationFor(context, Scope.EVENTS_READ, args.applicationId, 'argument');
-      return eventStream(context.services.eventLog, { ...args, applicationId });
+      return asSubscription(context, () => eventStream(context.services.eventLog, { ...args, applicationId }));
     },
     name: 'event',
   })

@@ -9,7 +9,7 @@ import { RetryJob } from '../../replay/retry-job';
 import { refuseUnknownJob } from '../../replay/retry-jobs';
 import { NOTHING } from '../../store/page';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
-import { applicationFor, type Context, mayEnter, maySee, OfApplication, requireCaller } from '../context';
+import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireCaller } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { DeliveryFilter } from './delivery-resolver';
 
@@ -138,7 +138,7 @@ export class RetryJobResolver {
     subscribe: async ({ args: { id }, context }: { args: { id: string }; context: Context }) => {
       const job = (await maySee(context, Scope.DELIVERIES_READ, id)) ? await context.services.retryJobs.byId(id) : null;
       if (job === null) throw new HubError('BAD_USER_INPUT', `id: expected the id of a retry job, got ${shown(id)}`);
-      return context.services.jobWatch.follow(job);
+      return asSubscription(context, async () => context.services.jobWatch.follow(job));
     },
     name: 'retryJob',
   })

@@ -2,12 +2,14 @@ import 'reflect-metadata';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { KeyLimits } from '../../../src/api/key-limits';
 import { createSchema } from '../../../src/api/schema';
 import { ApiServer } from '../../../src/api/server';
 import type { Services } from '../../../src/api/services';
 import { ApiKeys } from '../../../src/applications/api-keys';
 import { Applications } from '../../../src/applications/applications';
 import { systemClock } from '../../../src/clock';
+import { readConfig } from '../../../src/config';
 import type { NewEvent } from '../../../src/events/append';
 import { Event } from '../../../src/events/event';
 import { EventTypes } from '../../../src/events/event-types';
@@ -51,8 +53,10 @@ const questions = {
     const application = await new Applications({ ...stage, deleted: () => {} }).create({ name: 'bench' });
     const { token } = await apiKeys.create({ applicationId: application.id });
     // What `eventPublish` does not use is not there.
+    const config = readConfig({});
     const services: Partial<Services> = {
       apiKeys,
+      keyLimits: new KeyLimits(systemClock, config),
       eventTypes: new EventTypes(stage),
       clock: systemClock,
       appender: {
@@ -63,6 +67,7 @@ const questions = {
     const server = new ApiServer({
       services: services as Services,
       log: silentLog,
+      mostConnections: config.connections,
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
       metrics: async () => ({ contentType: 'text/plain', content: '' }),
     });

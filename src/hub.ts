@@ -31,6 +31,7 @@ import { Events } from './events/events';
 import { OwnEvents } from './events/own-events';
 import { Redactions } from './events/redactions';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
+import { Doorbell, type Topic } from './live/doorbell';
 import { JobWatch } from './live/job-watch';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
@@ -92,10 +93,12 @@ export class Hub {
   readonly #usher: Usher;
   readonly #strays: Strays;
   readonly #poll: Poll;
+  readonly #doorbell: Doorbell;
   readonly #remover: Remover;
   readonly #replayer: Replayer;
   readonly #jobWatch: JobWatch<RetryJob>;
   readonly #retention: Retention;
+  readonly #redactions: Redactions;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -115,9 +118,18 @@ export class Hub {
     const policy = new AddressPolicy(config.allowedTargets ?? []);
     this.#database = database;
 
+    this.#doorbell = new Doorbell({
+      instanceId,
+      url: config.redisUrl,
+      clock,
+      log,
+      heard: (topic, ids) =>
+        void this.#heard(topic, ids).catch((error: Error) => log.warn({ topic, error: error.message }, 'doorbell.look_failed')), // the poll looks, too
+    });
+
     const events = new Events(database);
     const attempts = new Attempts(database);
-    const eventTypes = new EventTypes({ database, clock });
+    const eventTypes = new EventTypes({ database, clock, changed: (applicationId) => this.#doorbell.ring('webhooks', [applicationId]) });
     this.#eventLog = new LiveLog<Event>(
       {
         after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
@@ -134,6 +146,7 @@ export class Hub {
     );
     const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => {
       for (const [applicationId, entries] of updates) this.#updateLog.announce(applicationId, entries);
+      this.#doorbell.ring('logs', updates.keys());
     };
 
     this.#directory = new Directory({
@@ -161,6 +174,7 @@ export class Hub {
       signingKeys: async (webhookId) => (await findWebhookAnew(webhookId))?.signingKeys ?? [],
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
+        this.#doorbell.ring('webhooks', [applicationId]);
         await this.#directory.refresh(applicationId);
         this.#health.webhookChanged();
         this.#scout.look();
@@ -269,18 +283,22 @@ export class Hub {
       log,
       reserve: () => this.#usher.watch(this.#dispatcher.reserve()),
       announce: (stored, updates) => {
-        for (const [applicationId, entries] of byApplication(stored)) this.#eventLog.announce(applicationId, entries);
+        const added = byApplication(stored);
+        for (const [applicationId, entries] of added) this.#eventLog.announce(applicationId, entries);
+        this.#doorbell.ring('logs', added.keys());
         announceUpdates(updates);
       },
     });
 
-    this.#apiKeys = new ApiKeys({ database, clock, log });
+    this.#apiKeys = new ApiKeys({ database, clock, log, revoked: () => this.#doorbell.ring('keys') });
     const applications = new Applications({
       database,
       clock,
       deleted: (applicationId) => {
         this.#apiKeys.forget();
         this.#remover.look();
+        this.#doorbell.ring('keys');
+        this.#doorbell.ring('webhooks', [applicationId]);
         void this.#directory.refresh(applicationId).catch(() => {}); // the poll sees the change as well
       },
     });
@@ -294,13 +312,17 @@ export class Hub {
         this.#usher.cancelled(id, webhookId);
       },
     });
+    const jobChanged = (job: RetryJob) => {
+      this.#jobWatch.changed(job);
+      this.#doorbell.ring('jobs');
+    };
     const retryJobs = new RetryJobs({
       database,
       clock,
       webhooksOf: (applicationId) => this.#directory.refresh(applicationId),
       findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
       changed: (job) => {
-        this.#jobWatch.changed(job);
+        jobChanged(job);
         this.#replayer.look();
       },
     });
@@ -315,11 +337,12 @@ export class Hub {
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
       announce: announceUpdates,
       due: (webhookId) => this.#scout.refill(webhookId),
-      changed: (job) => this.#jobWatch.changed(job),
+      changed: jobChanged,
     });
     this.#remover = new Remover({ database, clock, log });
     this.#retention = new Retention({ database, clock, log, defaultRetentionMs: config.retention });
-    const redactions = new Redactions({
+    this.#redactions = new Redactions({
+      redacted: () => this.#doorbell.ring('redactions'),
       database,
       clock,
       announce: announceUpdates,
@@ -341,7 +364,7 @@ export class Hub {
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
       alsoEachRound: async () => {
-        await redactions.followOthers();
+        await this.#redactions.followOthers();
         await this.#directory.refreshChanged();
         await this.#jobWatch.look();
         if (database.dialect.supportsManyInstances) await this.#health.refresh();
@@ -356,7 +379,7 @@ export class Hub {
         webhooks,
         events,
         eventTypes,
-        redactions,
+        redactions: this.#redactions,
         appender: this.#appender,
         deliveries,
         retryJobs,
@@ -404,6 +427,7 @@ export class Hub {
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
+    this.#doorbell.start();
     this.#remover.start();
     this.#replayer.start();
     this.#retention.start();
@@ -451,14 +475,40 @@ export class Hub {
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();
+    this.#doorbell.ring('deliveries'); // what was released is for the others now
+    await this.#doorbell.close();
     await this.#sender.close();
     await this.#database.close();
     this.#log.info({}, 'hub.stopped');
   }
 
+  /** Another instance has changed something. What is looked at here the poll would find as well, a little later. */
+  async #heard(topic: Topic, ids: readonly string[]): Promise<void> {
+    switch (topic) {
+      case 'logs':
+        return this.#poll.look(ids);
+      case 'webhooks':
+        await this.#directory.refreshChanged(ids);
+        return this.#scout.look();
+      case 'keys':
+        return this.#apiKeys.forget();
+      case 'jobs':
+        return this.#jobWatch.look();
+      case 'redactions':
+        return this.#redactions.followOthers();
+      case 'deliveries':
+        return this.#scout.look();
+      case 'everything':
+        this.#apiKeys.forget();
+        this.#poll.now();
+        return this.#scout.look();
+    }
+  }
+
   #giveBack(deliveryIds: readonly string[]): void {
     this.#usher.givenBack(deliveryIds);
     const work = giveBack(this.#database, this.#instanceId, deliveryIds)
+      .then(() => this.#doorbell.ring('deliveries'))
       .catch((error: Error) => this.#log.warn({ deliveries: deliveryIds.length, error: error.message }, 'give_back.failed')) // found again as strays
       .finally(() => this.#givingBack.delete(work));
     this.#givingBack.add(work);

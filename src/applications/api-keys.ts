@@ -29,6 +29,8 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called after the commit that revoked one. */
+  readonly revoked: () => void;
 }
 
 /** How long a key is trusted without asking the database: the longest that another instance's revocation takes to act here. */
@@ -100,6 +102,7 @@ export class ApiKeys {
       return found;
     });
     this.forget();
+    this.#deps.revoked();
     return apiKey;
   }
 
@@ -186,6 +189,11 @@ export class ApiKeys {
     const { clock } = this.#deps;
     const remembered = this.#remembered.get(tokenHash);
     if (remembered && clock.monotonic() - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
+    return this.#readCaller(tokenHash);
+  }
+
+  async #readCaller(tokenHash: string): Promise<Caller | null> {
+    const { clock } = this.#deps;
     const readAt = clock.monotonic();
     const generation = this.#generation;
     const apiKey = await this.#deps.database.read.manager.findOneBy(ApiKey, { tokenHash });
@@ -214,7 +222,7 @@ export class ApiKeys {
   async #checkWatched(): Promise<void> {
     const verdicts = new Map<string, Promise<Caller | null>>();
     for (const [ended, { apiKey }] of [...this.#watched]) {
-      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#callerByHash(apiKey.tokenHash);
+      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#readCaller(apiKey.tokenHash);
       verdicts.set(apiKey.tokenHash, verdict);
       try {
         if ((await verdict) === null && this.#watched.delete(ended)) ended();

@@ -23,6 +23,8 @@ export interface KnownType {
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
+  /** Called after the commit that changed the types of an application. */
+  readonly changed: (applicationId: string) => void;
 }
 
 type Catalog = ReadonlyMap<string, KnownType>;
@@ -118,6 +120,7 @@ export class EventTypes {
       return work(tx);
     });
     this.forget(applicationId);
+    this.#deps.changed(applicationId);
     return eventType;
   }
 }

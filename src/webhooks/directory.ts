@@ -86,9 +86,9 @@ export class Directory {
     return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
 
-  /** Reads anew what other instances have changed, of the applications that are known here. */
-  async refreshChanged(): Promise<void> {
-    const known = [...this.#snapshots.keys()];
+  /** Reads anew what other instances have changed, of the applications that are known here or of some of these. */
+  async refreshChanged(applicationIds: Iterable<string> = this.#snapshots.keys()): Promise<void> {
+    const known = [...applicationIds].filter((applicationId) => this.#snapshots.has(applicationId));
     for (let start = 0; start < known.length; start += 500) {
       const part = known.slice(start, start + 500);
       const current = new Map((await this.#versions(part)).map((row) => [row.applicationId, row.version]));

@@ -10,6 +10,7 @@ import { EventType } from '../events/event-type-record';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { WebhookSecret } from '../webhooks/webhook-secret';
+import { IDLE_MS } from './mysql-pool';
 
 const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event, Delivery, Attempt, RetryJob];
 
@@ -48,8 +49,8 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
     timezone: 'Z',
     supportBigNumbers: true,
     bigNumberStrings: false, // sequences and times fit 53 bits
-    connectTimeout: 10_000,
+    connectTimeout: 5_000,
     poolSize: POOL_SIZE,
-    extra: { enableKeepAlive: true },
+    extra: { enableKeepAlive: true, maxIdle: POOL_SIZE - 1, idleTimeout: IDLE_MS }, // with fewer idle than all, idle ones are closed
   };
 }

@@ -495,6 +495,25 @@ describeEachDatabase('Leases', (makeDatabase) => {
     });
   });
 
+  test('a clock that was set back an hour neither keeps the dead alive nor ends the living', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const [first, second] = [leaseOf(store, store.instanceId), leaseOf(store, 'ins_second')];
+      await first.start();
+      await store.publish(applicationId, 3);
+      await store.publish(applicationId, 2, 'ins_dead');
+      const { now } = store.database.dialect;
+      await store.execute(
+        `INSERT INTO instances (id, host, pid, started_at, heartbeat_at) VALUES ('ins_dead', 'elsewhere', 1, 0, ${now} + 3590000)`,
+      );
+      await second.start();
+      expect(await store.rows('SELECT id FROM deliveries WHERE owner = ?', ['ins_dead'])).toEqual([]);
+      expect(await store.rows('SELECT id FROM deliveries WHERE owner = ?', [store.instanceId])).toHaveLength(3);
+      await Promise.all([first.stop(), second.stop()]);
+    });
+  });
+
   test('an instance that signs off releases all of its own at once', async () => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();

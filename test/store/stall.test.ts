@@ -1,4 +1,7 @@
 import { type Clock, systemClock } from '../../src/clock';
+import { Lease } from '../../src/dispatch/lease';
+import type { Verdict } from '../../src/dispatch/settle';
+import { Settler } from '../../src/dispatch/settler';
 import type { HubError } from '../../src/errors';
 import { Appender, type Reservation } from '../../src/events/appender';
 import { silentLog } from '../../src/log';
@@ -136,6 +139,61 @@ describe('A database that stalls without closing anything', () => {
       await database.read.query('SELECT 1');
       proxy.stall();
       await database.close();
+    });
+  });
+});
+
+describe('Outcomes while the database stalls', () => {
+  test('wait, so many and no more, and are written once when it goes on', async () => {
+    await withStallingStore(async (store, proxy, direct) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const verdicts: Verdict[] = [];
+      for (let round = 0; round < 11; round++) verdicts.push(...(await store.verdicts(await store.publish(applicationId, 500))));
+      let caughtUp = 0;
+      const settler = new Settler({
+        instanceId: store.instanceId,
+        database: store.database,
+        clock: systemClock,
+        log: silentLog,
+        random: () => 0,
+        announce: () => {},
+        attempted: () => {},
+        scheduled: () => {},
+        settled: () => {},
+        caughtUp: () => caughtUp++,
+      });
+      proxy.stall();
+      const accepted = verdicts.filter(({ finished }) => settler.add(finished)).length;
+      expect(accepted).toBe(4_999);
+      proxy.cutAndGoOn();
+      await settler.drain();
+      expect(caughtUp).toBe(1);
+      expect(await direct.rows("SELECT id FROM deliveries WHERE status <> 'SUCCEEDED' OR attempt_count <> 1")).toEqual([]);
+      expect(await direct.count('attempts')).toBe(5_500);
+    });
+  });
+});
+
+describe('A lease while the database stalls', () => {
+  test('ends by the clock and not by a heartbeat that fails, and is regained when the stall ends', async () => {
+    await withStallingStore(async ({ database, instanceId }, proxy) => {
+      const clock = new FakeClock();
+      let regained = 0;
+      const lease = new Lease({ instanceId, database, clock, log: silentLog, regained: () => regained++, rescued: () => {} });
+      await lease.start();
+      proxy.stall();
+      clock.advance(8_999); // heartbeats hang meanwhile
+      expect(lease.isHeld()).toBe(true);
+      clock.advance(1);
+      expect(lease.isHeld()).toBe(false);
+      proxy.cutAndGoOn();
+      const isRegained = () => {
+        clock.advance(1_000);
+        return regained > 0;
+      };
+      await until(isRegained, { description: 'the lease to be regained' });
+      await lease.stop();
     });
   });
 });

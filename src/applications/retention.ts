@@ -1,6 +1,6 @@
 import { testBodyKey } from '../attempts/attempts';
 import { type Clock, DAY, MINUTE } from '../clock';
-import { sequenceOf, sequenceRange } from '../ids';
+import { applicationIdOf, sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
@@ -29,6 +29,11 @@ interface Tenant {
   readonly id: string;
   /** What is older goes. Milliseconds since the epoch, by the database's clock. */
   readonly cutoff: number;
+  /** Whether there is anything so old: of a hundred thousand applications most have nothing to be looked for. */
+  readonly hasOldEvents: boolean;
+  readonly hasOldUpdates: boolean;
+  /** Of whatever age. */
+  readonly hasTests: boolean;
 }
 
 /**
@@ -73,9 +78,9 @@ export class Retention {
   }
 
   async #sweepTenant(tenant: Tenant): Promise<void> {
-    const events = await this.#sweepEvents(tenant);
-    const updates = await this.#sweepUpdates(tenant);
-    const tests = await this.#sweepTests(tenant);
+    const events = tenant.hasOldEvents ? await this.#sweepEvents(tenant) : 0;
+    const updates = tenant.hasOldUpdates ? await this.#sweepUpdates(tenant) : 0;
+    const tests = tenant.hasTests ? await this.#sweepTests(tenant) : 0;
     if (events + updates + tests > 0) this.#deps.log.info({ applicationId: tenant.id, events, updates, tests }, 'retention.swept');
   }
 
@@ -118,16 +123,36 @@ export class Retention {
   }
 }
 
+interface TenantRow {
+  readonly id: string;
+  readonly retention_days: number | null;
+  readonly now: number;
+  readonly oldest_event: number | null;
+  readonly oldest_update: number | null;
+  readonly first_attempt: string | null;
+}
+
+/** Three probes of clustered keys an application, in one statement for many. */
 async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs: number): Promise<Tenant[]> {
-  const rows = await queries.query<{ id: string; retention_days: number | null; now: number }>(
-    `SELECT id, retention_days, ${queries.dialect.now} AS now FROM applications
-      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_A_QUERY}`,
+  const rows = await queries.query<TenantRow>(
+    `SELECT a.id, a.retention_days, ${queries.dialect.now} AS now,
+        (SELECT e.created_at FROM events e WHERE e.application_id = a.id ORDER BY e.sequence LIMIT 1) AS oldest_event,
+        (SELECT u.created_at FROM delivery_updates u WHERE u.application_id = a.id ORDER BY u.last_sequence LIMIT 1) AS oldest_update,
+        (SELECT MIN(t.id) FROM attempts t WHERE t.id > REPLACE(a.id, 'app_', 'att_')) AS first_attempt
+      FROM applications a WHERE a.deleted_at IS NULL AND a.id > ? ORDER BY a.id LIMIT ${APPLICATIONS_A_QUERY}`,
     [after],
   );
-  return rows.map(({ id, retention_days: days, now }) => ({
-    id,
-    cutoff: Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY),
-  }));
+  return rows.map(({ id, retention_days: days, now, oldest_event, oldest_update, first_attempt }) => {
+    const cutoff = Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY);
+    return {
+      id,
+      cutoff,
+      hasOldEvents: oldest_event !== null && Number(oldest_event) < cutoff,
+      hasOldUpdates: oldest_update !== null && Number(oldest_update) < cutoff,
+      // Tests belong to no event: their ids have the sequence 0, which comes first.
+      hasTests: first_attempt !== null && applicationIdOf(first_attempt) === id && sequenceOf(first_attempt) === 0,
+    };
+  });
 }
 
 /** Sequences from `first` to `last`, of which all that are there may go. */

@@ -228,14 +228,17 @@ describe('Transactions that wait for a lock in vain', () => {
     try {
       await store.database.migrate();
       const applicationId = await store.application();
-      const isHeld = gate();
+      const release = gate();
+      let isHeld = false;
       const held = holder.transaction(async (tx) => {
         await tx.execute("UPDATE counters SET version = 7 WHERE application_id = ? AND log = 'event'", [applicationId]);
-        await isHeld.answer();
+        isHeld = true;
+        await release.answer();
       });
+      await until(() => isHeld, { description: 'the lock to be held' });
       let tries = 0;
       const waiting = store.database.transaction(async (tx) => {
-        if (++tries === 2) isHeld.open();
+        if (++tries === 2) release.open();
         return tx.query<{ version: number }>("SELECT version FROM counters WHERE application_id = ? AND log = 'event' FOR UPDATE", [
           applicationId,
         ]);

@@ -129,7 +129,12 @@ export class Hub {
 
     const events = new Events(database);
     const attempts = new Attempts(database);
-    const eventTypes = new EventTypes({ database, clock, changed: (applicationId) => this.#doorbell.ring('webhooks', [applicationId]) });
+    const eventTypes = new EventTypes({
+      database,
+      clock,
+      follow: (applicationId) => this.#directory.know(applicationId),
+      changed: (applicationId) => this.#doorbell.ring('webhooks', [applicationId]),
+    });
     this.#eventLog = new LiveLog<Event>(
       {
         after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),

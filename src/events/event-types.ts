@@ -23,6 +23,8 @@ export interface KnownType {
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
+  /** Sees to `forget` being called when another instance changes something of the application. */
+  readonly follow: (applicationId: string) => Promise<unknown>;
   /** Called after the commit that changed the types of an application. */
   readonly changed: (applicationId: string) => void;
 }
@@ -97,6 +99,7 @@ export class EventTypes {
   }
 
   async #load(applicationId: string): Promise<Catalog> {
+    await this.#deps.follow(applicationId);
     const generation = this.#generation;
     const rows = await this.#deps.database.read.manager.findBy(EventType, { applicationId });
     const catalog = new Map(rows.map((row) => [row.name, knownType(row)]));

@@ -75,9 +75,12 @@ export class Directory {
 
   /** A webhook as it is known here, read when its application is not. */
   async find(webhookId: string): Promise<LiveWebhook | undefined> {
-    const applicationId = applicationIdOf(webhookId);
-    const snapshot = this.#snapshots.get(applicationId) ?? (await this.refresh(applicationId));
-    return snapshot.byId.get(webhookId);
+    return (await this.know(applicationIdOf(webhookId))).byId.get(webhookId);
+  }
+
+  /** The webhooks of an application as they are known here; from now on changes by other instances are noticed. */
+  async know(applicationId: string): Promise<Snapshot> {
+    return this.#snapshots.get(applicationId) ?? this.refresh(applicationId);
   }
 
   /** Reads an application's webhooks anew. */

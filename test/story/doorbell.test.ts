@@ -188,3 +188,48 @@ describe('Two instances with Redis between them', () => {
     });
   });
 });
+
+describe('Two instances without Redis', () => {
+  test('see by polling that a type is taken again, that a schema has changed, and that a key is revoked', async () => {
+    await withHub(createMysqlDatabase, async ({ admin, application, startAnother }) => {
+      const shop = await application();
+      const there = new Client((await startAnother()).url, shop.key);
+      try {
+        const taken = async () => {
+          const { eventPublish } = await there.mutate<{ eventPublish: { event: object | null } }>(
+            'mutation { eventPublish(input: { type: "order.paid", payload: 1 }) { event { id } userErrors { code } } }',
+          );
+          return eventPublish.event !== null;
+        };
+        const register = (schema: object | null) =>
+          shop.client.mutate(
+            'mutation ($schema: JSON) { eventTypeRegister(input: { name: "order.paid", schema: $schema }) { eventType { name } } }',
+            {
+              schema,
+            },
+          );
+        await register({ type: 'string' });
+        expect(await taken()).toBe(false);
+        await register(null);
+        await until(taken, { description: 'a payload to be taken that the schema refused' });
+        await shop.client.mutate('mutation { eventTypeArchive(input: { name: "order.paid" }) { eventType { name } } }');
+        await until(async () => !(await taken()), { description: 'the archived type to be refused' });
+        await register(null);
+        await until(taken, { description: 'the type to be taken again' });
+
+        const events = there.subscribe(EVENTS);
+        const ended = events.next().then(
+          () => false,
+          () => true,
+        );
+        const { viewer } = await there.query<{ viewer: { apiKey: { id: string } } }>('{ viewer { apiKey { id } } }');
+        await admin.mutate('mutation ($id: ID!) { apiKeyRevoke(id: $id) { apiKey { id } } }', { id: viewer.apiKey.id });
+        const refusal = async () => (await there.request('{ viewer { admin } }')).errors?.[0]?.extensions?.code === 'UNAUTHENTICATED';
+        await until(refusal, { description: 'the revoked key to be refused' });
+        expect(await ended).toBe(true);
+      } finally {
+        await there.close();
+      }
+    });
+  });
+});

@@ -44,7 +44,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
-import { readHealth } from './webhooks/health';
+import { closeAllCircuits, readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
@@ -426,6 +426,7 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
+    if (this.#lease.instances === 1) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
     this.#usher.start();
     this.#stats.start();

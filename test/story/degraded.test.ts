@@ -61,6 +61,31 @@ describeEachDatabase('Clocks that step', (makeDatabase) => {
   });
 });
 
+describeEachDatabase('After a crash', (makeDatabase) => {
+  test('a circuit that the dead instance had opened is not shown as open: the next attempt is due as any other', async () => {
+    await withHub(makeDatabase, async ({ application, databaseUrl, hub, startAnother }) => {
+      const shop = await application();
+      const { id } = await shop.webhook('/hook');
+      await hub.stop();
+      await withRows(databaseUrl, (_query, database) =>
+        database.transaction((tx) =>
+          tx.execute(
+            "INSERT INTO webhook_health (webhook_id, failing_since, circuit_open, reason) VALUES (?, 1000, 1, 'it answered 503')",
+            [id],
+          ),
+        ),
+      );
+      const there = new Client((await startAnother()).url, shop.key);
+      try {
+        const { webhook } = await there.query<{ webhook: { health: string } }>('query ($id: ID!) { webhook(id: $id) { health } }', { id });
+        expect(webhook.health).toBe('FAILING');
+      } finally {
+        await there.close();
+      }
+    });
+  });
+});
+
 describeEachDatabase('After an outage of a receiver for a day', (makeDatabase) => {
   test('what is due at once goes out within the limits of its webhook, and new events do not wait for it', async () => {
     const due = 20_000;

@@ -40,6 +40,7 @@ import type { Log } from './log';
 import { Replayer } from './replay/replayer';
 import type { RetryJob } from './replay/retry-job';
 import { RetryJobs } from './replay/retry-jobs';
+import { Rounds } from './rounds';
 import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
@@ -65,6 +66,9 @@ export interface Started {
   /** A key that was generated for the first start, to be shown now or never. */
   readonly generatedAdminKey: string | undefined;
 }
+
+/** Which webhooks fail is read whole, and after an outage that may be all of them. */
+const HEALTH_MS = 5 * SECOND;
 
 /** What is held in memory for those who watch. */
 export interface LiveStatus extends OpenStreams {
@@ -94,6 +98,7 @@ export class Hub {
   readonly #strays: Strays;
   readonly #poll: Poll;
   readonly #doorbell: Doorbell;
+  readonly #healthRounds: Rounds;
   readonly #remover: Remover;
   readonly #replayer: Replayer;
   readonly #jobWatch: JobWatch<RetryJob>;
@@ -372,8 +377,13 @@ export class Hub {
         await this.#redactions.followOthers();
         await this.#directory.refreshChanged();
         await this.#jobWatch.look();
-        if (database.dialect.supportsManyInstances) await this.#health.refresh();
       },
+    });
+    this.#healthRounds = new Rounds({
+      clock,
+      everyMs: HEALTH_MS,
+      round: () => this.#health.refresh(),
+      failed: ({ message }) => log.warn({ error: message }, 'health.failed'),
     });
     this.#api = new ApiServer({
       log,
@@ -434,6 +444,7 @@ export class Hub {
     this.#strays.start();
     this.#poll.start();
     this.#doorbell.start();
+    if (this.#database.dialect.supportsManyInstances) this.#healthRounds.start();
     this.#remover.start();
     this.#replayer.start();
     this.#retention.start();
@@ -467,6 +478,7 @@ export class Hub {
     await Promise.all([
       this.#scout.stop(),
       this.#poll.stop(),
+      this.#healthRounds.stop(),
       this.#strays.stop(),
       this.#remover.stop(),
       this.#replayer.stop(),

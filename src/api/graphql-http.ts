@@ -82,7 +82,7 @@ function judging(operations: Operations): ApolloServerPlugin<Context> {
   return {
     requestDidStart: async () => ({
       responseForOperation: async ({ document, request, operation }) => {
-        const wrong = operations.judge(document, request);
+        const wrong = operations.judge(document, request, { hasOwnVariableCheck: true });
         const errors = wrong.length === 0 && operation?.operation === 'subscription' ? [needsStream()] : wrong;
         if (errors.length === 0) return null;
         return {

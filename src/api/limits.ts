@@ -74,6 +74,18 @@ function clamp(value: unknown, missing: number, most: number): number {
   return typeof value === 'number' ? Math.min(Math.max(value, 0), most) : missing;
 }
 
+/** Everything in the variables of a request that `repeats` can come to see, as text. */
+export function sizesOf(variables: Readonly<Record<string, unknown>>): string {
+  let sizes = '';
+  for (const [name, value] of Object.entries(variables)) {
+    const events = typeof value === 'object' && value !== null ? (value as { events?: unknown }).events : undefined;
+    if (Array.isArray(value)) sizes += `${name}[${value.length}] `;
+    else if (Array.isArray(events)) sizes += `${name}{${events.length}} `;
+    else sizes += `${name}=${typeof value === 'number' ? value : typeof value} `;
+  }
+  return sizes;
+}
+
 /**
  * What an operation could cost at most, judged against the limit; undefined when it is within.
  * @throws GraphQLError for variables that do not fit their types

@@ -4,6 +4,7 @@ import { attemptNumberOf, deliveryIdOf } from '../ids';
 import { Node } from '../node';
 import { JsonColumn, LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
 import { Header } from '../webhooks/webhook';
+import { unpackHeaders } from './packed-headers';
 
 export enum AttemptTrigger {
   FIRST = 'FIRST',
@@ -107,9 +108,8 @@ export class Attempt extends Node {
   @LongTextColumn('url')
   url!: string;
 
-  @Field(() => [Header], { description: 'As they were sent.' })
-  @JsonColumn('request_headers')
-  requestHeaders!: Header[];
+  @LongTextColumn('request_headers')
+  packedRequestHeaders!: string;
 
   @Field(() => [Header], { description: 'As they came.' })
   @JsonColumn('response_headers')
@@ -126,6 +126,11 @@ export class Attempt extends Node {
   /** As `dispatch/exchange.ts` has them; null where nothing was sent. */
   @JsonColumn('phases', { nullable: true })
   phases!: readonly (number | null)[] | null;
+
+  @Field(() => [Header], { description: 'As they were sent.' })
+  get requestHeaders(): Header[] {
+    return unpackHeaders(this.id, this.packedRequestHeaders).map(([name, value]) => ({ name, value }));
+  }
 
   @Field(() => AttemptTimings, { description: 'Where the time went.' })
   get timings(): AttemptTimings {

@@ -33,7 +33,7 @@ export async function insertAttempts(tx: Tx, attempts: readonly Attempt[]): Prom
       attempt.statusCode,
       attempt.error,
       attempt.url,
-      JSON.stringify(attempt.requestHeaders),
+      attempt.packedRequestHeaders,
       JSON.stringify(attempt.responseHeaders),
       attempt.responseBody,
       Number(attempt.responseTruncated),

@@ -23,6 +23,7 @@ const MAX_ADDRESSES = 8;
 /** How long one of several addresses may take to accept. Node's 250 ms gives up on receivers a continent away. */
 const ADDRESS_ATTEMPT_MS = SECOND;
 const MAX_ECHOED_LOCATION = 500;
+const MOST_TARGETS = 10_000;
 
 /** The addresses of a host name, IPv4 and IPv6 as text; rejects when there is none. */
 export type Lookup = (hostname: string) => Promise<readonly string[]>;
@@ -56,6 +57,7 @@ export class Sender {
   #inFlight = 0;
   #closed = false;
   readonly #waitingForLast: (() => void)[] = [];
+  readonly #targets = new Map<string, Target | null>();
 
   constructor({ policy, clock, lookup = systemLookup(), tls, maxIdleConnections = DEFAULT_MAX_IDLE_CONNECTIONS }: SenderOptions) {
     const ca = tls?.extraCa === undefined ? undefined : [...rootCertificates, ...tls.extraCa];
@@ -73,8 +75,18 @@ export class Sender {
         this.#inFlight -= 1;
         if (this.#inFlight === 0) for (const proceed of this.#waitingForLast.splice(0)) proceed();
       };
-      new Call(request, this.#rim.clock, this.#pool, finish).start();
+      new Call(request, this.#rim.clock, this.#pool, finish).start(this.#targetOf(request.url));
     });
+  }
+
+  /** Parsing a URL takes 2 µs, and there are few of them beside the requests that go there. */
+  #targetOf(url: string): Target | null {
+    const known = this.#targets.get(url);
+    if (known !== undefined) return known;
+    const target = readTarget(url);
+    if (this.#targets.size >= MOST_TARGETS) this.#targets.clear();
+    this.#targets.set(url, target);
+    return target;
   }
 
   /** Takes no new requests, lets those under way finish, then closes all connections. Later sends end as CONNECT. */
@@ -421,9 +433,8 @@ class Call implements Dispatcher.DispatchHandler {
     this.#startedAt = clock.monotonic();
   }
 
-  start(): void {
-    const { method = 'POST', url, headers, body, timeoutMs } = this.#request;
-    const target = readTarget(url);
+  start(target: Target | null): void {
+    const { method = 'POST', headers, body, timeoutMs } = this.#request;
     if (target === null) {
       this.#settle('PAYLOAD_ERROR', 'the request could not be built: its URL is not valid');
       return;
@@ -549,7 +560,12 @@ class Call implements Dispatcher.DispatchHandler {
   }
 }
 
-function readTarget(url: string): { origin: string; path: string } | null {
+interface Target {
+  readonly origin: string;
+  readonly path: string;
+}
+
+function readTarget(url: string): Target | null {
   try {
     const { origin, pathname, search } = new URL(url);
     return { origin, path: pathname + search };

@@ -1,10 +1,11 @@
 import { Attempt, AttemptOutcome } from '../attempts/attempt';
 import { insertAttempts } from '../attempts/attempts';
+import { packHeaders } from '../attempts/packed-headers';
 import { Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { redactedAmong } from '../events/redactions';
 import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
-import type { Tx } from '../store/database';
+import type { Database, Tx } from '../store/database';
 import { insertBodies } from './bodies';
 import { isDerived, STANDARD_BODY } from './body';
 import type { Finished } from './dispatcher';
@@ -49,8 +50,24 @@ export interface Settled {
 
 /**
  * Writes attempts down and moves their deliveries on, each only where this instance still owns it and nobody else has
- * made an attempt since.
+ * made an attempt since. In a transaction of its own.
  */
+export async function settleBatch(
+  database: Pick<Database, 'transaction'>,
+  verdicts: readonly Verdict[],
+  instanceId: string,
+): Promise<Settled> {
+  if (areAllDelivered(verdicts)) {
+    try {
+      return await database.transaction((tx) => settleDelivered(tx, verdicts, instanceId));
+    } catch (error) {
+      if (!(error instanceof NotAllOwned)) throw error;
+    }
+  }
+  return database.transaction((tx) => settle(tx, verdicts, instanceId));
+}
+
+/** Whatever came of the attempts. */
 export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: string): Promise<Settled> {
   const rows = await lockRows(tx, verdicts);
   const isFirst = (verdict: Verdict) => rows.get(verdict.finished.job.deliveryId)?.attemptCount === verdict.finished.job.attemptCount;
@@ -59,17 +76,61 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
   const cancelled = verdicts.filter(
     (verdict) => isFirst(verdict) && rows.get(verdict.finished.job.deliveryId)?.status === DeliveryStatus.CANCELLED,
   );
-  const completedAt = Math.max(...own.map(({ endedAt }) => endedAt));
+  const completedAt = latestEnd(own);
   await fixShapedBodies(tx, own);
   await moveFinished(tx, own, DeliveryStatus.SUCCEEDED, completedAt);
   await moveFinished(tx, own, DeliveryStatus.FAILED, completedAt);
   await moveRetrying(tx, own);
   await unfixBodies(tx, own);
   await countAttempt(tx, cancelled);
+  const updates = await record(tx, own, await cancelledAttempts(tx, cancelled));
+  const moved = new Set([...own, ...cancelled]);
+  const fenced = verdicts.filter((verdict) => !moved.has(verdict)).map(({ finished: { job } }) => job.deliveryId);
+  return { updates, fenced };
+}
 
+/** Some of the deliveries are no longer this instance's: nothing may be committed of what `settleDelivered` did. */
+class NotAllOwned extends Error {
+  override readonly name = 'NotAllOwned';
+}
+
+/** Whether `settleDelivered` will do: first attempts that delivered the standard body, which is what most batches are. */
+function areAllDelivered(verdicts: readonly Verdict[]): boolean {
+  return verdicts.every(
+    ({ status, finished: { job, body } }) =>
+      status === DeliveryStatus.SUCCEEDED && job.attemptCount === 0 && body !== null && (job.body !== null || body.key === STANDARD_BODY),
+  );
+}
+
+/**
+ * The same as `settle` for a batch in which all went well, fenced by the count of the rows it moves instead of locking
+ * and reading them first: a statement less, and no row of a result for each delivery (13 of the 50 µs that MariaDB and
+ * the hub spend on settling one).
+ * @throws NotAllOwned and the whole batch has to be settled the long way
+ */
+async function settleDelivered(tx: Tx, verdicts: readonly Verdict[], instanceId: string): Promise<Settled> {
+  const { sql, parameters } = oneOfThose(tx, verdicts);
+  // The plus keeps SQLite from looking for all that this instance owns.
+  const moved = await tx.execute(
+    `UPDATE deliveries ${tx.dialect.byPrimaryKey} SET ${FINISHED} WHERE ${sql} AND +owner = ? AND attempt_count = 0`,
+    [DeliveryStatus.SUCCEEDED, latestEnd(verdicts), ...parameters, instanceId],
+  );
+  if (moved !== verdicts.length) throw new NotAllOwned();
+  return { updates: await record(tx, verdicts, []), fenced: [] };
+}
+
+function latestEnd(verdicts: readonly Verdict[]): number {
+  let latest = 0;
+  for (const { endedAt } of verdicts) latest = Math.max(latest, endedAt);
+  return latest;
+}
+
+/** The attempts of the deliveries that were moved, and the updates that tell of them. */
+async function record(tx: Tx, own: readonly Verdict[], further: readonly Attempt[]): Promise<Map<string, LoggedUpdate[]>> {
+  const completedAt = latestEnd(own);
   const attempts = own.map(attemptOf);
-  await insertAttempts(tx, [...attempts, ...(await cancelledAttempts(tx, cancelled))]);
-  const updates = await appendUpdates(
+  await insertAttempts(tx, further.length > 0 ? [...attempts, ...further] : attempts);
+  return appendUpdates(
     tx,
     own.map((verdict, index) => {
       const delivery = deliveryOf(verdict, completedAt);
@@ -80,15 +141,12 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
         status: verdict.status,
         attemptNumber: delivery.attemptCount,
         at: verdict.endedAt,
-        createdAt: delivery.createdAt.getTime(),
+        createdAt: verdict.finished.job.createdAt,
         delivery,
         ...(attempt && { attempt }),
       };
     }),
   );
-  const moved = new Set([...own, ...cancelled]);
-  const fenced = verdicts.filter((verdict) => !moved.has(verdict)).map(({ finished: { job } }) => job.deliveryId);
-  return { updates, fenced };
 }
 
 interface LockedRow {
@@ -110,6 +168,10 @@ async function lockRows(tx: Tx, verdicts: readonly Verdict[]): Promise<Map<strin
   return new Map(rows.map(({ id, owner, status, attempt_count }) => [id, { owner, status, attemptCount: Number(attempt_count) }]));
 }
 
+/** Takes the status and the time of completion. */
+const FINISHED = `status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL,
+  body_key = COALESCE(body_key, ''), completed_at = ?`;
+
 async function moveFinished(
   tx: Tx,
   verdicts: readonly Verdict[],
@@ -119,10 +181,7 @@ async function moveFinished(
   const those = verdicts.filter((verdict) => verdict.status === status);
   if (those.length === 0) return;
   const { sql, parameters } = oneOfThose(tx, those);
-  await tx.execute(
-    `UPDATE deliveries SET status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL, body_key = COALESCE(body_key, ''), completed_at = ? WHERE ${sql}`,
-    [status, completedAt, ...parameters],
-  );
+  await tx.execute(`UPDATE deliveries SET ${FINISHED} WHERE ${sql}`, [status, completedAt, ...parameters]);
 }
 
 /** A CASE is searched from its beginning for every row. */
@@ -212,7 +271,7 @@ export function attemptOf({ finished: { job, exchange, request, startedAt } }: P
   attempt.statusCode = exchange.statusCode;
   attempt.error = exchange.error;
   attempt.url = request.url;
-  attempt.requestHeaders = request.headers.map(([name, value]) => ({ name, value }));
+  attempt.packedRequestHeaders = packHeaders(attempt.id, request.headers);
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));
   attempt.responseBody = exchange.responseBody?.replaceAll('\0', '\ufffd') ?? null; // SQLite's texts end at a NUL
   attempt.responseTruncated = exchange.responseTruncated;

@@ -4,7 +4,7 @@ import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import type { Finished } from './dispatcher';
-import { judge, settle, type Verdict } from './settle';
+import { judge, settleBatch, type Verdict } from './settle';
 
 interface Deps {
   readonly instanceId: string;
@@ -101,7 +101,7 @@ export class Settler {
 
   async #writeOnce(batch: readonly Verdict[], tries: number): Promise<void> {
     const { database, instanceId, log, announce } = this.#deps;
-    const { updates, fenced } = await database.transaction((tx) => settle(tx, batch, instanceId));
+    const { updates, fenced } = await settleBatch(database, batch, instanceId);
     // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
     const refused = new Set(tries === 1 ? fenced : []);
     if (refused.size > 0) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');

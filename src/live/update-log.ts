@@ -67,7 +67,20 @@ export async function appendUpdates(tx: Tx, updates: readonly DeliveryUpdate[]):
   return logged;
 }
 
+/** Each has a statement of its own where they are few: one that returns the sum saves the second, which reads it. */
+const MOST_SINGLE_STEPS = 2;
+
 async function advanceCounters(tx: Tx, counts: readonly (readonly [applicationId: string, count: number])[]): Promise<Map<string, number>> {
+  if (counts.length > MOST_SINGLE_STEPS) return advanceTogether(tx, counts);
+  const advanced = new Map<string, number>();
+  for (const [applicationId, count] of counts) {
+    const last = await tx.increment('counters', 'last_sequence', count, { application_id: applicationId, log: 'update' });
+    if (last !== undefined) advanced.set(applicationId, last);
+  }
+  return advanced;
+}
+
+async function advanceTogether(tx: Tx, counts: readonly (readonly [applicationId: string, count: number])[]): Promise<Map<string, number>> {
   const { sql, parameters } = tx.dialect.oneOf(
     'application_id',
     counts.map(([id]) => id),

@@ -10,6 +10,12 @@ export interface Dialect {
   readonly insertIgnore: string;
   /** Milliseconds since the epoch by the database's own clock, the one that judges due times and leases. */
   readonly now: string;
+  /** Hint after a table's name in an UPDATE: rows are found by their primary key and nothing else. */
+  readonly byPrimaryKey: string;
+  /** How an UPDATE adds `?` to a column and says what came out of it. */
+  increment(column: string): Increment;
+  /** A value as it stands in a statement, for many rows at once; null where parameters are cheaper. */
+  readonly literal: ((value: unknown) => string) | null;
   /** A condition on many values of one column. The values are text or whole numbers. */
   oneOf(column: string, values: readonly (string | number)[]): { sql: string; parameters: unknown[] };
   /** After a table's name: read it through this index, whatever the statistics say. */
@@ -23,6 +29,15 @@ export interface Dialect {
   readonly supportsManyInstances: boolean;
   /** What an error of the driver means for the work that met it. */
   classify(error: unknown): StoreFault;
+}
+
+export interface Increment {
+  /** What the column is set to. */
+  readonly set: string;
+  /** What follows the condition. */
+  readonly suffix: string;
+  /** The sum, from TypeORM's result; undefined when no row was changed. */
+  sumOf(result: { readonly raw: unknown; readonly affected?: number }): number | undefined;
 }
 
 /**

@@ -32,6 +32,25 @@ const UNAVAILABLE = new Set([
 
 const NOW = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
 
+/** Ids and the like. */
+const PLAIN = /^[\w.-]*$/;
+const SPECIAL = /['\\\0]/;
+const SPECIALS = /['\\\0]/g;
+const ESCAPED: Readonly<Record<string, string>> = { "'": "''", '\\': '\\\\', '\0': '\\0' };
+
+/**
+ * Relies on the session's `sql_mode`, which the store sets, and on a connection in utf8mb4, where no part of a
+ * character can be taken for a quote. The driver's own formatting took 17 µs an event of 1 KB, JSON being full of
+ * double quotes that need no escaping here; this takes 4.
+ * @throws TypeError for what is neither text, a finite number nor null
+ */
+function literal(value: unknown): string {
+  if (value === null) return 'NULL';
+  if (typeof value === 'string') return SPECIAL.test(value) ? `'${value.replace(SPECIALS, (char) => ESCAPED[char] ?? '')}'` : `'${value}'`;
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value);
+  throw new TypeError(`expected text, a finite number or null for a column, got ${typeof value}`);
+}
+
 /** MySQL 8+ and MariaDB 10.6+. */
 export const mysqlDialect: Dialect = {
   forUpdate: 'FOR UPDATE',
@@ -45,7 +64,22 @@ export const mysqlDialect: Dialect = {
   waitingWebhooks: (most) =>
     `SELECT webhook_id, MIN(due_at) - ${NOW} AS due_in FROM deliveries WHERE owner = '' AND webhook_id > ? GROUP BY owner, webhook_id ORDER BY webhook_id LIMIT ${most}`,
   supportsManyInstances: true,
-  oneOf: (column, values) => ({ sql: `${column} IN (${values.map(() => '?').join(',')})`, parameters: [...values] }),
+  byPrimaryKey: 'FORCE INDEX (PRIMARY)',
+  increment: (column) => ({
+    set: `LAST_INSERT_ID(${column} + ?)`,
+    suffix: '',
+    sumOf: ({ raw, affected }) => (affected === 0 ? undefined : (raw as { insertId: number }).insertId),
+  }),
+  literal,
+  oneOf(column, values) {
+    const parameters: unknown[] = [];
+    const listed = values.map((value) => {
+      if (typeof value === 'number' || PLAIN.test(value)) return literal(value);
+      parameters.push(value); // a `?` within the statement would be taken for a place
+      return '?';
+    });
+    return { sql: `${column} IN (${listed.join(',')})`, parameters };
+  },
   classify(error) {
     const code = driverCode(error);
     if (code === 'ER_DUP_ENTRY') return 'duplicate';

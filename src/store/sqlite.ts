@@ -18,6 +18,13 @@ export const sqliteDialect: Dialect = {
     )
     SELECT webhook_id, (SELECT MIN(d.due_at) FROM deliveries d WHERE d.owner = '' AND d.webhook_id = waiting.webhook_id) - ${NOW} AS due_in
       FROM waiting WHERE webhook_id IS NOT NULL`,
+  byPrimaryKey: '',
+  increment: (column) => ({
+    set: `${column} + ?`,
+    suffix: ` RETURNING ${column} AS sum`,
+    sumOf: ({ raw }) => (raw as { sum: number }[])[0]?.sum,
+  }),
+  literal: null,
   supportsManyInstances: false,
   oneOf: (column, values) => ({ sql: `${column} IN (SELECT value FROM json_each(?))`, parameters: [JSON.stringify(values)] }),
   classify(error) {

@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { systemClock } from '../../src/clock';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
 import { Lease } from '../../src/dispatch/lease';
@@ -119,7 +120,7 @@ describeEachDatabase('Appending', (makeDatabase) => {
     'INSERT INTO events',
     'UPDATE counters SET last_sequence = \\?',
     'INSERT INTO deliveries',
-    'last_sequence \\+ CASE',
+    'INCREMENT counters\\.last_sequence',
     'INSERT INTO delivery_updates',
   ])('nothing is half stored when the statement "%s" fails, and the next batch takes the same sequences', async (statement) => {
     await withStore(makeDatabase, async (store) => {
@@ -147,6 +148,25 @@ describeEachDatabase('Appending', (makeDatabase) => {
 });
 
 describeEachDatabase('Settling', (makeDatabase) => {
+  test('of a batch in which all went well nothing is kept when one of them is no longer this instance’s, but the others', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const batch = await store.publish(applicationId, 3);
+      const [first, taken, last] = batch.deliveries.map(({ id }) => id);
+      await store.execute('UPDATE deliveries SET owner = ? WHERE id = ?', [newInstanceId(), taken]);
+
+      const { fenced, updates } = await store.settle(await store.verdicts(batch));
+      expect(fenced).toEqual([taken]);
+      expect(updates.get(applicationId)?.map(({ deliveryId }) => deliveryId)).toEqual([first, last]);
+      expect(updates.get(applicationId)?.map(({ sequence }) => sequence)).toEqual([4, 5]);
+      for (const id of [first, last])
+        expect(await store.delivery(id ?? '')).toMatchObject({ status: 'SUCCEEDED', attempt_count: 1, owner: null });
+      expect(await store.delivery(taken ?? '')).toMatchObject({ status: 'PENDING', attempt_count: 0 });
+      expect(await store.count('attempts')).toBe(2);
+    });
+  });
+
   test('a batch of successes, failures and retries moves each delivery on and writes every attempt down', async () => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();
@@ -268,7 +288,7 @@ describeEachDatabase('Settling', (makeDatabase) => {
     });
   });
 
-  test.each(['UPDATE deliveries', 'INSERT INTO attempts', 'last_sequence \\+ CASE', 'INSERT INTO delivery_updates'])(
+  test.each(['UPDATE deliveries', 'INSERT INTO attempts', 'INCREMENT counters\\.last_sequence', 'INSERT INTO delivery_updates'])(
     'nothing is half settled when the statement "%s" fails',
     async (statement) => {
       await withStore(makeDatabase, async (store) => {
@@ -609,6 +629,67 @@ describeEachDatabase('The log of updates', (makeDatabase) => {
           Array.from({ length: Number(head?.last_sequence) }, (_, index) => index + 1),
         );
       }
+    });
+  });
+});
+
+describeEachDatabase('Values', (makeDatabase) => {
+  test('any text comes back as it went in, in an insert of many rows and in a condition', async () => {
+    await withStore(makeDatabase, async ({ database }) => {
+      const text = fc.string({
+        unit: fc.oneof(
+          fc.constantFrom("'", '\\', '"', '?', '%', ';', '--', '\n', '\u001a', '`', "\\'", "''"),
+          fc.string({ unit: 'grapheme', minLength: 1, maxLength: 1 }),
+        ),
+        maxLength: 40,
+      });
+      const texts = fc.sample(
+        text.filter((value) => !value.includes('\0') && Buffer.from(value).toString() === value),
+        { numRuns: 2_000, seed: 20_261_121 },
+      );
+      const rows = [...new Set(texts)].map((value, index) => [`app_${index}`, value, value, index, null]);
+      await database.transaction((tx) =>
+        tx.insert(
+          'applications',
+          ['id', 'name', 'metadata', 'created_at', 'updated_at'],
+          rows.map((row) => [...row.slice(0, 4), row[3]]),
+        ),
+      );
+      const stored = await database.read.query<{ id: string; name: string; metadata: string }>(
+        'SELECT id, name, metadata FROM applications',
+      );
+      const byId = new Map(stored.map((row) => [row.id, row]));
+      for (const [id, value] of rows) expect(byId.get(String(id))).toEqual({ id, name: value, metadata: value });
+
+      const { sql, parameters } = database.dialect.oneOf(
+        'name',
+        rows.map(([, value]) => String(value)),
+      );
+      const found = await database.read.query<{ id: string }>(`SELECT id FROM applications WHERE ${sql} AND created_at >= ?`, [
+        ...parameters,
+        0,
+      ]);
+      expect(found).toHaveLength(rows.length);
+    });
+  });
+
+  test('a value that is neither text, a number nor null is refused, and nothing of its transaction is kept', async () => {
+    await withStore(makeDatabase, async ({ database }) => {
+      for (const value of [undefined, Number.NaN, { toString: () => "' OR 1 --" }])
+        await expect(
+          database.transaction((tx) => tx.insert('applications', ['id', 'name', 'created_at', 'updated_at'], [['app_1', value, 1, 1]])),
+        ).rejects.toThrow();
+      expect(await database.read.query('SELECT id FROM applications')).toEqual([]);
+    });
+  });
+
+  test('a sum is that of the row alone, and of no row there is none', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const [one, other] = [await store.application(), await store.application()];
+      const add = (applicationId: string, by: number) =>
+        store.database.transaction((tx) => tx.increment('counters', 'last_sequence', by, { application_id: applicationId, log: 'update' }));
+      expect([await add(one, 5), await add(other, 7), await add(one, 1)]).toEqual([5, 7, 6]);
+      expect(await add(newApplicationId(), 1)).toBeUndefined();
     });
   });
 });

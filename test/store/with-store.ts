@@ -8,7 +8,7 @@ import { bodyOf, STANDARD_BODY } from '../../src/dispatch/body';
 import type { Finished } from '../../src/dispatch/dispatcher';
 import type { Exchange } from '../../src/dispatch/exchange';
 import type { Job } from '../../src/dispatch/lane';
-import { judge, settle, type Verdict } from '../../src/dispatch/settle';
+import { judge, settleBatch, type Verdict } from '../../src/dispatch/settle';
 import { type AppendRequest, append, type Batch, type NewEvent } from '../../src/events/append';
 import type { Event } from '../../src/events/event';
 import { newInstanceId } from '../../src/ids';
@@ -93,7 +93,7 @@ export class Store {
   }
 
   async settle(verdicts: readonly Verdict[], instanceId = this.instanceId, wrap = (tx: Tx) => tx) {
-    return this.database.transaction((tx) => settle(wrap(tx), verdicts, instanceId));
+    return settleBatch({ transaction: (work) => this.database.transaction((tx) => work(wrap(tx))) }, verdicts, instanceId);
   }
 
   rows<Row>(sql: string, parameters: readonly unknown[] = []): Promise<Row[]> {
@@ -209,6 +209,10 @@ export function failingAt(pattern: RegExp): (tx: Tx) => Tx {
     execute: async (sql, parameters) => {
       fail(sql);
       return tx.execute(sql, parameters);
+    },
+    increment: async (table, column, by, key) => {
+      fail(`INCREMENT ${table}.${column}`);
+      return tx.increment(table, column, by, key);
     },
     insert: async (table, columns, rows) => {
       fail(`INSERT INTO ${table}`);

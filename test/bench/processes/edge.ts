@@ -1,0 +1,72 @@
+import 'reflect-metadata';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createSchema } from '../../../src/api/schema';
+import { ApiServer } from '../../../src/api/server';
+import type { Services } from '../../../src/api/services';
+import { ApiKeys } from '../../../src/applications/api-keys';
+import { Applications } from '../../../src/applications/applications';
+import { systemClock } from '../../../src/clock';
+import type { NewEvent } from '../../../src/events/append';
+import { Event } from '../../../src/events/event';
+import { EventTypes } from '../../../src/events/event-types';
+import { newEventId } from '../../../src/ids';
+import { silentLog } from '../../../src/log';
+import { Database } from '../../../src/store/database';
+import { answerQuestions } from '../helper';
+
+export type Edge = typeof questions;
+
+let sequence = 0;
+
+/** An event as it would be after the commit. */
+function unstored(applicationId: string, { type, payloadText, idempotencyKey, orderingKey }: NewEvent): Event {
+  const now = new Date();
+  sequence++;
+  return Object.assign(new Event(), {
+    applicationId,
+    sequence,
+    id: newEventId(applicationId, sequence),
+    type,
+    payloadText,
+    idempotencyKey,
+    orderingKey,
+    occurredAt: now,
+    createdAt: now,
+    redactedAt: null,
+  });
+}
+
+const questions = {
+  /** The hub's own server, keys and checks, with an `append` that stores nothing. */
+  async start(): Promise<{ url: string; key: string }> {
+    const folder = mkdtempSync(join(tmpdir(), 'livehook-edge-'));
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    const database = new Database({ kind: 'sqlite', path: join(folder, 'keys.db') }, silentLog);
+    await database.open();
+    await database.migrate();
+    const stage = { database, clock: systemClock, log: silentLog };
+    const apiKeys = new ApiKeys(stage);
+    const application = await new Applications({ ...stage, deleted: () => {} }).create({ name: 'bench' });
+    const { token } = await apiKeys.create({ applicationId: application.id });
+    // What `eventPublish` does not use is not there.
+    const services: Partial<Services> = {
+      apiKeys,
+      eventTypes: new EventTypes(stage),
+      clock: systemClock,
+      appender: {
+        append: async ({ applicationId, events }) =>
+          events.map((event) => ({ event: unstored(applicationId, event), deduplicated: false })),
+      },
+    };
+    const server = new ApiServer({
+      services: services as Services,
+      log: silentLog,
+      readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
+    });
+    return { url: await server.start(await createSchema(), '127.0.0.1', 0), key: token };
+  },
+};
+
+answerQuestions(questions);

@@ -26,6 +26,13 @@ export const SETTINGS = {
     secret: true,
     parse: parseDatabaseUrl,
   }),
+  redisUrl: setting({
+    name: 'REDIS_URL',
+    default: null,
+    description: 'redis://user:password@host:port or rediss://…, Redis 6 or later: instances tell each other at once what has changed',
+    secret: true,
+    parse: parseRedisUrl,
+  }),
   host: setting({ name: 'HOST', default: '127.0.0.1', description: 'address to listen on', parse: nonEmpty }),
   port: setting({
     name: 'PORT',
@@ -144,7 +151,15 @@ export const SETTINGS = {
 
 type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
-type Optional = 'adminKey' | 'secretKey' | 'previousSecretKeys' | 'allowedTargets' | 'otlpEndpoint' | 'otlpHeaders' | 'requestsPerSecond';
+type Optional =
+  | 'redisUrl'
+  | 'adminKey'
+  | 'secretKey'
+  | 'previousSecretKeys'
+  | 'allowedTargets'
+  | 'otlpEndpoint'
+  | 'otlpHeaders'
+  | 'requestsPerSecond';
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
 
@@ -240,6 +255,13 @@ function parseDatabaseUrl(text: string): DatabaseUrl {
   if (url === undefined || !['mysql:', 'mariadb:'].includes(url.protocol)) throw new Error(expected);
   if (url.hostname === '' || url.pathname.length < 2) throw new Error(`${expected}; host and database must both be named`);
   return { kind: 'mysql', url: text };
+}
+
+function parseRedisUrl(text: string): string {
+  const url = parseUrl(text);
+  if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '')
+    throw new Error('expected redis://user:password@host:port or rediss://user:password@host:port');
+  return text;
 }
 
 function parseAdminKey(text: string): string {

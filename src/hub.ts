@@ -33,6 +33,7 @@ import { Events } from './events/events';
 import { OwnEvents } from './events/own-events';
 import { Redactions } from './events/redactions';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
+import { Doorbell, type Topic } from './live/doorbell';
 import { JobWatch } from './live/job-watch';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
@@ -45,11 +46,12 @@ import type { Tracing } from './observe/tracing';
 import { Replayer } from './replay/replayer';
 import type { RetryJob } from './replay/retry-job';
 import { RetryJobs } from './replay/retry-jobs';
+import { Rounds } from './rounds';
 import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
-import { readHealth } from './webhooks/health';
+import { closeAllCircuits, readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
@@ -71,6 +73,9 @@ export interface Started {
   /** A key that was generated for the first start, to be shown now or never. */
   readonly generatedAdminKey: string | undefined;
 }
+
+/** Which webhooks fail is read whole, and after an outage that may be all of them. */
+const HEALTH_MS = 5 * SECOND;
 
 /** What is held in memory for those who watch. */
 export interface LiveStatus extends OpenStreams {
@@ -100,10 +105,13 @@ export class Hub {
   readonly #usher: Usher;
   readonly #strays: Strays;
   readonly #poll: Poll;
+  readonly #doorbell: Doorbell;
+  readonly #healthRounds: Rounds;
   readonly #remover: Remover;
   readonly #replayer: Replayer;
   readonly #jobWatch: JobWatch<RetryJob>;
   readonly #retention: Retention;
+  readonly #redactions: Redactions;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -126,9 +134,23 @@ export class Hub {
     const policy = new AddressPolicy(config.allowedTargets ?? []);
     this.#database = database;
 
+    this.#doorbell = new Doorbell({
+      instanceId,
+      url: config.redisUrl,
+      clock,
+      log,
+      heard: (topic, ids) =>
+        void this.#heard(topic, ids).catch((error: Error) => log.warn({ topic, error: error.message }, 'doorbell.look_failed')), // the poll looks, too
+    });
+
     const events = new Events(database);
     const attempts = new Attempts(database);
-    const eventTypes = new EventTypes({ database, clock });
+    const eventTypes = new EventTypes({
+      database,
+      clock,
+      follow: (applicationId) => this.#directory.know(applicationId),
+      changed: (applicationId) => this.#doorbell.ring('webhooks', [applicationId]),
+    });
     this.#eventLog = new LiveLog<Event>(
       {
         after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
@@ -145,6 +167,7 @@ export class Hub {
     );
     const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => {
       for (const [applicationId, entries] of updates) this.#updateLog.announce(applicationId, entries);
+      this.#doorbell.ring('logs', updates.keys());
     };
 
     this.#directory = new Directory({
@@ -172,6 +195,7 @@ export class Hub {
       signingKeys: async (webhookId) => (await findWebhookAnew(webhookId))?.signingKeys ?? [],
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
+        this.#doorbell.ring('webhooks', [applicationId]);
         await this.#directory.refresh(applicationId);
         this.#health.webhookChanged();
         this.#scout.look();
@@ -292,19 +316,23 @@ export class Hub {
       log,
       reserve: () => this.#usher.watch(this.#dispatcher.reserve()),
       announce: (stored, updates) => {
-        for (const [applicationId, entries] of byApplication(stored)) this.#eventLog.announce(applicationId, entries);
+        const added = byApplication(stored);
+        for (const [applicationId, entries] of added) this.#eventLog.announce(applicationId, entries);
+        this.#doorbell.ring('logs', added.keys());
         announceUpdates(updates);
       },
       committed: (batch, durationMs) => observer.committed(batch, durationMs),
     });
 
-    this.#apiKeys = new ApiKeys({ database, clock, log });
+    this.#apiKeys = new ApiKeys({ database, clock, log, revoked: () => this.#doorbell.ring('keys') });
     const applications = new Applications({
       database,
       clock,
       deleted: (applicationId) => {
         this.#apiKeys.forget();
         this.#remover.look();
+        this.#doorbell.ring('keys');
+        this.#doorbell.ring('webhooks', [applicationId]);
         void this.#directory.refresh(applicationId).catch(() => {}); // the poll sees the change as well
       },
     });
@@ -318,13 +346,17 @@ export class Hub {
         this.#usher.cancelled(id, webhookId);
       },
     });
+    const jobChanged = (job: RetryJob) => {
+      this.#jobWatch.changed(job);
+      this.#doorbell.ring('jobs');
+    };
     const retryJobs = new RetryJobs({
       database,
       clock,
       webhooksOf: (applicationId) => this.#directory.refresh(applicationId),
       findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
       changed: (job) => {
-        this.#jobWatch.changed(job);
+        jobChanged(job);
         this.#replayer.look();
       },
     });
@@ -339,11 +371,12 @@ export class Hub {
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
       announce: announceUpdates,
       due: (webhookId) => this.#scout.refill(webhookId),
-      changed: (job) => this.#jobWatch.changed(job),
+      changed: jobChanged,
     });
     this.#remover = new Remover({ database, clock, log });
     this.#retention = new Retention({ database, clock, log, defaultRetentionMs: config.retention });
-    const redactions = new Redactions({
+    this.#redactions = new Redactions({
+      redacted: () => this.#doorbell.ring('redactions'),
       database,
       clock,
       announce: announceUpdates,
@@ -365,11 +398,16 @@ export class Hub {
       log,
       logs: { event: this.#eventLog, update: this.#updateLog },
       alsoEachRound: async () => {
-        await redactions.followOthers();
+        await this.#redactions.followOthers();
         await this.#directory.refreshChanged();
         await this.#jobWatch.look();
-        if (database.dialect.supportsManyInstances) await this.#health.refresh();
       },
+    });
+    this.#healthRounds = new Rounds({
+      clock,
+      everyMs: HEALTH_MS,
+      round: () => this.#health.refresh(),
+      failed: ({ message }) => log.warn({ error: message }, 'health.failed'),
     });
     this.#api = new ApiServer({
       log,
@@ -383,7 +421,7 @@ export class Hub {
         webhooks,
         events,
         eventTypes,
-        redactions,
+        redactions: this.#redactions,
         appender: { append: (request) => this.#append(request) },
         refused: (code, events) => observer.refused(code, events),
         deliveries,
@@ -426,12 +464,15 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
+    if (this.#lease.instances === 1) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
     this.#usher.start();
     this.#stats.start();
     this.#scout.start();
     this.#strays.start();
     this.#poll.start();
+    this.#doorbell.start();
+    if (this.#database.dialect.supportsManyInstances) this.#healthRounds.start();
     this.#remover.start();
     this.#replayer.start();
     this.#retention.start();
@@ -466,6 +507,7 @@ export class Hub {
     await Promise.all([
       this.#scout.stop(),
       this.#poll.stop(),
+      this.#healthRounds.stop(),
       this.#strays.stop(),
       this.#remover.stop(),
       this.#replayer.stop(),
@@ -480,6 +522,8 @@ export class Hub {
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();
+    this.#doorbell.ring('deliveries'); // what was released is for the others now
+    await this.#doorbell.close();
     await this.#tracing?.stop();
     await this.#sender.close();
     await this.#database.close();
@@ -517,9 +561,33 @@ export class Hub {
     };
   }
 
+  /** Another instance has changed something. What is looked at here the poll would find as well, a little later. */
+  async #heard(topic: Topic, ids: readonly string[]): Promise<void> {
+    switch (topic) {
+      case 'logs':
+        return this.#poll.look(ids);
+      case 'webhooks':
+        await this.#directory.refreshChanged(ids);
+        return this.#scout.look();
+      case 'keys':
+        return this.#apiKeys.forget();
+      case 'jobs':
+        return this.#jobWatch.look();
+      case 'redactions':
+        return this.#redactions.followOthers();
+      case 'deliveries':
+        return this.#scout.look();
+      case 'everything':
+        this.#apiKeys.forget();
+        this.#poll.now();
+        return this.#scout.look();
+    }
+  }
+
   #giveBack(deliveryIds: readonly string[]): void {
     this.#usher.givenBack(deliveryIds);
     const work = giveBack(this.#database, this.#instanceId, deliveryIds)
+      .then(() => this.#doorbell.ring('deliveries'))
       .catch((error: Error) => this.#log.warn({ deliveries: deliveryIds.length, error: error.message }, 'give_back.failed')) // found again as strays
       .finally(() => this.#givingBack.delete(work));
     this.#givingBack.add(work);

@@ -41,6 +41,8 @@ describe('The configuration', () => {
     ['DATABASE_URL', 'sqlite:///var/lib/hub.db', 'databaseUrl', { kind: 'sqlite', path: '/var/lib/hub.db' }],
     ['DATABASE_URL', MYSQL, 'databaseUrl', { kind: 'mysql', url: MYSQL }],
     ['DATABASE_URL', 'mariadb://localhost/hub', 'databaseUrl', { kind: 'mysql', url: 'mariadb://localhost/hub' }],
+    ['REDIS_URL', 'redis://localhost', 'redisUrl', 'redis://localhost'],
+    ['REDIS_URL', 'rediss://hub:p%40ss@redis.example:6380', 'redisUrl', 'rediss://hub:p%40ss@redis.example:6380'],
     ['HOST', '::', 'host', '::'],
     ['PORT', '0', 'port', 0],
     ['PORT', ' 65535 ', 'port', 65_535],
@@ -75,6 +77,8 @@ describe('The configuration', () => {
     ],
     ['DATABASE_URL', 'sqlite::memory:', 'would lose what it acknowledged'],
     ['DATABASE_URL', 'mysql://host', 'host and database must both be named'],
+    ['REDIS_URL', 'http://localhost:6379', 'expected redis://user:password@host:port or rediss://user:password@host:port; got a value of'],
+    ['REDIS_URL', 'redis:', 'expected redis://user:password@host:port'],
     ['PORT', '65536', 'expected a whole number from 0 to 65535; got "65536"'],
     ['PORT', '0x50', 'expected a whole number'],
     ['PORT', '1e3', 'expected a whole number'],
@@ -134,10 +138,12 @@ describe('The configuration', () => {
       LIVEHOOK_SECRET_KEY: SECRET_KEY,
       LIVEHOOK_ADMIN_KEY: 'k'.repeat(32),
       LIVEHOOK_ALLOWED_TARGETS: '::1/128',
+      REDIS_URL: 'redis://:r3dis@localhost',
     });
     const facts = describeConfig(config);
     expect(facts).toMatchObject({
       DATABASE_URL: 'mysql://hub:***@db.example:3306/livehook',
+      REDIS_URL: 'given',
       LIVEHOOK_SECRET_KEY: 'given',
       LIVEHOOK_ADMIN_KEY: 'given',
       LIVEHOOK_ALLOWED_TARGETS: ['::1/128'],
@@ -145,7 +151,7 @@ describe('The configuration', () => {
     });
     expect(Object.keys(facts)).toEqual(Object.values(SETTINGS).map(({ name }) => name));
     const text = JSON.stringify(facts);
-    for (const secret of ['p%40ss', SECRET_KEY, 'k'.repeat(32)]) expect(text).not.toContain(secret);
+    for (const secret of ['p%40ss', 'r3dis', SECRET_KEY, 'k'.repeat(32)]) expect(text).not.toContain(secret);
     expect(describeConfig(readConfig({}))).toMatchObject({ DATABASE_URL: 'sqlite:./livehook.db', LIVEHOOK_ADMIN_KEY: 'none' });
   });
 

@@ -30,6 +30,8 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called after the commit that revoked one. */
+  readonly revoked: () => void;
 }
 
 /** How long a key is trusted without asking the database: the longest that another instance's revocation takes to act here. */
@@ -110,6 +112,7 @@ export class ApiKeys {
       return found;
     });
     this.forget();
+    this.#deps.revoked();
     return apiKey;
   }
 
@@ -193,13 +196,17 @@ export class ApiKeys {
     }
   }
 
-  /** `isPatient`: waits for its turn even when many do. */
-  async #callerByHash(tokenHash: string, isPatient = false): Promise<Caller | null> {
-    const { clock } = this.#deps;
-    const readAt = clock.monotonic();
+  async #callerByHash(tokenHash: string): Promise<Caller | null> {
+    const now = this.#deps.clock.monotonic();
     const remembered = this.#remembered.get(tokenHash);
-    if (remembered && readAt - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
-    if (readAt - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS) return null;
+    if (remembered && now - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
+    if (now - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS) return null;
+    return this.#readCaller(tokenHash, { isPatient: false });
+  }
+
+  /** `isPatient`: waits for its turn even when many do. */
+  async #readCaller(tokenHash: string, { isPatient }: { isPatient: boolean }): Promise<Caller | null> {
+    const readAt = this.#deps.clock.monotonic();
     const generation = this.#generation;
     const apiKey = await this.#lookup.find(tokenHash, isPatient);
     this.#remembered.delete(tokenHash);
@@ -229,7 +236,7 @@ export class ApiKeys {
   async #checkWatched(): Promise<void> {
     const verdicts = new Map<string, Promise<Caller | null>>();
     for (const [ended, { apiKey }] of [...this.#watched]) {
-      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#callerByHash(apiKey.tokenHash, true);
+      const verdict = verdicts.get(apiKey.tokenHash) ?? this.#readCaller(apiKey.tokenHash, { isPatient: true });
       verdicts.set(apiKey.tokenHash, verdict);
       try {
         if ((await verdict) === null && this.#watched.delete(ended)) ended();

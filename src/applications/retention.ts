@@ -1,6 +1,6 @@
 import { testBodyKey } from '../attempts/attempts';
 import { type Clock, DAY, MINUTE } from '../clock';
-import { sequenceOf, sequenceRange } from '../ids';
+import { applicationIdOf, idRange, sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
@@ -21,6 +21,7 @@ const EVENTS_A_STEP = 100;
 const DELIVERIES_A_STEP = 2_000;
 /** An attempt may hold 64 KiB of a response. */
 const ATTEMPTS_A_STEP = 200;
+const JOBS_A_STEP = 500;
 const UPDATES_A_STEP = 200;
 /** How long other instances may take to hear of a redaction; they look twice a second. */
 const REDACTIONS_KEPT_MS = DAY;
@@ -29,11 +30,17 @@ interface Tenant {
   readonly id: string;
   /** What is older goes. Milliseconds since the epoch, by the database's clock. */
   readonly cutoff: number;
+  /** Whether there is anything so old: of a hundred thousand applications most have nothing to be looked for. */
+  readonly hasOldEvents: boolean;
+  readonly hasOldUpdates: boolean;
+  /** Of whatever age. */
+  readonly hasTests: boolean;
+  readonly hasJobs: boolean;
 }
 
 /**
  * Removes what is older than its application keeps it: events with their deliveries, attempts and bodies, delivery
- * updates, tests of webhooks. Oldest first along the clustered keys, in small transactions. An event waits for its last
+ * updates, tests of webhooks, retry jobs that have ended. Oldest first along the clustered keys, in small transactions. An event waits for its last
  * delivery to finish; those after it don't wait. Sequences go on, so several instances may sweep at once: each step
  * locks what it judges.
  */
@@ -69,14 +76,19 @@ export class Retention {
       after = tenants.at(-1)?.id ?? '';
       if (tenants.length < APPLICATIONS_A_QUERY) break;
     }
+    // Left by an instance that died before it noticed the deletion.
+    const isDeleted = 'EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_owners.webhook_id AND w.deleted_at IS NOT NULL)';
+    await database.transaction((tx) => tx.execute(`DELETE FROM webhook_owners WHERE ${isDeleted}`));
     await database.transaction((tx) => tx.execute(`DELETE FROM redactions WHERE redacted_at < ${tx.dialect.now} - ${REDACTIONS_KEPT_MS}`));
   }
 
   async #sweepTenant(tenant: Tenant): Promise<void> {
-    const events = await this.#sweepEvents(tenant);
-    const updates = await this.#sweepUpdates(tenant);
-    const tests = await this.#sweepTests(tenant);
-    if (events + updates + tests > 0) this.#deps.log.info({ applicationId: tenant.id, events, updates, tests }, 'retention.swept');
+    const events = tenant.hasOldEvents ? await this.#sweepEvents(tenant) : 0;
+    const updates = tenant.hasOldUpdates ? await this.#sweepUpdates(tenant) : 0;
+    const tests = tenant.hasTests ? await this.#sweepTests(tenant) : 0;
+    const jobs = tenant.hasJobs ? await this.#sweepJobs(tenant) : 0;
+    if (events + updates + tests + jobs > 0)
+      this.#deps.log.info({ applicationId: tenant.id, events, updates, tests, jobs }, 'retention.swept');
   }
 
   async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
@@ -110,6 +122,22 @@ export class Retention {
     return total;
   }
 
+  /** Retry jobs that have ended: their items went with them. */
+  async #sweepJobs({ id, cutoff }: Tenant): Promise<number> {
+    const { from, to } = idRange('job', id);
+    const jobs = {
+      table: 'retry_jobs',
+      key: 'id',
+      condition: 'id >= ? AND id < ? AND completed_at < ?',
+      parameters: [from, to, cutoff],
+      most: JOBS_A_STEP,
+    };
+    let total = 0;
+    for (let removed = JOBS_A_STEP; removed === JOBS_A_STEP && !this.#rounds.isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeRows(tx, jobs));
+    return total;
+  }
+
   async #sweepTests({ id, cutoff }: Tenant): Promise<number> {
     let total = 0;
     for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP && !this.#rounds.isStopping; total += removed)
@@ -118,16 +146,39 @@ export class Retention {
   }
 }
 
+interface TenantRow {
+  readonly id: string;
+  readonly retention_days: number | null;
+  readonly now: number;
+  readonly oldest_event: number | null;
+  readonly oldest_update: number | null;
+  readonly first_attempt: string | null;
+  readonly first_job: string | null;
+}
+
+/** A few probes of clustered keys an application, in one statement for many. */
 async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs: number): Promise<Tenant[]> {
-  const rows = await queries.query<{ id: string; retention_days: number | null; now: number }>(
-    `SELECT id, retention_days, ${queries.dialect.now} AS now FROM applications
-      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_A_QUERY}`,
+  const rows = await queries.query<TenantRow>(
+    `SELECT a.id, a.retention_days, ${queries.dialect.now} AS now,
+        (SELECT e.created_at FROM events e WHERE e.application_id = a.id ORDER BY e.sequence LIMIT 1) AS oldest_event,
+        (SELECT u.created_at FROM delivery_updates u WHERE u.application_id = a.id ORDER BY u.last_sequence LIMIT 1) AS oldest_update,
+        (SELECT MIN(t.id) FROM attempts t WHERE t.id > REPLACE(a.id, 'app_', 'att_')) AS first_attempt,
+        (SELECT MIN(j.id) FROM retry_jobs j WHERE j.id > REPLACE(a.id, 'app_', 'job_')) AS first_job
+      FROM applications a WHERE a.deleted_at IS NULL AND a.id > ? ORDER BY a.id LIMIT ${APPLICATIONS_A_QUERY}`,
     [after],
   );
-  return rows.map(({ id, retention_days: days, now }) => ({
-    id,
-    cutoff: Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY),
-  }));
+  return rows.map(({ id, retention_days: days, now, oldest_event, oldest_update, first_attempt, first_job }) => {
+    const cutoff = Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY);
+    return {
+      id,
+      cutoff,
+      hasOldEvents: oldest_event !== null && Number(oldest_event) < cutoff,
+      hasOldUpdates: oldest_update !== null && Number(oldest_update) < cutoff,
+      // Tests belong to no event: their ids have the sequence 0, which comes first.
+      hasTests: first_attempt !== null && applicationIdOf(first_attempt) === id && sequenceOf(first_attempt) === 0,
+      hasJobs: first_job !== null && applicationIdOf(first_job) === id,
+    };
+  });
 }
 
 /** Sequences from `first` to `last`, of which all that are there may go. */

@@ -24,7 +24,7 @@ export async function createKey(options: Options): Promise<void> {
   await database.open();
   try {
     await database.migrate();
-    const keys = new ApiKeys({ database, clock: systemClock, log });
+    const keys = new ApiKeys({ database, clock: systemClock, log, revoked: () => {} });
     const { apiKey, token } = await keys.create({
       applicationId: options.application ?? null,
       name: options.name ?? 'made by livehook keys create',

@@ -138,10 +138,16 @@ async function register(tx: Tx, instanceId: string): Promise<void> {
   );
 }
 
-/** Whoever is left after the dead have been struck off: judged and written in one statement, so no heartbeat comes between. */
+/**
+ * Whoever is left after the dead have been struck off: judged and written in one statement, so no heartbeat comes between.
+ * A heartbeat of the future was left by one that died before the database's clock was set back: whoever lives and is
+ * struck off for it as well registers anew with its next beat.
+ */
 async function liveInstances(database: Database): Promise<Set<string>> {
   await strikeGoneProcesses(database);
-  await database.transaction((tx) => tx.execute(`DELETE FROM instances WHERE heartbeat_at < ${tx.dialect.now} - ${RESCUE_MS}`));
+  await database.transaction(({ execute, dialect: { now } }) =>
+    execute(`DELETE FROM instances WHERE heartbeat_at < ${now} - ${RESCUE_MS} OR heartbeat_at > ${now} + ${RESCUE_MS}`),
+  );
   const rows = await database.read.query<{ id: string }>('SELECT id FROM instances');
   return new Set(rows.map((row) => row.id));
 }

@@ -69,9 +69,13 @@ export async function takeTurns(tx: Tx, look: Look): Promise<View> {
 }
 
 /** Ordered webhooks are for whoever owns them; whoever claims freely must know that this is none. Held until the commit. */
-export async function isOrdered(tx: Tx, webhookId: string): Promise<boolean> {
-  const [row] = await tx.query<{ ordering: Ordering }>(`SELECT ordering FROM webhooks WHERE id = ? ${tx.dialect.forShare}`, [webhookId]);
-  return row !== undefined && row.ordering !== Ordering.NONE;
+export async function orderedAmong(tx: Tx, webhookIds: readonly string[]): Promise<Set<string>> {
+  const { sql, parameters } = tx.dialect.oneOf('id', webhookIds);
+  const rows = await tx.query<{ id: string; ordering: Ordering }>(
+    `SELECT id, ordering FROM webhooks WHERE ${sql} ${tx.dialect.forShare}`,
+    parameters,
+  );
+  return new Set(rows.filter(({ ordering }) => ordering !== Ordering.NONE).map(({ id }) => id));
 }
 
 async function isStill(tx: Tx, webhookId: string, ordering: Ordering): Promise<boolean> {

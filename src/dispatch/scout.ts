@@ -12,7 +12,7 @@ import { bodyId, readBodies } from './bodies';
 import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
 import { type Job, weightOf } from './lane';
-import { isOrdered } from './ordered-claim';
+import { orderedAmong } from './ordered-claim';
 
 interface Deps {
   readonly instanceId: string;
@@ -34,8 +34,14 @@ interface Deps {
 
 /** How often the database is asked without any reason to; due retries of this instance and full queues ask sooner. */
 const POLL_MS = 1 * SECOND;
+/** Of one webhook. */
 const MOST_A_CLAIM = 200;
-const WEBHOOKS_A_LOOK = 250;
+/** Webhooks whose deliveries are claimed in one transaction: a commit each would take half a minute for 10,000. */
+const WEBHOOKS_A_CLAIM = 100;
+/** Of all of them; whoever comes last in a claim that is full takes its turn in the next one. */
+const MOST_A_TRANSACTION = 1_000;
+const MOST_BYTES_A_TRANSACTION = 16 * 1024 * 1024;
+const WEBHOOKS_A_LOOK = 300;
 const MOST_CANCELLED_A_STEP = 500;
 /** Behind every webhook's id. */
 const END = '~';
@@ -121,10 +127,12 @@ export class Scout {
   async #refillAsked(): Promise<void> {
     const asked = [...this.#asked];
     this.#asked.clear();
+    const webhooks: LiveWebhook[] = [];
     for (const webhookId of asked) {
       const webhook = await this.#deps.findWebhook(webhookId);
-      if (webhook?.isSending && webhook.ordering === Ordering.NONE && !this.#isStopping) await this.#bring(webhook);
+      if (webhook?.isSending && webhook.ordering === Ordering.NONE) webhooks.push(webhook);
     }
+    await this.#bring(webhooks);
   }
 
   async #scan(): Promise<void> {
@@ -141,49 +149,84 @@ export class Scout {
   async #scanRange(from: string, to: string): Promise<boolean> {
     for (let after = from; ; ) {
       const waiting = await waitingWebhooks(this.#deps.database, after);
-      for (const due of waiting) {
-        if (due.webhookId > to || this.#isStopping) return true;
+      for (let start = 0; start < waiting.length; start += WEBHOOKS_A_CLAIM) {
+        const part = waiting.slice(start, start + WEBHOOKS_A_CLAIM).filter(({ webhookId }) => webhookId <= to);
+        const last = part.at(-1);
+        if (last === undefined || this.#isStopping) return true;
         if (this.#deps.isFull()) {
           this.#scanAfter = after;
           return false;
         }
-        after = due.webhookId;
+        after = last.webhookId;
         await this.#refillAsked(); // a scan of thousands must not keep busy queues waiting
-        await this.#visit(due);
+        await this.#visit(part);
       }
       if (waiting.length < WEBHOOKS_A_LOOK) return true;
     }
   }
 
-  async #visit({ webhookId, dueInMs }: DueWebhook): Promise<void> {
-    const { findWebhook, findWebhookAnew, accept } = this.#deps;
+  async #visit(waiting: readonly DueWebhook[]): Promise<void> {
+    await this.#meet(waiting);
+    const due: LiveWebhook[] = [];
+    for (const one of waiting) {
+      const webhook = await this.#dueNow(one);
+      if (webhook) due.push(webhook);
+    }
+    await this.#bring(due);
+  }
+
+  /** Has the applications that are not in memory read side by side. */
+  async #meet(waiting: readonly DueWebhook[]): Promise<void> {
+    const one = new Map(waiting.map(({ webhookId }) => [applicationIdOf(webhookId), webhookId]));
+    await Promise.all([...one.values()].map((webhookId) => this.#deps.findWebhook(webhookId)));
+  }
+
+  /** Sees to a webhook for which something waits, and returns it when there is something to claim. */
+  async #dueNow({ webhookId, dueInMs }: DueWebhook): Promise<LiveWebhook | undefined> {
+    const { findWebhook, findWebhookAnew, accept, usher } = this.#deps;
     // Another instance may have made it a moment ago.
     const webhook = (await findWebhook(webhookId)) ?? (await findWebhookAnew(webhookId));
-    if (webhook === undefined) return this.#cancelAll(webhookId);
-    if (!webhook.isSending) return;
+    if (webhook === undefined) await this.#cancelAll(webhookId);
+    if (!webhook?.isSending) return undefined;
     if (dueInMs > 0 && dueInMs < POLL_MS) this.lookIn(dueInMs);
-    if (webhook.ordering !== Ordering.NONE) return this.#deps.usher(webhookId);
-    if (dueInMs <= 0) return this.#bring(webhook);
-    accept(webhook, [], false);
+    if (webhook.ordering === Ordering.NONE && dueInMs <= 0) return webhook;
+    if (webhook.ordering === Ordering.NONE) accept(webhook, [], false);
+    else usher(webhookId);
+    return undefined;
   }
 
-  async #bring(webhook: LiveWebhook): Promise<void> {
-    const { roomFor, accept } = this.#deps;
-    const room = roomFor(webhook);
-    if (room.deliveries === 0) return; // its queue asks when there is more
-    const { jobs, hasMore } = await this.#claim(webhook.id, { ...room, deliveries: Math.min(room.deliveries, MOST_A_CLAIM) });
-    accept(webhook, jobs, hasMore);
+  /** Claims what is due for these webhooks and hands it over, as far as their queues have room: they ask for more. */
+  async #bring(webhooks: readonly LiveWebhook[]): Promise<void> {
+    const { roomFor } = this.#deps;
+    for (let left = [...webhooks]; left.length > 0 && !this.#isStopping; ) {
+      const wanted = left
+        .splice(0, WEBHOOKS_A_CLAIM)
+        .map((webhook) => ({ webhook, webhookId: webhook.id, room: roomFor(webhook) }))
+        .filter(({ room }) => room.deliveries > 0);
+      if (wanted.length === 0) continue;
+      const reached = await this.#claim(wanted);
+      left = [...wanted.slice(reached).map(({ webhook }) => webhook), ...left];
+    }
   }
 
-  async #claim(webhookId: string, room: LaneRoom): Promise<{ jobs: Job[]; hasMore: boolean }> {
-    const { database, instanceId, findEvents } = this.#deps;
-    const { rows, hasMore } = await database.transaction(async (tx) =>
-      (await isOrdered(tx, webhookId)) ? { rows: [], hasMore: false } : claim(tx, webhookId, room, instanceId),
-    );
-    const jobs = await readJobs(database, findEvents, webhookId, rows);
+  /** Returns how many of the webhooks had their turn: at least one. */
+  async #claim(wanted: readonly (Wanted & { readonly webhook: LiveWebhook })[]): Promise<number> {
+    const { database, instanceId, findEvents, accept } = this.#deps;
+    const claims = await database.transaction((tx) => claim(tx, wanted, instanceId));
+    const rows = claims.flatMap((one) => one.rows);
+    const jobs = await readJobs(database, findEvents, rows);
     const redacted = new Set(jobs.filter(({ event }) => event.redactedAt !== null).map(({ deliveryId }) => deliveryId));
     await this.#cancelRedacted(rows.filter(({ id }) => redacted.has(id)));
-    return { jobs: jobs.filter(({ deliveryId }) => !redacted.has(deliveryId)), hasMore };
+    const left = new Map(jobs.filter(({ deliveryId }) => !redacted.has(deliveryId)).map((job) => [job.deliveryId, job]));
+    for (const [index, { webhook }] of wanted.slice(0, claims.length).entries()) {
+      const { rows: own = [], hasMore = false } = claims[index] ?? {};
+      accept(
+        webhook,
+        own.flatMap(({ id }) => left.get(id) ?? []),
+        hasMore,
+      );
+    }
+    return claims.length;
   }
 
   /** There is nothing left to send of a redacted event, whoever asked for one more attempt. */
@@ -262,26 +305,59 @@ export interface ClaimedRow {
   readonly body_key: string | null;
 }
 
-/** Takes due deliveries over, the first due first; what another instance is claiming at the same moment is left to it. */
-export async function claim(
-  tx: Tx,
-  webhookId: string,
-  room: LaneRoom,
-  instanceId: string,
-): Promise<{ rows: readonly ClaimedRow[]; hasMore: boolean }> {
+/** A webhook for which something is due, and how much its queue takes. */
+export interface Wanted {
+  readonly webhookId: string;
+  readonly room: LaneRoom;
+}
+
+export interface Claim {
+  readonly rows: readonly ClaimedRow[];
+  /** More is due, or may be. */
+  readonly hasMore: boolean;
+}
+
+/**
+ * Takes due deliveries over, of each webhook the first due first; what another instance is claiming at the same moment is
+ * left to it. Answers for the first webhooks in the list, as many as fit into a transaction of a bounded size.
+ */
+export async function claim(tx: Tx, wanted: readonly Wanted[], instanceId: string): Promise<readonly Claim[]> {
+  const ordered = await orderedAmong(
+    tx,
+    wanted.map(({ webhookId }) => webhookId),
+  );
+  const claims: Claim[] = [];
+  const taken: ClaimedRow[] = [];
+  let bytes = 0;
+  for (const { webhookId, room } of wanted) {
+    if (taken.length >= MOST_A_TRANSACTION || bytes >= MOST_BYTES_A_TRANSACTION) break;
+    const found = ordered.has(webhookId) ? NOTHING : await findDue(tx, webhookId, room);
+    claims.push(found);
+    for (const row of found.rows) {
+      taken.push(row);
+      bytes += weightOf(Number(row.payload_chars));
+    }
+  }
+  if (taken.length === 0) return claims;
+  const { sql, parameters } = tx.dialect.oneOf(
+    'id',
+    taken.map((row) => row.id),
+  );
+  await tx.execute(`UPDATE deliveries SET owner = ? WHERE ${sql}`, [instanceId, ...parameters]);
+  return claims;
+}
+
+const NOTHING: Claim = { rows: [], hasMore: false };
+
+async function findDue(tx: Tx, webhookId: string, room: LaneRoom): Promise<Claim> {
+  const most = Math.min(room.deliveries, MOST_A_CLAIM);
   const due = await tx.query<ClaimedRow>(
     `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key FROM deliveries
-      WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${room.deliveries} ${tx.dialect.skipLocked}`,
+      WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${most} ${tx.dialect.skipLocked}`,
     [webhookId],
   );
   const rows = fitting(due, room.bytes);
-  if (rows.length === 0) return { rows, hasMore: false };
-  const { sql, parameters } = tx.dialect.oneOf(
-    'id',
-    rows.map((row) => row.id),
-  );
-  await tx.execute(`UPDATE deliveries SET owner = ? WHERE ${sql}`, [instanceId, ...parameters]);
-  return { rows, hasMore: rows.length < due.length || due.length === room.deliveries };
+  return { rows, hasMore: rows.length < due.length || due.length === most };
 }
 
 /** The first one, and those after it that fit beside it. */
@@ -298,20 +374,28 @@ function fitting(rows: readonly ClaimedRow[], bytes: number): readonly ClaimedRo
 export async function readJobs(
   database: Database,
   findEvents: (applicationId: string, sequences: readonly number[]) => Promise<Event[]>,
-  webhookId: string,
   rows: readonly ClaimedRow[],
 ): Promise<Job[]> {
-  if (rows.length === 0) return [];
-  const events = await findEvents(applicationIdOf(webhookId), [...new Set(rows.map((row) => sequenceOf(row.id)))]);
-  const bySequence = new Map(events.map((event) => [event.sequence, event]));
-  const shaped = rows.filter((row) => !isDerived(row.body_key ?? STANDARD_BODY)).map((row) => sequenceOf(row.id));
-  const bodies = await readBodies(database.read, applicationIdOf(webhookId), shaped);
-  const jobs: Job[] = [];
+  const byApplication = new Map<string, ClaimedRow[]>();
   for (const row of rows) {
-    const event = bySequence.get(sequenceOf(row.id));
-    if (event) jobs.push(jobOf(row, event, bodies));
+    const applicationId = applicationIdOf(row.id);
+    const own = byApplication.get(applicationId);
+    if (own) own.push(row);
+    else byApplication.set(applicationId, [row]);
   }
-  return jobs;
+  const jobs = await Promise.all(
+    [...byApplication].map(async ([applicationId, own]) => {
+      const events = await findEvents(applicationId, [...new Set(own.map((row) => sequenceOf(row.id)))]);
+      const bySequence = new Map(events.map((event) => [event.sequence, event]));
+      const shaped = own.filter((row) => !isDerived(row.body_key ?? STANDARD_BODY)).map((row) => sequenceOf(row.id));
+      const bodies = await readBodies(database.read, applicationId, shaped);
+      return own.flatMap((row) => {
+        const event = bySequence.get(sequenceOf(row.id));
+        return event ? [jobOf(row, event, bodies)] : [];
+      });
+    }),
+  );
+  return jobs.flat();
 }
 
 function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): Job {

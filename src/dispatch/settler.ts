@@ -2,7 +2,7 @@ import { type Clock, SECOND, sleep } from '../clock';
 import { HubError } from '../errors';
 import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
-import { CommitInDoubt, type Database } from '../store/database';
+import type { Database } from '../store/database';
 import type { Finished } from './dispatcher';
 import { judge, settleBatch, type Verdict } from './settle';
 
@@ -176,5 +176,5 @@ function withoutResponse(verdict: Verdict, reason: string): Verdict {
 
 /** Whether the database, not what was to be written, is the reason. */
 function isAway(error: unknown): boolean {
-  return error instanceof CommitInDoubt || error instanceof HubError;
+  return error instanceof HubError;
 }

@@ -265,7 +265,7 @@ export class Usher {
   async #turnsOf(webhook: LiveWebhook, rows: readonly OrderedRow[]): Promise<Turn[]> {
     const { database, findEvents } = this.#deps;
     try {
-      const jobs = await readJobs(database, findEvents, webhook.id, rows);
+      const jobs = await readJobs(database, findEvents, rows);
       const keys = new Map(rows.map((row) => [row.id, keyOf(webhook.ordering, row.ordering_key)]));
       return jobs.map((job) => ({ job, key: keys.get(job.deliveryId) ?? null }));
     } catch (error) {

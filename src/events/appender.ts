@@ -37,7 +37,7 @@ const MOST_PENDING_CHARS = 64 * 1024 * 1024;
 const RETRY_AFTER_SECONDS = 1;
 
 /** How long an answer may wait for the database to tell what became of a commit whose own answer was lost. */
-const DOUBT_MS = 10 * SECOND;
+const DOUBT_MS = 20 * SECOND;
 
 interface Waiting {
   readonly request: AppendRequest;
@@ -161,14 +161,16 @@ export class Appender {
         return latest;
       });
     } catch (error) {
-      if (error instanceof CommitInDoubt && latest && (await this.#wasStored(latest))) return latest;
-      throw error instanceof CommitInDoubt ? new HubError('UNAVAILABLE') : error;
+      if (!(error instanceof CommitInDoubt) || !latest) throw error;
+      if (await this.#wasStored(latest)) return latest;
+      throw new HubError('UNAVAILABLE');
     }
   }
 
   /**
    * The connection broke while committing. The counter row is locked until the server has decided, so once it can be
    * locked here, the log tells whether the batch is in it.
+   * @throws CommitInDoubt when the database cannot be asked for too long
    */
   async #wasStored({ stored }: Batch): Promise<boolean> {
     const { database, clock, log } = this.#deps;
@@ -190,7 +192,7 @@ export class Appender {
       } catch (error) {
         if (clock.monotonic() - since < DOUBT_MS) continue;
         log.error({ applicationId: first.applicationId, sequence: first.sequence, error: (error as Error).message }, 'append.in_doubt');
-        return false;
+        throw new CommitInDoubt(error);
       }
     }
   }

@@ -23,6 +23,10 @@ export interface KnownType {
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
+  /** Sees to `forget` being called when another instance changes something of the application. */
+  readonly follow: (applicationId: string) => Promise<unknown>;
+  /** Called after the commit that changed the types of an application. */
+  readonly changed: (applicationId: string) => void;
 }
 
 type Catalog = ReadonlyMap<string, KnownType>;
@@ -95,6 +99,7 @@ export class EventTypes {
   }
 
   async #load(applicationId: string): Promise<Catalog> {
+    await this.#deps.follow(applicationId);
     const generation = this.#generation;
     const rows = await this.#deps.database.read.manager.findBy(EventType, { applicationId });
     const catalog = new Map(rows.map((row) => [row.name, knownType(row)]));
@@ -118,6 +123,7 @@ export class EventTypes {
       return work(tx);
     });
     this.forget(applicationId);
+    this.#deps.changed(applicationId);
     return eventType;
   }
 }

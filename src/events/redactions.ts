@@ -20,6 +20,8 @@ interface Deps {
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
   /** Takes the payload out of this instance's memory; may be called several times for one redaction. */
   readonly forget: (redaction: Redaction) => void;
+  /** Called after the commit of one. */
+  readonly redacted: () => void;
 }
 
 /** Longer than a commit takes to become visible after its time was taken, and than a read takes to arrive in memory. */
@@ -41,12 +43,13 @@ export class Redactions {
    * Deliveries that are not finished are cancelled. The event keeps its place, type and keys. Again: nothing happens.
    */
   async redact(id: string): Promise<Event> {
-    const { database, clock, announce, forget } = this.#deps;
+    const { database, clock, announce, forget, redacted } = this.#deps;
     if (!isId('evt', id)) return refuseUnknownEvent(id);
     const { event, updates } = await database.transaction((tx) => redactEvent(tx, id, clock.now()));
     const { applicationId, sequence, redactedAt } = event;
     if (redactedAt) forget({ applicationId, sequence, at: redactedAt });
     announce(updates);
+    redacted();
     return event;
   }
 

@@ -21,6 +21,9 @@ const APPLICATIONS_A_QUERY = 500;
 export class Poll {
   readonly #deps: Deps;
   readonly #rounds: Rounds;
+  /** Applications to be looked at before the next round. */
+  readonly #asked = new Set<string>();
+  #looking: Promise<void> | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -38,17 +41,49 @@ export class Poll {
 
   async stop(): Promise<void> {
     await this.#rounds.stop();
+    this.#asked.clear();
+    await this.#looking;
+  }
+
+  /** A whole round now. */
+  now(): void {
+    this.#rounds.now();
+  }
+
+  /** Looks how far the logs of these applications go, as far as somebody watches them here. One look at a time. */
+  look(applicationIds: readonly string[]): void {
+    if (this.#rounds.isStopping) return;
+    const watched = this.#watched();
+    for (const id of applicationIds) if (watched.has(id)) this.#asked.add(id);
+    this.#looking ??= this.#lookAtAsked().finally(() => {
+      this.#looking = undefined;
+    });
+  }
+
+  async #lookAtAsked(): Promise<void> {
+    while (this.#asked.size > 0) {
+      const asked = [...this.#asked];
+      this.#asked.clear();
+      await this.#lookAt(asked).catch(() => this.#asked.clear()); // the next round is near, and tells
+    }
   }
 
   async #round(): Promise<void> {
-    const { logs, alsoEachRound } = this.#deps;
-    const watched = [...new Set([...logs.event.watched, ...logs.update.watched])];
-    for (let start = 0; start < watched.length; start += APPLICATIONS_A_QUERY)
-      await this.#look(watched.slice(start, start + APPLICATIONS_A_QUERY));
-    await alsoEachRound();
+    await this.#lookAt([...this.#watched()]);
+    await this.#deps.alsoEachRound();
   }
 
-  async #look(applicationIds: readonly string[]): Promise<void> {
+  #watched(): Set<string> {
+    const { event, update } = this.#deps.logs;
+    return new Set([...event.watched, ...update.watched]);
+  }
+
+  async #lookAt(applicationIds: readonly string[]): Promise<void> {
+    for (let start = 0; start < applicationIds.length; start += APPLICATIONS_A_QUERY)
+      await this.#query(applicationIds.slice(start, start + APPLICATIONS_A_QUERY));
+  }
+
+  async #query(applicationIds: readonly string[]): Promise<void> {
     const { database, logs } = this.#deps;
     const { sql, parameters } = database.dialect.oneOf('application_id', applicationIds);
     const rows = await database.read.query<{ application_id: string; log: LogName; last_sequence: number }>(

@@ -12,6 +12,7 @@ import { EventType } from '../events/event-type-record';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { WebhookSecret } from '../webhooks/webhook-secret';
+import { IDLE_MS } from './mysql-pool';
 
 const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event, Delivery, Attempt, RetryJob];
 
@@ -57,10 +58,11 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
     timezone: 'Z',
     supportBigNumbers: true,
     bigNumberStrings: false, // sequences and times fit 53 bits
-    connectTimeout: 10_000,
+    connectTimeout: 5_000,
     poolSize: POOL_SIZE,
+    // With fewer idle connections than there may be, the driver closes idle ones.
     // Statements with all their values in them are not searched for places to fill, which took 10 µs an event of 1 KB.
     // Without `trace` the driver takes no stack for every statement.
-    extra: { enableKeepAlive: true, trace: false, queryFormat: fillIn },
+    extra: { enableKeepAlive: true, maxIdle: POOL_SIZE - 1, idleTimeout: IDLE_MS, trace: false, queryFormat: fillIn },
   };
 }

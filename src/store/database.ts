@@ -6,6 +6,7 @@ import type { Log } from '../log';
 import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
 import type { Dialect } from './dialect';
 import { mysqlDialect } from './mysql';
+import { PATIENCE, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
 import { sqliteDialect } from './sqlite';
 
 /** Runs statements: outside a transaction for reads, inside one as `Tx`. Placeholders are `?` on both databases. */
@@ -27,16 +28,19 @@ export interface Tx extends Queries {
 }
 
 /** A commit whose answer got lost: the work may be stored or not, and whoever asked must look. */
-export class CommitInDoubt extends Error {
-  override readonly name = 'CommitInDoubt';
+export class CommitInDoubt extends HubError {
+  constructor(cause: unknown) {
+    super('UNAVAILABLE', 'The hub lost its database while storing: it may be stored or not. Look for it before you try again.');
+    this.cause = cause;
+  }
 }
 
 /** How long a transaction that loses races is run again: another process may hold SQLite's only lock for a while. */
 const PATIENCE_MS = 10 * SECOND;
 const PAUSE_MS = 5;
 const MOST_PAUSE_MS = 100;
-/** A lock that is not given within so many seconds will not be: the transaction is run again. MySQL's default is 50. */
-const LOCK_WAIT_SECONDS = 5;
+/** How long shutting down waits for connections to be closed in good order. */
+const CLOSE_MS = 2 * SECOND;
 /** MySQL takes a packet of 4 MiB or more, three bytes a character. */
 const MOST_STATEMENT_CHARS = 1024 * 1024;
 
@@ -50,10 +54,13 @@ export class Database {
   readonly #reader: DataSource;
   readonly #readManager: EntityManager;
   readonly #log: Log;
+  readonly #patience: Patience;
   #turn: Promise<unknown> = Promise.resolve();
+  #isMigrating = false;
 
-  constructor(url: DatabaseUrl, log: Log) {
+  constructor(url: DatabaseUrl, log: Log, patience = PATIENCE) {
     this.#log = log;
+    this.#patience = patience;
     this.dialect = url.kind === 'sqlite' ? sqliteDialect : mysqlDialect;
     this.#writer = new DataSource(dataSourceOptions(url, 'writer'));
     this.#reader = url.kind === 'sqlite' ? new DataSource(dataSourceOptions(url, 'reader')) : this.#writer;
@@ -63,7 +70,7 @@ export class Database {
   async open(): Promise<void> {
     await this.#guard(async () => {
       await this.#writer.initialize();
-      if (this.dialect.supportsManyInstances) await prepareSessions(this.#writer);
+      if (this.dialect.supportsManyInstances) await supervise(this.#writer, this.#patience, () => this.#isMigrating);
       if (this.#reader !== this.#writer) await this.#reader.initialize();
     });
   }
@@ -71,14 +78,21 @@ export class Database {
   async close(): Promise<void> {
     await this.#turn;
     if (this.#reader !== this.#writer && this.#reader.isInitialized) await this.#reader.destroy();
-    if (this.#writer.isInitialized) await this.#writer.destroy();
+    if (!this.#writer.isInitialized) return;
+    if (!this.dialect.supportsManyInstances) return this.#writer.destroy();
+    // A server that hangs or is gone answers no farewell.
+    const closing = this.#writer.destroy().catch((error: Error) => this.#log.debug({ error: error.message }, 'database.not_closed'));
+    await Promise.race([closing, new Promise<void>((done) => systemClock.after(CLOSE_MS, done))]);
   }
 
   /** Runs what is missing of `migrations/`; returns the names of what ran. Instances that start together take turns. */
   async migrate(): Promise<string[]> {
+    this.#isMigrating = true;
     return this.#inTurn(async () => {
       const done = await withMigrationLock(this.#writer, this.dialect, () => this.#writer.runMigrations({ transaction: 'each' }));
       return done.map((migration) => migration.name);
+    }).finally(() => {
+      this.#isMigrating = false;
     });
   }
 
@@ -137,7 +151,7 @@ export class Database {
         await runner.query('ROLLBACK').catch(() => {});
         throw error;
       }
-      if (fault === 'unavailable') throw new CommitInDoubt('the connection was lost while committing', { cause: error });
+      if (fault === 'unavailable') throw new CommitInDoubt(error);
       throw error;
     }
   }
@@ -157,7 +171,7 @@ export class Database {
   }
 
   #translated(error: unknown): unknown {
-    if (error instanceof HubError || error instanceof CommitInDoubt) return error;
+    if (error instanceof HubError) return error;
     const fault = this.dialect.classify(error);
     if (fault !== 'unavailable' && fault !== 'transient') return error;
     const unavailable = new HubError('UNAVAILABLE');
@@ -234,23 +248,6 @@ function* statementSized(rows: readonly (readonly unknown[])[]): Iterable<readon
   if (start < rows.length) yield start === 0 ? rows : rows.slice(start);
 }
 
-/** READ COMMITTED: without the gap locks of the default level, claims and settles of neighbours do not wait for each other. */
-const SESSION = [
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
-  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // too long a value is an error; a backslash escapes
-] as const;
-
-async function prepareSessions(source: DataSource): Promise<void> {
-  const { pool } = source.driver as unknown as {
-    pool: { on(event: 'connection', listener: (connection: { query(sql: string): void }) => void): void };
-  };
-  pool.on('connection', (connection) => {
-    for (const statement of SESSION) connection.query(statement);
-  });
-  for (const statement of SESSION) await source.query(statement); // the one connection that is open already
-}
-
 async function withMigrationLock<T>(source: DataSource, dialect: Dialect, work: () => Promise<T>): Promise<T> {
   const runner = source.createQueryRunner();
   if (!dialect.supportsManyInstances) {
@@ -258,10 +255,12 @@ async function withMigrationLock<T>(source: DataSource, dialect: Dialect, work: 
     return work().finally(() => runner.query(`PRAGMA busy_timeout = ${BUSY_MS}`));
   }
   try {
+    await runner.query('SET SESSION wait_timeout = 86400'); // the lock ends with the connection, which is silent meanwhile
     await runner.query("SELECT GET_LOCK(CONCAT('livehook.migrate.', DATABASE()), 120)");
     return await work();
   } finally {
     await runner.query("SELECT RELEASE_LOCK(CONCAT('livehook.migrate.', DATABASE()))").catch(() => {});
+    await runner.query(`SET SESSION wait_timeout = ${WAIT_SECONDS}`).catch(() => {});
     await runner.release();
   }
 }

@@ -75,9 +75,12 @@ export class Directory {
 
   /** A webhook as it is known here, read when its application is not. */
   async find(webhookId: string): Promise<LiveWebhook | undefined> {
-    const applicationId = applicationIdOf(webhookId);
-    const snapshot = this.#snapshots.get(applicationId) ?? (await this.refresh(applicationId));
-    return snapshot.byId.get(webhookId);
+    return (await this.know(applicationIdOf(webhookId))).byId.get(webhookId);
+  }
+
+  /** The webhooks of an application as they are known here; from now on changes by other instances are noticed. */
+  async know(applicationId: string): Promise<Snapshot> {
+    return this.#snapshots.get(applicationId) ?? this.refresh(applicationId);
   }
 
   /** Reads an application's webhooks anew. */
@@ -86,9 +89,9 @@ export class Directory {
     return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
 
-  /** Reads anew what other instances have changed, of the applications that are known here. */
-  async refreshChanged(): Promise<void> {
-    const known = [...this.#snapshots.keys()];
+  /** Reads anew what other instances have changed, of the applications that are known here or of some of these. */
+  async refreshChanged(applicationIds: Iterable<string> = this.#snapshots.keys()): Promise<void> {
+    const known = [...applicationIds].filter((applicationId) => this.#snapshots.has(applicationId));
     for (let start = 0; start < known.length; start += 500) {
       const part = known.slice(start, start + 500);
       const current = new Map((await this.#versions(part)).map((row) => [row.applicationId, row.version]));

@@ -108,6 +108,11 @@ export async function closeCircuit(tx: Tx, webhookId: string): Promise<void> {
   await tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE webhook_id = ?', [webhookId]);
 }
 
+/** Whoever had opened circuits is gone, and with it what it knew of them. */
+export async function closeAllCircuits(tx: Tx): Promise<void> {
+  await tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE circuit_open = 1');
+}
+
 /** A fresh start; returns whether there was anything to forget. */
 export async function forgetHealth(tx: Tx, webhookId: string): Promise<boolean> {
   return (await tx.execute('DELETE FROM webhook_health WHERE webhook_id = ?', [webhookId])) > 0;

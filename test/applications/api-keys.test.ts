@@ -34,7 +34,7 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
   test('are remembered for a second, ten thousand of them, and push no key out', async () => {
     await withStore(makeDatabase, async ({ database }) => {
       const clock = new FakeClock();
-      const keys = new ApiKeys({ database, clock, log: silentLog });
+      const keys = new ApiKeys({ database, clock, log: silentLog, revoked: () => {} });
       const { token } = await keys.create({});
       expect(await keys.authenticate(token)).not.toBeNull();
       const reads = countReads(database);
@@ -55,7 +55,7 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
 
   test('do not keep a key from being revoked, or made, in their midst', async () => {
     await withStore(makeDatabase, async ({ database }) => {
-      const keys = new ApiKeys({ database, clock: new FakeClock(), log: silentLog });
+      const keys = new ApiKeys({ database, clock: new FakeClock(), log: silentLog, revoked: () => {} });
       const { token, apiKey } = await keys.create({});
       const flood = guesses(4_000).map((guess) => keys.authenticate(guess));
       const admitted = keys.authenticate(token);

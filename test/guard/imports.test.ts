@@ -153,7 +153,10 @@ describe('What is passed in', () => {
     // The browser's scripts are text here and have clocks of their own.
     const isBrowser = ({ path }: SourceFile) => path.startsWith('dashboard/') || path === 'api/graphiql.ts';
     const isAllowed = (file: SourceFile) => file.path === 'clock.ts' || isBrowser(file) || isDemo(file);
-    expect(mentions(/\b(Date\.now|performance\.now|setTimeout|setInterval)\b|new Date\(\)|from '(node:)?timers/, isAllowed)).toEqual([]);
+    // A socket's own time-out counts silence, which no clock can.
+    expect(
+      mentions(/\b(Date\.now|performance\.now|(?<!stream\.)setTimeout|setInterval)\b|new Date\(\)|from '(node:)?timers/, isAllowed),
+    ).toEqual([]);
     // hub.ts names Math.random as the default of what it passes on; ids.ts has better randomness of its own.
     expect(mentions(/\bMath\.random\b/, (file) => isAllowed(file) || file.path === 'hub.ts')).toEqual([]);
   });

@@ -328,8 +328,11 @@ describeEachDatabase('Settling', (makeDatabase) => {
 
 describeEachDatabase('Claiming and giving back', (makeDatabase) => {
   const ROOM = { deliveries: 10, bytes: 1_000_000 };
-  const claimed = (store: Store, webhookId: string, room = ROOM, instanceId = store.instanceId) =>
-    store.database.transaction((tx) => claim(tx, webhookId, room, instanceId));
+  const claimed = async (store: Store, webhookId: string, room = ROOM) => {
+    const [only] = await store.database.transaction((tx) => claim(tx, [{ webhookId, room }], store.instanceId));
+    if (only === undefined) throw new Error('expected an answer for the webhook');
+    return only;
+  };
 
   test('only what is due and nobody’s is claimed, the first due first', async () => {
     await withStore(makeDatabase, async (store) => {
@@ -369,6 +372,42 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
     });
   });
 
+  test('one claim serves many webhooks, each by its own room and order, but leaves ordered ones alone', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      const webhooks = [await store.webhook(applicationId), await store.webhook(applicationId), await store.webhook(applicationId)];
+      const [first, ordered, last] = webhooks.map(({ id }) => id);
+      await store.execute("UPDATE webhooks SET ordering = 'STRICT' WHERE id = ?", [ordered]);
+      await store.publish(applicationId, 4, '');
+      const wanted = [
+        { webhookId: first ?? '', room: { ...ROOM, deliveries: 3 } },
+        { webhookId: ordered ?? '', room: ROOM },
+        { webhookId: last ?? '', room: ROOM },
+      ];
+      const claims = await store.database.transaction((tx) => claim(tx, wanted, store.instanceId));
+      expect(claims.map(({ rows, hasMore }) => [rows.length, hasMore])).toEqual([
+        [3, true],
+        [0, false],
+        [4, false],
+      ]);
+      expect(claims.flatMap(({ rows }) => rows.map(({ id }) => id)).sort()).toEqual(
+        (await store.rows<{ id: string }>('SELECT id FROM deliveries WHERE owner = ?', [store.instanceId])).map(({ id }) => id).sort(),
+      );
+    });
+  });
+
+  test('one claim is bounded: webhooks for which it has no room left wait for the next', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      const webhooks = [];
+      for (let count = 0; count < 7; count++) webhooks.push(await store.webhook(applicationId));
+      await store.publish(applicationId, 200, '');
+      const wanted = webhooks.map(({ id }) => ({ webhookId: id, room: { deliveries: 1_000, bytes: 1_000_000 } }));
+      const claims = await store.database.transaction((tx) => claim(tx, wanted, store.instanceId));
+      expect(claims.map(({ rows }) => rows.length)).toEqual([200, 200, 200, 200, 200]);
+    });
+  });
+
   test('claimers at once, on connections of their own, never get the same delivery, and together get all', async () => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();
@@ -381,10 +420,10 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
         for (let round = 0; round < 10 && got.length < 100; round++) {
           const results = await Promise.all(
             [store.database, second, store.database, second].map((database) =>
-              database.transaction((tx) => claim(tx, webhook.id, ROOM, newInstanceId())),
+              database.transaction((tx) => claim(tx, [{ webhookId: webhook.id, room: ROOM }], newInstanceId())),
             ),
           );
-          got.push(...results.flatMap(({ rows }) => rows.map(({ id }) => id)));
+          got.push(...results.flat().flatMap(({ rows }) => rows.map(({ id }) => id)));
         }
         expect(got).toHaveLength(100);
         expect(new Set(got).size).toBe(100);
@@ -473,6 +512,25 @@ describeEachDatabase('Leases', (makeDatabase) => {
         [alive, store.instanceId].sort(),
       );
       await lease.stop();
+    });
+  });
+
+  test('a clock that was set back an hour neither keeps the dead alive nor ends the living', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const [first, second] = [leaseOf(store, store.instanceId), leaseOf(store, 'ins_second')];
+      await first.start();
+      await store.publish(applicationId, 3);
+      await store.publish(applicationId, 2, 'ins_dead');
+      const { now } = store.database.dialect;
+      await store.execute(
+        `INSERT INTO instances (id, host, pid, started_at, heartbeat_at) VALUES ('ins_dead', 'elsewhere', 1, 0, ${now} + 3590000)`,
+      );
+      await second.start();
+      expect(await store.rows('SELECT id FROM deliveries WHERE owner = ?', ['ins_dead'])).toEqual([]);
+      expect(await store.rows('SELECT id FROM deliveries WHERE owner = ?', [store.instanceId])).toHaveLength(3);
+      await Promise.all([first.stop(), second.stop()]);
     });
   });
 

@@ -220,6 +220,39 @@ describe('Transactions that lose a race', () => {
   });
 });
 
+describe('Transactions that wait for a lock in vain', () => {
+  test('are run again, and end when whoever holds it has ended', async () => {
+    const database = await createMysqlDatabase();
+    const [store, holder] = [new Store(database.url), openable(database.url)];
+    await Promise.all([store.database.open(), holder.open()]);
+    try {
+      await store.database.migrate();
+      const applicationId = await store.application();
+      const release = gate();
+      let isHeld = false;
+      const held = holder.transaction(async (tx) => {
+        await tx.execute("UPDATE counters SET version = 7 WHERE application_id = ? AND log = 'event'", [applicationId]);
+        isHeld = true;
+        await release.answer();
+      });
+      await until(() => isHeld, { description: 'the lock to be held' });
+      let tries = 0;
+      const waiting = store.database.transaction(async (tx) => {
+        if (++tries === 2) release.open();
+        return tx.query<{ version: number }>("SELECT version FROM counters WHERE application_id = ? AND log = 'event' FOR UPDATE", [
+          applicationId,
+        ]);
+      });
+      expect(await waiting).toMatchObject([{ version: 7 }]);
+      await held;
+      expect(tries).toBe(2);
+    } finally {
+      await Promise.all([store.database.close(), holder.close()]);
+      await database.drop();
+    }
+  });
+});
+
 describe('A database that goes away', () => {
   let server: Mariadb;
   beforeAll(async () => {

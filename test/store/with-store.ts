@@ -14,6 +14,7 @@ import type { Event } from '../../src/events/event';
 import { newInstanceId } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { Database, type Tx } from '../../src/store/database';
+import type { Patience } from '../../src/store/mysql-pool';
 import { Directory, type LiveWebhook } from '../../src/webhooks/directory';
 import { Seal } from '../../src/webhooks/seal';
 import type { Webhook } from '../../src/webhooks/webhook';
@@ -42,8 +43,11 @@ export class Store {
   /** Who "this instance" is. */
   readonly instanceId = newInstanceId();
 
-  constructor(readonly url: string) {
-    this.database = openable(url);
+  constructor(
+    readonly url: string,
+    patience?: Patience,
+  ) {
+    this.database = openable(url, patience);
     const seal = new Seal(randomBytes(32));
     const { database } = this;
     this.directory = new Directory({
@@ -175,8 +179,8 @@ export function newEvent(overrides: Partial<NewEvent> = {}): NewEvent {
   return { type: 'order.created', payloadText: '{}', idempotencyKey: null, orderingKey: null, occurredAt: null, ...overrides };
 }
 
-export function openable(url: string): Database {
-  return new Database(readConfig(testEnvironment(url)).databaseUrl, silentLog);
+export function openable(url: string, patience?: Patience): Database {
+  return new Database(readConfig(testEnvironment(url)).databaseUrl, silentLog, patience);
 }
 
 export async function withStore(makeDatabase: MakeDatabase, work: (store: Store) => Promise<void>): Promise<void> {

@@ -101,6 +101,34 @@ describeEachDatabase('Retention', (makeDatabase) => {
     });
   });
 
+  test('removes retry jobs that ended long ago, and what is left of deleted webhooks', async () => {
+    await withHub(makeDatabase, async ({ application, databaseUrl }) => {
+      const shop = await application();
+      const [gone, kept] = [await shop.webhook('/gone'), await shop.webhook('/kept')];
+      await shop.client.mutate('mutation ($id: ID!) { webhookDelete(id: $id) { userErrors { message } } }', { id: gone.id });
+      const jobs: string[] = [];
+      for (let count = 0; count < 3; count++) {
+        const { deliveriesRetry } = await shop.client.mutate<{ deliveriesRetry: { retryJob: { id: string } } }>(
+          'mutation { deliveriesRetry(input: {}) { retryJob { id } } }',
+        );
+        jobs.push(deliveriesRetry.retryJob.id);
+      }
+      await withRows(databaseUrl, async (query, database) => {
+        const unfinished = () => query('SELECT id FROM retry_jobs WHERE completed_at IS NULL');
+        await until(async () => (await unfinished()).length === 0, { description: 'the jobs to end' });
+        await database.transaction(async (tx) => {
+          await tx.execute('UPDATE retry_jobs SET completed_at = completed_at - ? WHERE id = ?', [91 * DAY, jobs[0]]);
+          await tx.execute('UPDATE retry_jobs SET completed_at = NULL, worker_until = ? WHERE id = ?', [Number.MAX_SAFE_INTEGER, jobs[1]]);
+          for (const { id } of [gone, kept])
+            await tx.execute("INSERT INTO webhook_owners (webhook_id, owner) VALUES (?, 'ins_dead')", [id]);
+        });
+        await sweep(databaseUrl);
+        expect((await query<{ id: string }>('SELECT id FROM retry_jobs')).map(({ id }) => id).sort()).toEqual(jobs.slice(1).sort());
+        expect(await query('SELECT webhook_id FROM webhook_owners')).toEqual([{ webhook_id: kept.id }]);
+      });
+    });
+  });
+
   test('goes by the days of the application, and a hub sweeps by itself', async () => {
     await withHub(makeDatabase, async ({ admin, application, databaseUrl, hub, startAnother }) => {
       const [brief, usual, long] = [await application('brief'), await application('usual'), await application('long')];

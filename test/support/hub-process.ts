@@ -76,6 +76,10 @@ export class HubProcess {
     return this.#log.join('');
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   get hasExited(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }

@@ -49,7 +49,7 @@ const questions = {
     await database.open();
     await database.migrate();
     const stage = { database, clock: systemClock, log: silentLog };
-    const apiKeys = new ApiKeys(stage);
+    const apiKeys = new ApiKeys({ ...stage, revoked: () => {} });
     const application = await new Applications({ ...stage, deleted: () => {} }).create({ name: 'bench' });
     const { token } = await apiKeys.create({ applicationId: application.id });
     // What `eventPublish` does not use is not there.
@@ -57,7 +57,7 @@ const questions = {
     const services: Partial<Services> = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
-      eventTypes: new EventTypes(stage),
+      eventTypes: new EventTypes({ ...stage, follow: async () => {}, changed: () => {} }),
       clock: systemClock,
       appender: {
         append: async ({ applicationId, events }) =>

@@ -32,14 +32,16 @@ export class Build {
     this.#folder = folder;
   }
 
-  /** Starts a hub on a database and waits until it serves. */
-  async serve(databaseUrl: string, environment: Record<string, string> = {}): Promise<HubProcess> {
+  /** Starts a hub on a database and waits until it serves. One that does not before `signal` aborts is killed. */
+  async serve(databaseUrl: string, environment: Record<string, string> = {}, signal?: AbortSignal): Promise<HubProcess> {
     const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve'], {
       cwd: this.#folder,
       env: { PATH: process.env.PATH, ...testEnvironment(databaseUrl, { LIVEHOOK_LOG_LEVEL: 'warn', ...environment }) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    return HubProcess.listening(child);
+    const giveUp = () => child.kill('SIGKILL');
+    signal?.addEventListener('abort', giveUp, { once: true });
+    return HubProcess.listening(child).finally(() => signal?.removeEventListener('abort', giveUp));
   }
 
   async remove(): Promise<void> {
@@ -85,18 +87,33 @@ export class HubProcess {
   }
 
   /** The most memory it has had so far, in bytes; 0 where the system does not tell. */
-  async peakMemory(): Promise<number> {
-    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8').catch(() => '');
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  peakMemory(): Promise<number> {
+    return this.#memory('VmHWM');
+  }
+
+  /** What it has in memory now, in bytes; 0 where the system does not tell. */
+  residentMemory(): Promise<number> {
+    return this.#memory('VmRSS');
   }
 
   async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: unknown; signal: unknown }> {
     this.signal(signal);
-    const [code, by] = await this.#exited;
-    return { code, signal: by };
+    return this.ended();
   }
 
-  signal(signal: 'SIGKILL' | 'SIGTERM'): void {
+  /** Resolves when the process is gone, however it went. */
+  async ended(): Promise<{ code: unknown; signal: unknown }> {
+    const [code, signal] = await this.#exited;
+    return { code, signal };
+  }
+
+  /** SIGSTOP freezes it, SIGCONT lets it go on. */
+  signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void {
     if (!this.hasExited) this.#child.kill(signal);
+  }
+
+  async #memory(field: 'VmHWM' | 'VmRSS'): Promise<number> {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8').catch(() => '');
+    return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) * 1024;
   }
 }

@@ -1,0 +1,225 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Build } from '../support/hub-process';
+import { freePort, type Mariadb, startMariadb } from '../support/mariadb';
+import { ADMIN_KEY } from '../support/with-hub';
+import { Caller } from './caller';
+import { APPLICATIONS, type ApplicationName, ROLES, USUAL_INPUT } from './cast';
+import type { Facts, WatchedWebhook } from './facts';
+import { Faults } from './faults';
+import { Fleet } from './fleet';
+import { audit, type Balance } from './ledger';
+import { countUnsettled, readHeads, readStored } from './observation';
+import { Publisher } from './publisher';
+import { seededRandom } from './random';
+import { Receivers } from './receivers';
+import { Redis } from './redis';
+import { describeFault, type Plan, planFaults } from './schedule';
+import { Subscriber } from './subscribers';
+
+export interface Options extends Plan {
+  readonly build: Build;
+  /** Tells what goes on, a line at a time. */
+  readonly say: (line: string) => void;
+  /** How long everything may take to come to its end when nothing is broken any more. */
+  readonly drainMs: number;
+}
+
+export interface Report {
+  readonly facts: Facts;
+  readonly balance: Balance;
+  /** What the hubs that still run have logged. */
+  readonly logs: readonly string[];
+}
+
+interface Tenant {
+  readonly name: ApplicationName;
+  readonly id: string;
+  readonly key: string;
+}
+
+const PUBLISHERS_A_TENANT = 5;
+const NUMBERS_A_PUBLISHER = 1_000_000;
+const LOOK_MS = 500;
+
+export const anySeed = (): number => randomInt(1, 1_000_000);
+
+/** Sets everything up, breaks it as planned, mends it, waits until all has come to its end, and does the sums. */
+export async function runChaos(options: Options): Promise<Report> {
+  const mariadb = await startMariadb();
+  const redis = options.withRedis ? await Redis.start(await freePort()) : undefined;
+  const receivers = await Receivers.listen(seededRandom(options.seed + 1));
+  let fleet: Fleet | undefined;
+  try {
+    const { build, instances } = options;
+    fleet = await Fleet.launch({ build, databaseUrl: mariadb.url, databasePort: mariadb.port, redisUrl: redis?.url, instances });
+    return await new Run(options, { mariadb, redis, receivers, fleet }).play();
+  } finally {
+    await fleet?.end();
+    await receivers.close();
+    await redis?.kill();
+    await mariadb.stop();
+  }
+}
+
+interface Stage {
+  readonly mariadb: Mariadb;
+  readonly redis: Redis | undefined;
+  readonly receivers: Receivers;
+  readonly fleet: Fleet;
+}
+
+class Run {
+  readonly #options: Options;
+  readonly #stage: Stage;
+  readonly #faults: Faults;
+  readonly #complaints: string[] = [];
+  #webhooks: WatchedWebhook[] = [];
+  #publishers: Publisher[] = [];
+  #subscribers: Subscriber[] = [];
+
+  constructor(options: Options, stage: Stage) {
+    this.#options = options;
+    this.#stage = stage;
+    this.#faults = new Faults(stage, options.say);
+  }
+
+  async play(): Promise<Report> {
+    const { say } = this.#options;
+    const schedule = planFaults(this.#options);
+    for (const fault of schedule) say(describeFault(fault));
+    await this.#setUp();
+    say('--- chaos');
+    const working = [...this.#publishers, ...this.#subscribers].map((worker) => worker.run());
+    const end = pause(this.#options.seconds * 1_000);
+    await this.#faults.run(schedule);
+    await end;
+    say('--- everything is mended');
+    this.#heal();
+    for (const publisher of this.#publishers) publisher.stop();
+    await this.#drain();
+    for (const subscriber of this.#subscribers) subscriber.stop();
+    await Promise.all(working);
+    const facts = await this.#facts();
+    return { facts, balance: audit(facts), logs: this.#stage.fleet.slots.map(({ log }) => log) };
+  }
+
+  #caller(key: string, salt: number): Caller {
+    const { fleet } = this.#stage;
+    const complain = (problem: string) => void this.#complaints.push(problem);
+    return new Caller({ urls: () => fleet.urls, key, random: seededRandom(this.#options.seed + salt), complain });
+  }
+
+  async #setUp(): Promise<void> {
+    const admin = this.#caller(ADMIN_KEY, 2);
+    const tenants = await Promise.all(APPLICATIONS.map((name) => createTenant(admin, name)));
+    for (const role of ROLES) {
+      const tenant = tenants.find(({ name }) => name === role.application);
+      if (tenant) this.#webhooks.push(await this.#createWebhook(admin, tenant, role));
+    }
+    for (const [index, tenant] of tenants.entries()) this.#employ(tenant, 10 * (index + 1));
+  }
+
+  async #createWebhook(admin: Caller, { id: applicationId }: Tenant, role: (typeof ROLES)[number]): Promise<WatchedWebhook> {
+    const { receivers } = this.#stage;
+    const { name, ordering, isHopeless, wants, input } = role;
+    const url = receivers.add(name, role);
+    const { webhookCreate } = await admin.insist<{
+      webhookCreate: { webhook: { id: string } | null; signingSecret: string; userErrors: object[] };
+    }>(
+      'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } signingSecret userErrors { field message } } }',
+      { input: { ...USUAL_INPUT, applicationId, url, ordering, ...input } },
+    );
+    if (webhookCreate.webhook === null) throw new Error(`webhookCreate was refused: ${JSON.stringify(webhookCreate.userErrors)}`);
+    receivers.trust(name, webhookCreate.signingSecret);
+    return { id: webhookCreate.webhook.id, applicationId, name, ordering, isHopeless, wants };
+  }
+
+  #employ({ name, id: applicationId, key }: Tenant, salt: number): void {
+    const { fleet } = this.#stage;
+    const complain = (problem: string) => void this.#complaints.push(problem);
+    for (let index = 0; index < PUBLISHERS_A_TENANT; index++) {
+      const random = seededRandom(this.#options.seed + salt + index);
+      const firstNo = (salt + index) * NUMBERS_A_PUBLISHER;
+      this.#publishers.push(new Publisher({ applicationId, caller: this.#caller(key, salt + index), random, firstNo, complain }));
+    }
+    const common = { applicationId, key, after: 0, urls: () => fleet.urls, complain };
+    for (const [index, transport] of (['WebSocket', 'SSE'] as const).entries()) {
+      const random = seededRandom(this.#options.seed + salt + 5 + index);
+      this.#subscribers.push(
+        new Subscriber({ ...common, random, name: `${name}, all, ${transport}`, transport, types: null, wants: () => true }),
+        new Subscriber({
+          ...common,
+          random,
+          name: `${name}, order.*, ${transport}`,
+          transport,
+          types: ['order.*'],
+          wants: ({ type }) => type.startsWith('order.'),
+        }),
+      );
+    }
+  }
+
+  #heal(): void {
+    this.#stage.receivers.heal();
+    for (const { proxy } of this.#stage.fleet.slots) proxy.heal();
+  }
+
+  /** Waits until nothing is left to be done, in vain at most for as long as that may take. */
+  async #drain(): Promise<void> {
+    const { drainMs, say } = this.#options;
+    const since = performance.now();
+    let left = '';
+    while (performance.now() - since < drainMs) {
+      left = await this.#left();
+      if (left === '') return say(`--- all came to its end in ${((performance.now() - since) / 1_000).toFixed(1)} s`);
+      await pause(LOOK_MS);
+    }
+    say(`--- after ${drainMs / 1_000} s still left: ${left}`);
+  }
+
+  async #left(): Promise<string> {
+    const { mariadb, receivers } = this.#stage;
+    const heads = await readHeads(mariadb.url);
+    const behind = this.#subscribers.filter((subscriber) => subscriber.isBehind(heads)).length;
+    const counts = {
+      'publishes without an answer': this.#publishers.filter(({ isDone }) => !isDone).length,
+      'deliveries or jobs not settled': await countUnsettled(mariadb.url),
+      'requests open': receivers.open,
+      'subscribers behind': behind,
+    };
+    return Object.entries(counts)
+      .filter(([, count]) => count > 0)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ');
+  }
+
+  async #facts(): Promise<Facts> {
+    const { mariadb, receivers, fleet } = this.#stage;
+    return {
+      ...(await readStored(mariadb.url)),
+      webhooks: this.#webhooks,
+      publications: this.#publishers.flatMap(({ publications }) => publications),
+      receipts: receivers.receipts,
+      watchers: this.#subscribers,
+      troubles: this.#faults.troubles,
+      exits: fleet.exits,
+      memory: await fleet.memory(),
+      complaints: this.#complaints,
+      fleet: fleet.slots.length,
+    };
+  }
+}
+
+async function createTenant(admin: Caller, name: ApplicationName): Promise<Tenant> {
+  const { applicationCreate } = await admin.insist<{ applicationCreate: { application: { id: string } } }>(
+    'mutation ($name: String!) { applicationCreate(input: { name: $name }) { application { id } userErrors { message } } }',
+    { name },
+  );
+  const { id } = applicationCreate.application;
+  const { apiKeyCreate } = await admin.insist<{ apiKeyCreate: { token: string } }>(
+    'mutation ($id: ID!) { apiKeyCreate(input: { applicationId: $id, name: "chaos" }) { token userErrors { message } } }',
+    { id },
+  );
+  return { name, id, key: apiKeyCreate.token };
+}

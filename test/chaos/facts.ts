@@ -110,6 +110,8 @@ export interface Exit {
   readonly told: 'SIGKILL' | 'SIGTERM' | null;
   readonly code: number | null;
   readonly signal: string | null;
+  /** How long it took. */
+  readonly tookMs: number;
   /** The end of its log, where that says more. */
   readonly lastWords: string;
 }

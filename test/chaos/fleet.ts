@@ -65,7 +65,10 @@ export class Slot {
   #process: HubProcess | undefined;
   #life = 0;
   #told: Exit['told'] = null;
+  #toldAt = 0;
   #isWanted = false;
+  /** What all its lives have logged. */
+  readonly #logs: string[] = [];
 
   constructor(index: number, proxy: DatabaseProxy, options: Options, exits: Exit[]) {
     this.#index = index;
@@ -83,8 +86,9 @@ export class Slot {
   }
 
   get log(): string {
-    return this.#process?.log ?? '';
+    return [...this.#logs, this.#process?.log ?? ''].join('');
   }
+
 
   /** Tries until a hub serves. */
   async start(): Promise<void> {
@@ -101,12 +105,14 @@ export class Slot {
   async kill(): Promise<void> {
     this.#isWanted = false;
     this.#told ??= 'SIGKILL';
+    this.#toldAt = Date.now();
     await this.#process?.kill('SIGKILL');
   }
 
   /** Asks it to shut down; one that does not is killed, which its status then tells. */
   async stop(): Promise<void> {
     this.#told = 'SIGTERM';
+    this.#toldAt = Date.now();
     const process = this.#process;
     if (process === undefined) return;
     const impatience = setTimeout(() => process.signal('SIGKILL'), SHUTDOWN_MS);
@@ -142,7 +148,9 @@ export class Slot {
     const hub = this.name;
     void process.ended().then(({ code, signal }) => {
       this.#process = undefined;
-      this.#exits.push({ hub, told: this.#told, code: numberOf(code), signal: textOf(signal), lastWords: process.log.slice(-500) });
+      this.#logs.push(process.log);
+      const tookMs = Date.now() - this.#toldAt;
+      this.#exits.push({ hub, told: this.#told, code: numberOf(code), signal: textOf(signal), tookMs, lastWords: process.log.slice(-500) });
       if (this.#told === null) void this.start(); // as a supervisor would
     });
   }

@@ -17,7 +17,7 @@ export interface Balance {
 }
 
 /** An outcome is written down within so long of the answer, unless something happens to the hub or the database. */
-const SETTLE_MS = 5_000;
+const SETTLE_MS = 3_000;
 
 /** Pure: compares what was told, stored, received and seen. */
 export function audit(facts: Facts): Balance {
@@ -119,9 +119,20 @@ function auditRepeats({ receipts, troubles }: Facts, repeats: Map<Explanation, n
 export function explain(previous: Receipt, repeat: Receipt, troubles: readonly Trouble[]): Explanation | undefined {
   if (previous.treatment !== 'accepted') return previous.treatment;
   const met = (sender: HubName | null, from: number, to: number) =>
-    troubles.find((trouble) => concerns(trouble, sender) && trouble.from <= to + SETTLE_MS && from - SETTLE_MS <= trouble.to);
+    nearest(
+      troubles.filter((trouble) => concerns(trouble, sender)),
+      from,
+      to,
+    );
   // Its sender could not write the success down, or the sender of the repeat could not know of it.
   return (met(previous.sender, previous.arrivedAt, previous.endedAt) ?? met(repeat.sender, repeat.arrivedAt, repeat.arrivedAt))?.kind;
+}
+
+/** Of what happened about that time the one that fits best. */
+function nearest(troubles: readonly Trouble[], from: number, to: number): Trouble | undefined {
+  const distance = (trouble: Trouble) => Math.max(0, trouble.from - to, from - trouble.to);
+  const [first] = [...troubles].sort((a, b) => distance(a) - distance(b));
+  return first && distance(first) <= SETTLE_MS ? first : undefined;
 }
 
 /** A hub that is told to stop writes down what it has sent, and losing Redis costs no more than time. */

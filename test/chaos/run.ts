@@ -203,7 +203,7 @@ class Run {
       receipts: receivers.receipts,
       watchers: this.#subscribers,
       troubles: this.#faults.troubles,
-      exits: fleet.exits,
+      exits: [...fleet.exits],
       memory: await fleet.memory(),
       complaints: this.#complaints,
       fleet: fleet.slots.length,

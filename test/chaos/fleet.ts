@@ -89,7 +89,6 @@ export class Slot {
     return [...this.#logs, this.#process?.log ?? ''].join('');
   }
 
-
   /** Tries until a hub serves. */
   async start(): Promise<void> {
     this.#isWanted = true;

@@ -187,8 +187,8 @@ describe('A repeat is explained', () => {
 
   test('by what happened to the sender then, and neither before nor after nor to another', () => {
     expect(why({}, trouble('kill-hub', 52))).toBe('kill-hub');
-    expect(why({}, trouble('kill-hub', 60))).toBeUndefined();
-    expect(why({}, trouble('kill-hub', 40))).toBeUndefined();
+    expect(why({}, trouble('kill-hub', 56))).toBeUndefined();
+    expect(why({}, trouble('kill-hub', 44))).toBeUndefined();
     expect(why({}, trouble('kill-hub', 52, 52, { slot: 2 }))).toBeUndefined();
     expect(why({}, trouble('kill-hub', 52, 52, { life: 2 }))).toBeUndefined();
     expect(why({}, trouble('freeze-hub', 40, 60))).toBe('freeze-hub');

@@ -16,8 +16,11 @@ export interface Balance {
   readonly totals: Readonly<Record<string, number>>;
 }
 
-/** An outcome is written down within so long of the answer, unless something happens to the hub or the database. */
-const SETTLE_MS = 3_000;
+/**
+ * An outcome is written down within so long of the answer, unless something happens to the hub or the database: another
+ * hub that is frozen in a transaction may hold the rows for 3 s.
+ */
+const SETTLE_MS = 5_000;
 
 /** Pure: compares what was told, stored, received and seen. */
 export function audit(facts: Facts): Balance {

@@ -3,7 +3,7 @@ import type { Report } from './run';
 const MOST_SHOWN = 12;
 
 /** The closing account: what happened, why requests were repeated, and everything that does not balance, by name. */
-export function describeReport({ facts: { memory }, balance: { findings, repeats, totals } }: Report): string[] {
+export function describeReport({ facts: { memory, exits }, balance: { findings, repeats, totals } }: Report): string[] {
   return [
     '',
     ...Object.entries(totals).map(([what, count]) => `${String(count).padStart(8)}  ${what}`),
@@ -11,6 +11,9 @@ export function describeReport({ facts: { memory }, balance: { findings, repeats
     'Requests were repeated because of:',
     ...[...repeats].sort(([, a], [, b]) => b - a).map(([why, count]) => `${String(count).padStart(8)}  ${why}`),
     '',
+    ...exits
+      .filter(({ told }) => told === 'SIGTERM')
+      .map(({ hub, tookMs }) => `Instance ${hub.slot} took ${(tookMs / 1_000).toFixed(1)} s to shut down`),
     ...memory.map(
       ({ hub, residentBytes, boundBytes }) => `Instance ${hub.slot} has ${megabytes(residentBytes)}, bound ${megabytes(boundBytes)}`,
     ),

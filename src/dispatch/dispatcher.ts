@@ -12,6 +12,7 @@ import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
+import type { Fleet } from './share';
 import { sign } from './sign';
 
 /** An attempt that has ended and waits to be written down. */
@@ -42,8 +43,8 @@ interface Deps {
   readonly hungry: (webhookId?: string) => void;
   /** From 0 up to 1. */
   readonly random: () => number;
-  /** How many instances share the rate of a webhook. */
-  readonly instances: () => number;
+  /** Who shares what a webhook allows. */
+  readonly fleet: () => Fleet;
   /** A webhook's circuit breaker has opened, or closed again. */
   readonly circuitChanged: (webhook: LiveWebhook, change: CircuitChange) => void;
 }
@@ -260,6 +261,15 @@ export class Dispatcher {
     for (const lane of this.#lanes.values()) this.#tidy(lane);
   }
 
+  /** Instances have come or gone: where none of what a webhook allows is this one's share any more, others send. */
+  fleetChanged(): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.queued > 0 && this.#mostQueued(lane.webhook, lane.flow) === 0) this.#empty(lane);
+      this.#pump(lane);
+    }
+    for (const lane of this.#lanes.values()) this.#tidy(lane);
+  }
+
   /** Starts nothing more, gives back what waits, and resolves when nothing is in flight. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -322,7 +332,7 @@ export class Dispatcher {
   }
 
   #termsOf(webhook: LiveWebhook): Terms {
-    return { webhook, instances: this.#deps.instances() };
+    return { webhook, fleet: this.#deps.fleet() };
   }
 
   /** The most deliveries of a webhook that wait here: few where it is paced, none while nothing may be sent. */
@@ -482,7 +492,7 @@ export class Dispatcher {
     const { flow } = lane;
     const [now, at] = [clock.monotonic(), clock.now()];
     const wasClosed = flow.isCircuitClosed;
-    flow.end(ticket, exchange, { webhook, now, endedAt: at, random: random() });
+    flow.end(ticket, exchange, { terms: this.#termsOf(webhook), now, endedAt: at, random: random() });
     if (flow.isCircuitClosed !== wasClosed) circuitChanged(webhook, { isOpen: wasClosed, exchange, eventType, at });
     if (lane.queued === 0 || flow.heldMs(now) === 0) return;
     this.#empty(lane);

@@ -204,8 +204,9 @@ describe('A repeat is explained', () => {
     expect(why({}, trouble('freeze-hub', 80, 99, { slot: 1 }))).toBe('freeze-hub');
   });
 
-  test('never by a shutdown or by Redis', () => {
-    expect(why({}, trouble('stop-hub', 50), trouble('kill-redis', 50, 50, { slot: null }))).toBeUndefined();
+  test('never by a shutdown, a lost commit or Redis', () => {
+    const harmless = (['stop-hub', 'lose-commit', 'lose-answer'] as const).map((kind) => trouble(kind, 50));
+    expect(why({}, ...harmless, trouble('kill-redis', 50, 50, { slot: null }))).toBeUndefined();
   });
 });
 

@@ -138,8 +138,11 @@ function nearest(troubles: readonly Trouble[], from: number, to: number): Troubl
   return first && distance(first) <= SETTLE_MS ? first : undefined;
 }
 
-/** A hub that is told to stop writes down what it has sent, and losing Redis costs no more than time. */
-const HARMLESS: ReadonlySet<FaultKind> = new Set<FaultKind>(['stop-hub', 'kill-redis']);
+/**
+ * A hub that is told to stop writes down what it has sent, one that lost a commit finds out what became of it, and
+ * losing Redis costs no more than time.
+ */
+const HARMLESS: ReadonlySet<FaultKind> = new Set<FaultKind>(['stop-hub', 'kill-redis', 'lose-commit', 'lose-answer']);
 
 function concerns({ kind, slot, life }: Trouble, sender: HubName | null): boolean {
   if (HARMLESS.has(kind)) return false;

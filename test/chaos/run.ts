@@ -9,7 +9,7 @@ import type { Facts, WatchedWebhook } from './facts';
 import { Faults } from './faults';
 import { Fleet } from './fleet';
 import { audit, type Balance } from './ledger';
-import { countUnsettled, readHeads, readStored } from './observation';
+import { countUnsettled, type Head, readHeads, readStored } from './observation';
 import { Publisher } from './publisher';
 import { seededRandom } from './random';
 import { Receivers } from './receivers';
@@ -41,6 +41,8 @@ interface Tenant {
 const PUBLISHERS_A_TENANT = 5;
 const NUMBERS_A_PUBLISHER = 1_000_000;
 const LOOK_MS = 500;
+/** Hubs tell of webhooks that have recovered a moment after the last delivery: so many looks in a row must find nothing new. */
+const QUIET_LOOKS = 4;
 
 export const anySeed = (): number => randomInt(1, 1_000_000);
 
@@ -170,17 +172,18 @@ class Run {
     const { drainMs, say } = this.#options;
     const since = performance.now();
     let left = '';
-    while (performance.now() - since < drainMs) {
-      left = await this.#left();
-      if (left === '') return say(`--- all came to its end in ${((performance.now() - since) / 1_000).toFixed(1)} s`);
-      await pause(LOOK_MS);
+    for (let quiet = 0, last = ''; performance.now() - since < drainMs; await pause(LOOK_MS)) {
+      const heads = await readHeads(this.#stage.mariadb.url);
+      left = await this.#left(heads);
+      quiet = left === '' && JSON.stringify(heads) === last ? quiet + 1 : 0;
+      last = JSON.stringify(heads);
+      if (quiet === QUIET_LOOKS) return say(`--- all came to its end in ${((performance.now() - since) / 1_000).toFixed(1)} s`);
     }
     say(`--- after ${drainMs / 1_000} s still left: ${left}`);
   }
 
-  async #left(): Promise<string> {
+  async #left(heads: readonly Head[]): Promise<string> {
     const { mariadb, receivers } = this.#stage;
-    const heads = await readHeads(mariadb.url);
     const behind = this.#subscribers.filter((subscriber) => subscriber.isBehind(heads)).length;
     const counts = {
       'publishes without an answer': this.#publishers.filter(({ isDone }) => !isDone).length,

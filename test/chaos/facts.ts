@@ -82,6 +82,8 @@ export type Treatment = 'accepted' | 'refused' | 'lost' | 'dropped' | 'unanswere
 /** A request as a receiver saw it, in the order of arrival. */
 export interface Receipt {
   readonly webhook: string;
+  /** Where the webhook's target was, after so many moves. */
+  readonly moves: number;
   readonly eventId: string;
   readonly attempt: number;
   readonly sender: HubName | null;
@@ -91,6 +93,13 @@ export interface Receipt {
   readonly isVerified: boolean;
   /** Of the body; null where it was not read. */
   readonly digest: string | null;
+}
+
+/** The webhook's URL was changed, for the so-manieth time, and that was acknowledged at `at`. */
+export interface Move {
+  readonly webhook: string;
+  readonly moves: number;
+  readonly at: number;
 }
 
 export interface Watcher {
@@ -133,6 +142,9 @@ export interface Facts {
   readonly publications: readonly Publication[];
   readonly receipts: readonly Receipt[];
   readonly watchers: readonly Watcher[];
+  readonly moves: readonly Move[];
+  /** Hubs that took a key after all that was revoked. */
+  readonly takenKeys: readonly string[];
   readonly troubles: readonly Trouble[];
   readonly exits: readonly Exit[];
   readonly memory: readonly Memory[];

@@ -33,6 +33,7 @@ const publication = (row: StoredEvent, more: Partial<Publication> = {}): Publica
 /** A request that came in the `at`-th second. */
 const receipt = (name: string, sequence: number, at = sequence, more: Partial<Receipt> = {}): Receipt => ({
   webhook: name,
+  moves: 0,
   eventId: `evt_${sequence}`,
   attempt: 1,
   sender: hub(0),
@@ -80,6 +81,8 @@ const GOOD: Facts = {
   publications: ROWS.map((row) => publication(row)),
   receipts: [1, 2, 3].map((sequence) => receipt('hook', sequence)),
   watchers: [watcher([1, 2, 3])],
+  moves: [],
+  takenKeys: [],
   troubles: [],
   exits: [],
   memory: [{ hub: hub(0), residentBytes: 1, boundBytes: 2 }],
@@ -232,6 +235,24 @@ describe('The ledger finds in the order', () => {
 
   test('nothing wrong in a repeat of an earlier one', () => {
     expect(inOrder('STRICT', [1, 2, 1, 3])).toEqual([]);
+  });
+});
+
+describe('The ledger finds after a change', () => {
+  const moved = (moves: number, at: number) => ({ webhook: 'hook', moves, at: at * 1_000 });
+  const late = { receipts: replaced(GOOD.receipts, 2, receipt('hook', 3, 20)) };
+
+  test('what was sent to a target that a webhook had left', () => {
+    expect(kindsIn({ ...late, moves: [moved(1, 10)] })).toEqual(['sent to a former target']);
+    expect(kindsIn({ ...late, moves: [moved(1, 18)] })).toEqual([]); // on its way
+    expect(kindsIn({ ...late, moves: [{ ...moved(1, 10), webhook: 'other' }] })).toEqual([]);
+    expect(kindsIn({ receipts: replaced(GOOD.receipts, 2, receipt('hook', 3, 20, { moves: 1 })), moves: [moved(1, 10)] })).toEqual([]);
+    expect(kindsIn({ ...late, moves: [moved(1, 10)], troubles: [trouble('stall-database', 8, 19)] })).toEqual([]);
+    expect(kindsIn({ ...late, moves: [moved(1, 10)], troubles: [trouble('stall-database', 8, 19, { slot: 1 })] })).not.toEqual([]);
+  });
+
+  test('a hub that takes a key that was revoked', () => {
+    expect(kindsIn({ takenKeys: ['a key'] })).toEqual(['a revoked key was taken']);
   });
 });
 

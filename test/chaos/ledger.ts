@@ -31,6 +31,7 @@ export function audit(facts: Facts): Balance {
     ...auditReceipts(facts),
     ...auditRepeats(facts, repeats),
     ...auditOrder(facts),
+    ...auditMoves(facts),
     ...auditDeliveries(facts),
     ...auditWatchers(facts),
     ...auditHubs(facts),
@@ -182,6 +183,24 @@ function auditOrder({ webhooks, receipts, events }: Facts): Finding[] {
   return findings;
 }
 
+/** A change is in force on every instance within so long, unless something happens to it. */
+const CHANGE_MS = 3_000;
+
+/** Once a webhook has moved, nothing more is sent to where it was. */
+function auditMoves({ moves, receipts, troubles }: Facts): Finding[] {
+  const byWebhook = groupBy(moves, ({ webhook }) => webhook);
+  return receipts.flatMap(({ webhook, moves: known, eventId, sender, arrivedAt }) => {
+    const next = (byWebhook.get(webhook) ?? []).find(({ moves }) => moves > known);
+    if (next === undefined || arrivedAt <= next.at + CHANGE_MS) return [];
+    const isExcused = troubles.some(
+      (trouble) => concerns(trouble, sender) && trouble.from <= arrivedAt && next.at <= trouble.to + SETTLE_MS,
+    );
+    if (isExcused) return [];
+    const subject = `${webhook} ${eventId}: target ${known}, ${arrivedAt - next.at} ms after it had moved on to ${next.moves}`;
+    return [{ kind: 'sent to a former target', subject }];
+  });
+}
+
 /** Every delivery exists and has ended as its receiver says; none is left where nothing will move it. */
 function auditDeliveries({ events, webhooks, deliveries, instances, owners, unfinishedJobs }: Facts): Finding[] {
   const findings: Finding[] = [];
@@ -234,8 +253,11 @@ function auditWatchers({ watchers, events }: Facts): Finding[] {
 }
 
 /** A hub ends only when it is told to, with status 0 where it could; those that run are known, and have not grown. */
-function auditHubs({ exits, memory, instances, fleet, complaints }: Facts): Finding[] {
-  const findings: Finding[] = complaints.map((subject) => ({ kind: 'unexpected answer', subject }));
+function auditHubs({ exits, memory, instances, fleet, complaints, takenKeys }: Facts): Finding[] {
+  const findings: Finding[] = [
+    ...complaints.map((subject) => ({ kind: 'unexpected answer', subject })),
+    ...takenKeys.map((subject) => ({ kind: 'a revoked key was taken', subject })),
+  ];
   for (const { hub, told, code, signal, lastWords } of exits) {
     const subject = `instance ${hub.slot}, life ${hub.life}: status ${code}, signal ${signal}; ${lastWords}`;
     if (told === null) findings.push({ kind: 'a hub ended by itself', subject });
@@ -252,7 +274,7 @@ function auditHubs({ exits, memory, instances, fleet, complaints }: Facts): Find
   return findings;
 }
 
-function totalsOf({ events, publications, receipts, deliveries, watchers, exits }: Facts): Record<string, number> {
+function totalsOf({ events, publications, receipts, deliveries, watchers, exits, moves }: Facts): Record<string, number> {
   const answers = publications.map(({ answers }) => answers);
   return {
     'events stored': events.length,
@@ -266,6 +288,7 @@ function totalsOf({ events, publications, receipts, deliveries, watchers, exits 
     'events seen live': watchers.reduce((sum, { seen }) => sum + seen.length, 0),
     'connections of subscribers': watchers.reduce((sum, { connections }) => sum + connections, 0),
     'hubs that ended': exits.length,
+    'changes of targets': moves.length,
   };
 }
 

@@ -59,10 +59,13 @@ export class Receivers {
     return this.#open;
   }
 
-  /** The URL of a new target. */
-  add(name: string, { manners, isHopeless }: { manners: Manners; isHopeless: boolean }): string {
+  add(name: string, { manners, isHopeless }: { manners: Manners; isHopeless: boolean }): void {
     this.#endpoints.set(name, { manners, isHopeless, secret: undefined });
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${name}`;
+  }
+
+  /** Of a webhook's target, after so many moves. */
+  url(name: string, moves = 0): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${name}/${moves}`;
   }
 
   trust(name: string, secret: string): void {
@@ -85,13 +88,14 @@ export class Receivers {
   async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // It is asked for permission before a webhook is stored.
     if (request.method === 'OPTIONS') return void response.writeHead(200, { 'webhook-allowed-origin': '*' }).end();
-    const name = (request.url ?? '/').slice(1);
+    const [, name = '', moves] = (request.url ?? '/').split('/');
     const endpoint = this.#endpoints.get(name);
     if (endpoint === undefined) return void response.writeHead(404).end();
     const arrivedAt = Date.now();
     const index = this.receipts.length;
     const receipt: Receipt = {
       webhook: name,
+      moves: Number(moves),
       eventId: headerOf(request, 'webhook-id'),
       attempt: Number(headerOf(request, 'livehook-attempt')),
       sender: nameOf(headerOf(request, 'webhook-request-origin')),

@@ -10,6 +10,7 @@ import { Faults } from './faults';
 import { Fleet } from './fleet';
 import { audit, type Balance } from './ledger';
 import { countUnsettled, type Head, readHeads, readStored } from './observation';
+import { Operator } from './operator';
 import { Publisher } from './publisher';
 import { seededRandom } from './random';
 import { Receivers } from './receivers';
@@ -40,6 +41,8 @@ interface Tenant {
 
 const PUBLISHERS_A_TENANT = 5;
 const NUMBERS_A_PUBLISHER = 1_000_000;
+/** Publishing goes on when all is mended: whatever still stands in the way of it shows. */
+const AFTERMATH_MS = 2_000;
 const LOOK_MS = 500;
 /** Hubs tell of webhooks that have recovered a moment after the last delivery: so many looks in a row must find nothing new. */
 const QUIET_LOOKS = 4;
@@ -78,6 +81,7 @@ class Run {
   readonly #complaints: string[] = [];
   #webhooks: WatchedWebhook[] = [];
   #publishers: Publisher[] = [];
+  #operators: Operator[] = [];
   #subscribers: Subscriber[] = [];
 
   constructor(options: Options, stage: Stage) {
@@ -92,13 +96,16 @@ class Run {
     for (const fault of schedule) say(describeFault(fault));
     await this.#setUp();
     say('--- chaos');
+    const operating = Promise.all(this.#operators.map((operator) => operator.run()));
     const working = [...this.#publishers, ...this.#subscribers].map((worker) => worker.run());
     const end = pause(this.#options.seconds * 1_000);
     await this.#faults.run(schedule);
     await end;
     say('--- everything is mended');
     this.#heal();
-    for (const publisher of this.#publishers) publisher.stop();
+    await pause(AFTERMATH_MS);
+    for (const worker of [...this.#publishers, ...this.#operators]) worker.stop();
+    await operating;
     await this.#drain();
     for (const subscriber of this.#subscribers) subscriber.stop();
     await Promise.all(working);
@@ -120,12 +127,16 @@ class Run {
       if (tenant) this.#webhooks.push(await this.#createWebhook(admin, tenant, role));
     }
     for (const [index, tenant] of tenants.entries()) this.#employ(tenant, 10 * (index + 1));
+    const random = seededRandom(this.#options.seed + 3);
+    const urlOf = ({ name }: WatchedWebhook, moves: number) => this.#stage.receivers.url(name, moves);
+    this.#operators.push(new Operator({ admin, webhooks: this.#webhooks, random, urlOf }));
   }
 
   async #createWebhook(admin: Caller, { id: applicationId }: Tenant, role: (typeof ROLES)[number]): Promise<WatchedWebhook> {
     const { receivers } = this.#stage;
     const { name, ordering, isHopeless, wants, input } = role;
-    const url = receivers.add(name, role);
+    receivers.add(name, role);
+    const url = receivers.url(name);
     const { webhookCreate } = await admin.insist<{
       webhookCreate: { webhook: { id: string } | null; signingSecret: string; userErrors: object[] };
     }>(
@@ -197,6 +208,15 @@ class Run {
       .join(', ');
   }
 
+  /** Every hub is asked about every key that was revoked. */
+  async #takenKeys(): Promise<string[]> {
+    const taken: string[] = [];
+    for (const key of this.#operators.flatMap(({ revoked }) => revoked))
+      for (const [slot, url] of this.#stage.fleet.urls.entries())
+        if (await takes(url, key)) taken.push(`the one that ends in ${key.slice(-4)}, by instance ${slot}`);
+    return taken;
+  }
+
   async #facts(): Promise<Facts> {
     const { mariadb, receivers, fleet } = this.#stage;
     return {
@@ -206,12 +226,20 @@ class Run {
       receipts: receivers.receipts,
       watchers: this.#subscribers,
       troubles: this.#faults.troubles,
+      moves: this.#operators.flatMap(({ moves }) => moves),
+      takenKeys: await this.#takenKeys(),
       exits: [...fleet.exits],
       memory: await fleet.memory(),
       complaints: this.#complaints,
       fleet: fleet.slots.length,
     };
   }
+}
+
+/** Whether a hub takes a key. */
+async function takes(url: string, key: string): Promise<boolean> {
+  const caller = new Caller({ urls: () => [url], key, random: () => 0, complain: () => {} });
+  return typeof (await caller.call('{ viewer { admin } }', {})) === 'object';
 }
 
 async function createTenant(admin: Caller, name: ApplicationName): Promise<Tenant> {

@@ -21,6 +21,6 @@ test('The ledger balances after hubs, database, Redis and receivers have failed 
   const { totals, repeats } = report.balance;
   expect(totals['publishes acknowledged']).toBeGreaterThan(100);
   expect(totals['hubs that ended']).toBeGreaterThanOrEqual(2);
-  expect(new Set(report.facts.troubles.map(({ kind }) => kind)).size).toBe(9);
+  expect(new Set(report.facts.troubles.map(({ kind }) => kind)).size).toBe(10);
   expect([...repeats.keys()]).toEqual(expect.arrayContaining(['refused', 'lost', 'dropped', 'unanswered']));
 }, 240_000);

@@ -91,6 +91,7 @@ export class Faults {
         ]);
         return proxy.heal();
       case 'kill-database':
+      case 'freeze-database':
       case 'kill-redis':
         throw new Error(`${kind} is not for one instance`);
     }
@@ -102,6 +103,10 @@ export class Faults {
       await mariadb.kill('SIGKILL');
       await pause(lastsMs);
       await mariadb.restart();
+    } else if (kind === 'freeze-database') {
+      process.kill(mariadb.pid, 'SIGSTOP');
+      await pause(lastsMs);
+      process.kill(mariadb.pid, 'SIGCONT');
     } else if (kind === 'kill-redis' && redis) {
       await redis.kill();
       await pause(lastsMs);
@@ -122,7 +127,9 @@ function targetOf({ kind, slot }: Fault): string {
     case 'lose-answer':
       return `link ${slot}`;
     case 'kill-database':
+    case 'freeze-database':
+      return 'database';
     case 'kill-redis':
-      return kind;
+      return 'redis';
   }
 }

@@ -10,12 +10,12 @@ describe('A schedule of faults', () => {
 
   test.each(Array.from({ length: 20 }, (_, seed) => seed))('has every kind and ends in time, with seed %i', (seed) => {
     const faults = planFaults({ ...plan, seed, seconds: 20 });
-    expect(new Set(faults.map(({ kind }) => kind)).size).toBe(9);
+    expect(new Set(faults.map(({ kind }) => kind)).size).toBe(10);
     expect(faults.map(({ atMs }) => atMs)).toEqual(faults.map(({ atMs }) => atMs).sort((a, b) => a - b));
     for (const { kind, slot, atMs, lastsMs } of faults) {
       expect(atMs + lastsMs).toBeLessThanOrEqual(20_000);
       if (kind === 'freeze-hub') expect(lastsMs).toBeGreaterThan(9_000);
-      if (kind === 'kill-database' || kind === 'kill-redis') expect(slot).toBeNull();
+      if (kind === 'kill-database' || kind === 'freeze-database' || kind === 'kill-redis') expect(slot).toBeNull();
       else expect([0, 1, 2]).toContain(slot);
     }
   });

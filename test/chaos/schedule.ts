@@ -6,6 +6,7 @@ export type FaultKind =
   | 'freeze-hub'
   | 'stop-hub'
   | 'kill-database'
+  | 'freeze-database'
   | 'kill-redis'
   | 'cut-database'
   | 'stall-database'
@@ -43,8 +44,9 @@ const HABITS: Readonly<Record<FaultKind, Habit>> = {
   'freeze-hub': { lasts: [10_000, 13_000], isOfInstance: true, weight: 2 },
   'stop-hub': { lasts: [0, 1_000], isOfInstance: true, weight: 2 },
   'kill-database': { lasts: [0, 4_000], isOfInstance: false, weight: 1 },
+  'freeze-database': { lasts: [1_000, 8_000], isOfInstance: false, weight: 1 },
   'kill-redis': { lasts: [500, 5_000], isOfInstance: false, weight: 1 },
-  'cut-database': { lasts: [0, 4_000], isOfInstance: true, weight: 2 },
+  'cut-database': { lasts: [0, 12_000], isOfInstance: true, weight: 2 },
   'stall-database': { lasts: [1_000, 12_000], isOfInstance: true, weight: 2 },
   'lose-commit': { lasts: [0, 0], isOfInstance: true, weight: 2 },
   'lose-answer': { lasts: [0, 0], isOfInstance: true, weight: 2 },

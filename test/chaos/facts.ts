@@ -112,6 +112,23 @@ export interface Watcher {
   wants(event: Traits): boolean;
 }
 
+/** A subscriber of the updates of an application's deliveries, from the first on. */
+export interface UpdateWatcher {
+  readonly name: string;
+  readonly applicationId: string;
+  readonly connections: number;
+  /** `deliveryId status attempt`. */
+  readonly seen: readonly string[];
+}
+
+/** A row of the log of updates: those from one sequence to another. */
+export interface StoredUpdates {
+  readonly applicationId: string;
+  readonly first: number;
+  readonly last: number;
+  readonly updates: readonly string[];
+}
+
 /** A hub that was told to end, or ended by itself. */
 export interface Exit {
   readonly hub: HubName;
@@ -142,6 +159,7 @@ export interface Facts {
   readonly publications: readonly Publication[];
   readonly receipts: readonly Receipt[];
   readonly watchers: readonly Watcher[];
+  readonly updateWatchers: readonly UpdateWatcher[];
   readonly moves: readonly Move[];
   /** Hubs that took a key after all that was revoked. */
   readonly takenKeys: readonly string[];
@@ -151,6 +169,8 @@ export interface Facts {
   /** From the database, when everything had settled or the time for it had run out. */
   readonly events: readonly StoredEvent[];
   readonly deliveries: readonly StoredDelivery[];
+  /** In the order of their sequences. */
+  readonly updates: readonly StoredUpdates[];
   readonly instances: readonly string[];
   readonly owners: readonly StoredOwner[];
   readonly unfinishedJobs: readonly string[];

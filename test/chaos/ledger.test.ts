@@ -75,12 +75,15 @@ const trouble = (kind: Trouble['kind'], from: number, to = from, more: Partial<T
 const [first, second, third] = [event(1), event(2), event(3)];
 const ROWS = [first, second, third];
 
+const UPDATES = [1, 2, 3].map((sequence) => `dlv_hook_${sequence} SUCCEEDED 1`);
+
 /** A run of three events, one webhook and one subscriber in which everything went well. */
 const GOOD: Facts = {
   webhooks: [webhook('hook')],
   publications: ROWS.map((row) => publication(row)),
   receipts: [1, 2, 3].map((sequence) => receipt('hook', sequence)),
   watchers: [watcher([1, 2, 3])],
+  updateWatchers: [{ name: 'watcher', applicationId: APP, connections: 1, seen: [...UPDATES] }],
   moves: [],
   takenKeys: [],
   troubles: [],
@@ -88,6 +91,10 @@ const GOOD: Facts = {
   memory: [{ hub: hub(0), residentBytes: 1, boundBytes: 2 }],
   events: ROWS,
   deliveries: [1, 2, 3].map((sequence) => delivery('hook', sequence)),
+  updates: [
+    { applicationId: APP, first: 1, last: 2, updates: UPDATES.slice(0, 2) },
+    { applicationId: APP, first: 3, last: 3, updates: UPDATES.slice(2) },
+  ],
   instances: ['ins_1'],
   owners: [],
   unfinishedJobs: [],
@@ -257,7 +264,14 @@ describe('The ledger finds after a change', () => {
 });
 
 describe('The ledger finds among the deliveries', () => {
-  const last = (more: Partial<StoredDelivery>) => ({ deliveries: replaced(GOOD.deliveries, 2, delivery('hook', 3, more)) });
+  const last = (more: Partial<StoredDelivery>) => {
+    const updates = [...UPDATES.slice(0, 2), `dlv_hook_3 ${more.status} 1`];
+    return {
+      deliveries: replaced(GOOD.deliveries, 2, delivery('hook', 3, more)),
+      updates: [{ applicationId: APP, first: 1, last: 3, updates }],
+      updateWatchers: [],
+    };
+  };
 
   test('one that is missing', () => {
     expect(kindsIn({ deliveries: without(GOOD.deliveries, 0) })).toEqual(['no delivery was stored']);
@@ -300,6 +314,29 @@ describe('The ledger finds at the subscribers', () => {
     expect(seeing([2, 3], { after: 1 })).toEqual([]);
     expect(seeing([1, 2, 3], { wants: () => false })).toEqual(['seen though not asked for']);
     expect(seeing([1, 2, 3, 4])).toEqual(['seen though not asked for']);
+  });
+});
+
+describe('The ledger finds among the updates', () => {
+  const seeing = (seen: readonly string[]) => ({ updateWatchers: [{ name: 'watcher', applicationId: APP, connections: 1, seen }] });
+
+  test('a gap, and a row that has fewer than it says', () => {
+    expect(kindsIn({ updates: without(GOOD.updates, 0) })).toContain('gap in the updates');
+    const [row, ...rest] = GOOD.updates;
+    expect(kindsIn({ updates: [{ ...row, updates: UPDATES.slice(0, 1) } as never, ...rest] })).toContain('gap in the updates');
+  });
+
+  test('a delivery that ended otherwise than they say', () => {
+    const failed = [...UPDATES.slice(0, 2), 'dlv_hook_3 RETRYING 1'];
+    const rows = [{ applicationId: APP, first: 1, last: 3, updates: failed }];
+    expect(kindsIn({ updates: rows, ...seeing(failed) })).toEqual(['last update is not what is stored']);
+  });
+
+  test('one that was missed, repeated or out of order', () => {
+    const kinds = ['updates seen otherwise than stored'];
+    expect(kindsIn(seeing(UPDATES.slice(0, 2)))).toEqual(kinds);
+    expect(kindsIn(seeing([...UPDATES, ...UPDATES.slice(2)]))).toEqual(kinds);
+    expect(kindsIn(seeing([...UPDATES].reverse()))).toEqual(kinds);
   });
 });
 

@@ -34,6 +34,7 @@ export function audit(facts: Facts): Balance {
     ...auditMoves(facts),
     ...auditDeliveries(facts),
     ...auditWatchers(facts),
+    ...auditUpdates(facts),
     ...auditHubs(facts),
   ];
   return { findings, repeats, totals: totalsOf(facts) };
@@ -252,6 +253,42 @@ function auditWatchers({ watchers, events }: Facts): Finding[] {
   return findings;
 }
 
+/** The log of updates has no gap, ends with what each delivery is, and was seen as it is. */
+function auditUpdates({ updates, updateWatchers, deliveries }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const byApplication = groupBy(updates, ({ applicationId }) => applicationId);
+  const latest = new Map<string, string>();
+  for (const [applicationId, rows] of byApplication)
+    for (const [index, row] of rows.entries()) {
+      const next = (rows[index - 1]?.last ?? 0) + 1;
+      if (row.first !== next || row.updates.length !== row.last - row.first + 1)
+        findings.push({ kind: 'gap in the updates', subject: `${applicationId}: ${row.first} to ${row.last} where ${next} comes next` });
+      for (const update of row.updates) latest.set(deliveryOf(update), update);
+    }
+  for (const { id, status, attemptCount } of deliveries)
+    if (latest.get(id)?.split(' ')[1] !== status)
+      findings.push({
+        kind: 'last update is not what is stored',
+        subject: `${id}: ${status}, ${attemptCount} attempts; ${latest.get(id)}`,
+      });
+  for (const { name, applicationId, seen } of updateWatchers) {
+    const wanted = (byApplication.get(applicationId) ?? []).flatMap(({ updates }) => updates);
+    const at = Array.from({ length: Math.max(wanted.length, seen.length) }, (_, index) => index).find(
+      (index) => wanted[index] !== seen[index],
+    );
+    if (at !== undefined)
+      findings.push({
+        kind: 'updates seen otherwise than stored',
+        subject: `${name}: the ${at + 1}th is ${seen[at]} instead of ${wanted[at]}`,
+      });
+  }
+  return findings;
+}
+
+function deliveryOf(update: string): string {
+  return update.split(' ')[0] ?? '';
+}
+
 /** A hub ends only when it is told to, with status 0 where it could; those that run are known, and have not grown. */
 function auditHubs({ exits, memory, instances, fleet, complaints, takenKeys }: Facts): Finding[] {
   const findings: Finding[] = [
@@ -274,7 +311,7 @@ function auditHubs({ exits, memory, instances, fleet, complaints, takenKeys }: F
   return findings;
 }
 
-function totalsOf({ events, publications, receipts, deliveries, watchers, exits, moves }: Facts): Record<string, number> {
+function totalsOf({ events, publications, receipts, deliveries, watchers, updateWatchers, exits, moves }: Facts): Record<string, number> {
   const answers = publications.map(({ answers }) => answers);
   return {
     'events stored': events.length,
@@ -286,7 +323,8 @@ function totalsOf({ events, publications, receipts, deliveries, watchers, exits,
     'requests received': receipts.length,
     'requests that were repeats': receipts.length - new Set(receipts.map(({ webhook, eventId }) => `${webhook} ${eventId}`)).size,
     'events seen live': watchers.reduce((sum, { seen }) => sum + seen.length, 0),
-    'connections of subscribers': watchers.reduce((sum, { connections }) => sum + connections, 0),
+    'updates seen live': updateWatchers.reduce((sum, { seen }) => sum + seen.length, 0),
+    'connections of subscribers': [...watchers, ...updateWatchers].reduce((sum, { connections }) => sum + connections, 0),
     'hubs that ended': exits.length,
     'changes of targets': moves.length,
   };

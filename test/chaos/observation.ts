@@ -1,7 +1,7 @@
 import { withRows } from '../support/rows';
-import type { Facts, StoredDelivery, StoredEvent, StoredOwner } from './facts';
+import type { Facts, StoredDelivery, StoredEvent, StoredOwner, StoredUpdates } from './facts';
 
-type Stored = Pick<Facts, 'events' | 'deliveries' | 'instances' | 'owners' | 'unfinishedJobs'>;
+type Stored = Pick<Facts, 'events' | 'deliveries' | 'updates' | 'instances' | 'owners' | 'unfinishedJobs'>;
 
 interface EventRow {
   readonly application_id: string;
@@ -22,6 +22,13 @@ interface DeliveryRow {
   readonly due_in: number | null;
 }
 
+interface UpdatesRow {
+  readonly application_id: string;
+  readonly first_sequence: number;
+  readonly last_sequence: number;
+  readonly updates: string;
+}
+
 const NOW = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
 
 /** An event's id is its application, its sequence and five characters; a delivery's the first two and its webhook's. */
@@ -35,12 +42,16 @@ export function readStored(databaseUrl: string): Promise<Stored> {
       'SELECT application_id, sequence, id, type, payload, ordering_key FROM events ORDER BY application_id, sequence',
     );
     const deliveries = await query<DeliveryRow>(DELIVERIES);
+    const updates = await query<UpdatesRow>(
+      'SELECT application_id, first_sequence, last_sequence, updates FROM delivery_updates ORDER BY application_id, last_sequence',
+    );
     const instances = await query<{ id: string }>('SELECT id FROM instances');
     const owners = await query<StoredOwner>('SELECT webhook_id AS webhookId, owner FROM webhook_owners');
     const jobs = await query<{ id: string; status: string }>('SELECT id, status FROM retry_jobs WHERE completed_at IS NULL');
     return {
       events: events.map(eventOf),
       deliveries: deliveries.map(deliveryOf),
+      updates: updates.map(updatesOf),
       instances: instances.map(({ id }) => id),
       owners,
       unfinishedJobs: jobs.map(({ id, status }) => `${id}: ${status}`),
@@ -54,6 +65,16 @@ export function countUnsettled(databaseUrl: string): Promise<number> {
     const [deliveries] = await query<{ n: number }>('SELECT COUNT(*) AS n FROM deliveries WHERE owner IS NOT NULL');
     const [jobs] = await query<{ n: number }>('SELECT COUNT(*) AS n FROM retry_jobs WHERE completed_at IS NULL');
     return Number(deliveries?.n) + Number(jobs?.n);
+  });
+}
+
+/** How many updates of deliveries each application has had. */
+export function countUpdates(databaseUrl: string): Promise<ReadonlyMap<string, number>> {
+  return withRows(databaseUrl, async (query) => {
+    const rows = await query<{ id: string; n: number }>(
+      "SELECT application_id AS id, last_sequence AS n FROM counters WHERE log = 'update'",
+    );
+    return new Map(rows.map(({ id, n }) => [id, Number(n)]));
   });
 }
 
@@ -76,6 +97,16 @@ export function readHeads(databaseUrl: string): Promise<Head[]> {
 function eventOf({ application_id, sequence, id, type, payload, ordering_key }: EventRow): StoredEvent {
   const { no = null, total = 0 } = JSON.parse(payload) as { no?: number | null; total?: number };
   return { applicationId: application_id, sequence: Number(sequence), id, type, orderingKey: ordering_key, no, total };
+}
+
+function updatesOf({ application_id, first_sequence, last_sequence, updates }: UpdatesRow): StoredUpdates {
+  const entries = JSON.parse(updates) as readonly [deliveryId: string, eventType: string, status: string, attempt: number][];
+  return {
+    applicationId: application_id,
+    first: Number(first_sequence),
+    last: Number(last_sequence),
+    updates: entries.map(([deliveryId, , status, attempt]) => `${deliveryId} ${status} ${attempt}`),
+  };
 }
 
 function deliveryOf({ id, event_id, webhook_id, status, attempt_count, owner, due_in }: DeliveryRow): StoredDelivery {

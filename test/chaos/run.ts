@@ -5,18 +5,18 @@ import { freePort, type Mariadb, startMariadb } from '../support/mariadb';
 import { ADMIN_KEY } from '../support/with-hub';
 import { Caller } from './caller';
 import { APPLICATIONS, type ApplicationName, ROLES, USUAL_INPUT } from './cast';
-import type { Facts, WatchedWebhook } from './facts';
+import type { Facts, WatchedWebhook, Watcher } from './facts';
 import { Faults } from './faults';
 import { Fleet } from './fleet';
 import { audit, type Balance } from './ledger';
-import { countUnsettled, type Head, readHeads, readStored } from './observation';
+import { countUnsettled, countUpdates, type Head, readHeads, readStored } from './observation';
 import { Operator } from './operator';
 import { Publisher } from './publisher';
 import { seededRandom } from './random';
 import { Receivers } from './receivers';
 import { Redis } from './redis';
 import { describeFault, type Plan, planFaults } from './schedule';
-import { Subscriber } from './subscribers';
+import { readingEvents, readingUpdates, Subscriber } from './subscribers';
 
 export interface Options extends Plan {
   readonly build: Build;
@@ -82,7 +82,8 @@ class Run {
   #webhooks: WatchedWebhook[] = [];
   #publishers: Publisher[] = [];
   #operators: Operator[] = [];
-  #subscribers: Subscriber[] = [];
+  #subscribers: { applicationId: string; subscriber: Subscriber<number>; wants: Watcher['wants'] }[] = [];
+  #updateSubscribers: { applicationId: string; subscriber: Subscriber<string> }[] = [];
 
   constructor(options: Options, stage: Stage) {
     this.#options = options;
@@ -97,7 +98,8 @@ class Run {
     await this.#setUp();
     say('--- chaos');
     const operating = Promise.all(this.#operators.map((operator) => operator.run()));
-    const working = [...this.#publishers, ...this.#subscribers].map((worker) => worker.run());
+    const subscribers = [...this.#subscribers, ...this.#updateSubscribers].map(({ subscriber }) => subscriber);
+    const working = [...this.#publishers, ...subscribers].map((worker) => worker.run());
     const end = pause(this.#options.seconds * 1_000);
     await this.#faults.run(schedule);
     await end;
@@ -107,7 +109,7 @@ class Run {
     for (const worker of [...this.#publishers, ...this.#operators]) worker.stop();
     await operating;
     await this.#drain();
-    for (const subscriber of this.#subscribers) subscriber.stop();
+    for (const subscriber of subscribers) subscriber.stop();
     await Promise.all(working);
     const facts = await this.#facts();
     return { facts, balance: audit(facts), logs: this.#stage.fleet.slots.map(({ log }) => log) };
@@ -156,21 +158,23 @@ class Run {
       const firstNo = (salt + index) * NUMBERS_A_PUBLISHER;
       this.#publishers.push(new Publisher({ applicationId, caller: this.#caller(key, salt + index), random, firstNo, complain }));
     }
-    const common = { applicationId, key, after: 0, urls: () => fleet.urls, complain };
+    const common = { key, urls: () => fleet.urls, complain };
     for (const [index, transport] of (['WebSocket', 'SSE'] as const).entries()) {
       const random = seededRandom(this.#options.seed + salt + 5 + index);
-      this.#subscribers.push(
-        new Subscriber({ ...common, random, name: `${name}, all, ${transport}`, transport, types: null, wants: () => true }),
-        new Subscriber({
-          ...common,
-          random,
-          name: `${name}, order.*, ${transport}`,
-          transport,
-          types: ['order.*'],
-          wants: ({ type }) => type.startsWith('order.'),
-        }),
+      const named = (what: string) => ({ ...common, random, transport, name: `${name}, ${what}, ${transport}` });
+      this.#watch(applicationId, new Subscriber({ ...named('all events'), reading: readingEvents(applicationId, null) }), () => true);
+      this.#watch(applicationId, new Subscriber({ ...named('order.*'), reading: readingEvents(applicationId, ['order.*']) }), ({ type }) =>
+        type.startsWith('order.'),
       );
+      this.#updateSubscribers.push({
+        applicationId,
+        subscriber: new Subscriber({ ...named('updates'), reading: readingUpdates(applicationId) }),
+      });
     }
+  }
+
+  #watch(applicationId: string, subscriber: Subscriber<number>, wants: Watcher['wants']): void {
+    this.#subscribers.push({ applicationId, subscriber, wants });
   }
 
   #heal(): void {
@@ -195,7 +199,15 @@ class Run {
 
   async #left(heads: readonly Head[]): Promise<string> {
     const { mariadb, receivers } = this.#stage;
-    const behind = this.#subscribers.filter((subscriber) => subscriber.isBehind(heads)).length;
+    const updates = await countUpdates(mariadb.url);
+    const behind = [
+      ...this.#subscribers.filter(({ applicationId, subscriber: { seen }, wants }) =>
+        heads.some(
+          (head) => head.applicationId === applicationId && head.sequence > (seen.at(-1) ?? 0) && wants({ type: head.type, total: 0 }),
+        ),
+      ),
+      ...this.#updateSubscribers.filter(({ applicationId, subscriber: { seen } }) => seen.length < (updates.get(applicationId) ?? 0)),
+    ].length;
     const counts = {
       'publishes without an answer': this.#publishers.filter(({ isDone }) => !isDone).length,
       'deliveries or jobs not settled': await countUnsettled(mariadb.url),
@@ -224,7 +236,20 @@ class Run {
       webhooks: this.#webhooks,
       publications: this.#publishers.flatMap(({ publications }) => publications),
       receipts: receivers.receipts,
-      watchers: this.#subscribers,
+      watchers: this.#subscribers.map(({ applicationId, subscriber: { name, connections, seen }, wants }) => ({
+        name,
+        applicationId,
+        after: 0,
+        connections,
+        seen,
+        wants,
+      })),
+      updateWatchers: this.#updateSubscribers.map(({ applicationId, subscriber: { name, connections, seen } }) => ({
+        name,
+        applicationId,
+        connections,
+        seen,
+      })),
       troubles: this.#faults.troubles,
       moves: this.#operators.flatMap(({ moves }) => moves),
       takenKeys: await this.#takenKeys(),

@@ -10,7 +10,7 @@ interface Body<Data> {
 }
 
 const PATIENCE_MS = 4_000;
-const PROMISES_NOTHING: ReadonlySet<unknown> = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
+const TRY_AGAIN: ReadonlySet<unknown> = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
 
 /** A client behind a load balancer: each request goes to any instance that takes connections. */
 export class Caller {
@@ -55,7 +55,8 @@ export class Caller {
 
   #outcomeOf<Data>({ data, errors = [] }: Body<Data>): Outcome<Data> {
     const [error] = errors;
-    if (error && PROMISES_NOTHING.has(error.extensions?.code)) return 'refused';
+    // A hub that lost its database while storing says that it does not know.
+    if (error && TRY_AGAIN.has(error.extensions?.code)) return /may be stored/.test(error.message) ? 'unknown' : 'refused';
     if (!error && data) return { data };
     this.#complain(error ? `${error.extensions?.code}: ${error.message}` : 'an answer with neither data nor errors');
     return 'unknown';

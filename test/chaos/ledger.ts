@@ -1,4 +1,4 @@
-import type { Acknowledgement, Facts, HubName, Publication, Receipt, StoredEvent, Trouble } from './facts';
+import type { Acknowledgement, Facts, HubName, Publication, Receipt, StoredEvent, Treatment, Trouble } from './facts';
 import type { FaultKind } from './schedule';
 
 /** Something that does not balance, with the names of what it concerns. */
@@ -8,7 +8,7 @@ export interface Finding {
 }
 
 /** Why a request was repeated. */
-export type Explanation = FaultKind | 'refused' | 'lost' | 'dropped' | 'unanswered';
+export type Explanation = FaultKind | Exclude<Treatment, 'accepted'>;
 
 export interface Balance {
   readonly findings: readonly Finding[];
@@ -106,31 +106,42 @@ function auditReceipts({ events, webhooks, receipts }: Facts): Finding[] {
   return findings;
 }
 
+/** Of a STRICT webhook one request is under way at a time: whatever happens excuses a repeat of that, and one that was late. */
+const MOST_EXCUSED_IN_ORDER = 2;
+
 /** A request that was repeated has its reason. */
-function auditRepeats({ receipts, troubles }: Facts, repeats: Map<Explanation, number>): Finding[] {
+function auditRepeats({ receipts, troubles, webhooks }: Facts, repeats: Map<Explanation, number>): Finding[] {
   const findings: Finding[] = [];
+  const strict = new Set(webhooks.filter(({ ordering }) => ordering === 'STRICT').map(({ name }) => name));
+  const excused = new Map<Trouble, Map<string, number>>();
   for (const [pair, own] of groupBy(receipts, ({ webhook, eventId }) => `${webhook} ${eventId}`))
     for (const [index, repeat] of own.entries()) {
       const previous = own[index - 1];
       if (previous === undefined) continue;
-      const explanation = explain(previous, repeat, troubles);
-      if (explanation) repeats.set(explanation, (repeats.get(explanation) ?? 0) + 1);
-      else findings.push({ kind: 'repeat without a reason', subject: `${pair}: ${describe(previous)}, then ${describe(repeat)}` });
+      const trouble = previous.treatment === 'accepted' ? findTrouble(previous, repeat, troubles) : undefined;
+      const explanation = previous.treatment === 'accepted' ? trouble?.kind : previous.treatment;
+      const subject = `${pair}: ${describe(previous)}, then ${describe(repeat)}`;
+      if (explanation === undefined) findings.push({ kind: 'repeat without a reason', subject });
+      else repeats.set(explanation, (repeats.get(explanation) ?? 0) + 1);
+      if (trouble && strict.has(repeat.webhook)) {
+        const counts = excused.get(trouble) ?? new Map<string, number>();
+        excused.set(trouble, counts.set(repeat.webhook, (counts.get(repeat.webhook) ?? 0) + 1));
+        if ((counts.get(repeat.webhook) ?? 0) > MOST_EXCUSED_IN_ORDER)
+          findings.push({ kind: 'repeats of more than was under way', subject });
+      }
     }
   return findings;
 }
 
-/** Pure: why a request came again after the one before it. */
-export function explain(previous: Receipt, repeat: Receipt, troubles: readonly Trouble[]): Explanation | undefined {
-  if (previous.treatment !== 'accepted') return previous.treatment;
+/** Pure: what kept a request that was accepted from being the last: its sender could not write that down, or the next did not know. */
+export function findTrouble(previous: Receipt, repeat: Receipt, troubles: readonly Trouble[]): Trouble | undefined {
   const met = (sender: HubName | null, from: number, to: number) =>
     nearest(
       troubles.filter((trouble) => concerns(trouble, sender)),
       from,
       to,
     );
-  // Its sender could not write the success down, or the sender of the repeat could not know of it.
-  return (met(previous.sender, previous.arrivedAt, previous.endedAt) ?? met(repeat.sender, repeat.arrivedAt, repeat.arrivedAt))?.kind;
+  return met(previous.sender, previous.arrivedAt, previous.endedAt) ?? met(repeat.sender, repeat.arrivedAt, repeat.arrivedAt);
 }
 
 /** Of what happened about that time the one that fits best. */

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Mariadb } from '../support/mariadb';
+import type { Redis } from '../support/redis';
 import type { Trouble } from './facts';
 import type { Fleet, Slot } from './fleet';
-import type { Redis } from './redis';
 import { describeFault, type Fault } from './schedule';
 
 export interface Stage {

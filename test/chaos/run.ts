@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Build } from '../support/hub-process';
-import { freePort, type Mariadb, startMariadb } from '../support/mariadb';
+import { type Mariadb, startMariadb } from '../support/mariadb';
+import { Redis } from '../support/redis';
 import { ADMIN_KEY } from '../support/with-hub';
 import { Caller } from './caller';
 import { APPLICATIONS, type ApplicationName, ROLES, USUAL_INPUT } from './cast';
@@ -14,7 +15,6 @@ import { Operator } from './operator';
 import { Publisher } from './publisher';
 import { seededRandom } from './random';
 import { Receivers } from './receivers';
-import { Redis } from './redis';
 import { describeFault, type Plan, planFaults } from './schedule';
 import { readingEvents, readingUpdates, Subscriber } from './subscribers';
 
@@ -52,7 +52,7 @@ export const anySeed = (): number => randomInt(1, 1_000_000);
 /** Sets everything up, breaks it as planned, mends it, waits until all has come to its end, and does the sums. */
 export async function runChaos(options: Options): Promise<Report> {
   const mariadb = await startMariadb();
-  const redis = options.withRedis ? await Redis.start(await freePort()) : undefined;
+  const redis = options.withRedis ? await Redis.start() : undefined;
   const receivers = await Receivers.listen(seededRandom(options.seed + 1));
   let fleet: Fleet | undefined;
   try {
@@ -62,7 +62,7 @@ export async function runChaos(options: Options): Promise<Report> {
   } finally {
     await fleet?.end();
     await receivers.close();
-    await redis?.kill();
+    await redis?.stop();
     await mariadb.stop();
   }
 }

@@ -178,8 +178,9 @@ async function insertEvents(tx: Tx, events: readonly Event[]): Promise<void> {
 
 async function saveCounters(tx: Tx, stored: readonly Event[], counters: ReadonlyMap<string, Counter>): Promise<void> {
   for (const applicationId of new Set(stored.map((event) => event.applicationId)))
-    await tx.execute("UPDATE counters SET last_sequence = ? WHERE application_id = ? AND log = 'event'", [
-      counters.get(applicationId)?.lastSequence,
-      applicationId,
-    ]);
+    await tx.execute(
+      "UPDATE counters SET last_sequence = ? WHERE application_id = ? AND log = 'event'",
+      [counters.get(applicationId)?.lastSequence, applicationId],
+      { later: true },
+    );
 }

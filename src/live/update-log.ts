@@ -67,29 +67,27 @@ export async function appendUpdates(tx: Tx, updates: readonly DeliveryUpdate[]):
   return logged;
 }
 
-/** Each has a statement of its own where they are few: one that returns the sum saves the second, which reads it. */
-const MOST_SINGLE_STEPS = 2;
-
 async function advanceCounters(tx: Tx, counts: readonly (readonly [applicationId: string, count: number])[]): Promise<Map<string, number>> {
-  if (counts.length > MOST_SINGLE_STEPS) return advanceTogether(tx, counts);
-  const advanced = new Map<string, number>();
-  for (const [applicationId, count] of counts) {
-    const last = await tx.increment('counters', 'last_sequence', count, { application_id: applicationId, log: 'update' });
-    if (last !== undefined) advanced.set(applicationId, last);
-  }
-  return advanced;
-}
-
-async function advanceTogether(tx: Tx, counts: readonly (readonly [applicationId: string, count: number])[]): Promise<Map<string, number>> {
   const { sql, parameters } = tx.dialect.oneOf(
     'application_id',
     counts.map(([id]) => id),
   );
   const steps = counts.map(() => 'WHEN ? THEN ?').join(' ');
-  await tx.execute(
-    `UPDATE counters SET last_sequence = last_sequence + CASE application_id ${steps} ELSE 0 END WHERE log = 'update' AND ${sql}`,
-    [...counts.flat(), ...parameters],
-  );
+  const sum = `last_sequence + CASE application_id ${steps} ELSE 0 END`;
+  const [only] = counts;
+  if (only && counts.length === 1) {
+    // A row alone says what came of it: a statement less.
+    const { value, suffix, read } = tx.dialect.returning;
+    const result = await tx.query(
+      `UPDATE counters SET last_sequence = ${value(sum)} WHERE log = 'update' AND ${sql} ${suffix('last_sequence')}`,
+      [...only, ...parameters],
+    );
+    const last = read(result);
+    return new Map(last === undefined ? [] : [[only[0], last]]);
+  }
+  await tx.execute(`UPDATE counters SET last_sequence = ${sum} WHERE log = 'update' AND ${sql}`, [...counts.flat(), ...parameters], {
+    later: true,
+  });
   const rows = await tx.query<{ application_id: string; last_sequence: number }>(
     `SELECT application_id, last_sequence FROM counters WHERE log = 'update' AND ${sql}`,
     parameters,

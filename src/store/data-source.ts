@@ -63,6 +63,7 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
     // With fewer idle connections than there may be, the driver closes idle ones.
     // Statements with all their values in them are not searched for places to fill, which took 10 µs an event of 1 KB.
     // Without `trace` the driver takes no stack for every statement.
+    multipleStatements: true, // a transaction sends what nobody waits for together with what somebody does
     extra: { enableKeepAlive: true, maxIdle: POOL_SIZE - 1, idleTimeout: IDLE_MS, trace: false, queryFormat: fillIn },
   };
 }

@@ -7,6 +7,7 @@ import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
 import type { Dialect } from './dialect';
 import { mysqlDialect } from './mysql';
 import { PATIENCE, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
+import { begin } from './open-transaction';
 import { sqliteDialect } from './sqlite';
 
 /** Runs statements: outside a transaction for reads, inside one as `Tx`. Placeholders are `?` on both databases. */
@@ -19,11 +20,9 @@ export interface Queries {
 
 /** An open transaction. Whoever takes one as an argument writes in it and leaves the commit to its owner. */
 export interface Tx extends Queries {
-  /** Returns how many rows were changed. */
-  execute(sql: string, parameters?: readonly unknown[]): Promise<number>;
-  /** Adds to a whole number of the one row with this key and returns the sum; undefined where there is no such row. */
-  increment(table: string, column: string, by: number, key: Readonly<Record<string, string>>): Promise<number | undefined>;
-  /** Rows in statements of a bounded size. */
+  /** Returns how many rows were changed. `later`: nobody asks; it may be sent with the next statement, and fail there. */
+  execute(sql: string, parameters?: readonly unknown[], when?: { readonly later: boolean }): Promise<number>;
+  /** Rows in statements of a bounded size, sent later. */
   insert(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[]): Promise<void>;
 }
 
@@ -41,8 +40,6 @@ const PAUSE_MS = 5;
 const MOST_PAUSE_MS = 100;
 /** How long shutting down waits for connections to be closed in good order. */
 const CLOSE_MS = 2 * SECOND;
-/** MySQL takes a packet of 4 MiB or more, three bytes a character. */
-const MOST_STATEMENT_CHARS = 1024 * 1024;
 
 /**
  * The one way to the database. MySQL and MariaDB: a pool. SQLite: one connection that writes, and takes its turn,
@@ -127,32 +124,21 @@ export class Database {
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const runner = this.#writer.createQueryRunner();
     try {
-      await runner.query(this.dialect.supportsManyInstances ? 'START TRANSACTION' : 'BEGIN IMMEDIATE');
-      let result: T;
+      const { tx, commit, rollback } = await begin(runner, this.dialect);
+      let isCommitting = false;
       try {
-        result = await work(transactionOver(runner, this.dialect));
+        const result = await work(tx);
+        isCommitting = true;
+        await commit();
+        return result;
       } catch (error) {
-        await runner.query('ROLLBACK').catch(() => {}); // the connection may be gone, and with it the transaction
+        const { classify, supportsManyInstances } = this.dialect;
+        if (isCommitting && supportsManyInstances && classify(error) === 'unavailable') throw new CommitInDoubt(error);
+        await rollback().catch(() => {}); // the connection may be gone, and with it the transaction
         throw error;
       }
-      await this.#commit(runner);
-      return result;
     } finally {
       if (this.dialect.supportsManyInstances) await runner.release();
-    }
-  }
-
-  async #commit(runner: QueryRunner): Promise<void> {
-    try {
-      await runner.query('COMMIT');
-    } catch (error) {
-      const fault = this.dialect.classify(error);
-      if (!this.dialect.supportsManyInstances) {
-        await runner.query('ROLLBACK').catch(() => {});
-        throw error;
-      }
-      if (fault === 'unavailable') throw new CommitInDoubt(error);
-      throw error;
     }
   }
 
@@ -191,61 +177,6 @@ function managerOver(source: DataSource, guard: <T>(work: () => Promise<T>) => P
     return Object.assign(runner, { query: (...parameters: unknown[]) => guard(() => query(...parameters)) });
   };
   return (Object.create(source, { createQueryRunner: { value: createQueryRunner } }) as DataSource).createEntityManager();
-}
-
-function transactionOver(runner: QueryRunner, dialect: Dialect): Tx {
-  const execute = async (sql: string, parameters: readonly unknown[] = []) => {
-    const { affected } = await runner.query(sql, parameters as unknown[], true);
-    return affected ?? 0;
-  };
-  return {
-    dialect,
-    manager: runner.manager,
-    query: (sql, parameters = []) => runner.query(sql, parameters as unknown[]),
-    execute,
-    async increment(table, column, by, key) {
-      const where = Object.keys(key).map((name) => `${name} = ?`);
-      const { set, suffix, sumOf } = dialect.increment(column);
-      const sql = `UPDATE ${table} SET ${column} = ${set} WHERE ${where.join(' AND ')}${suffix}`;
-      return sumOf(await runner.query(sql, [by, ...Object.values(key)], true));
-    },
-    async insert(table, columns, rows) {
-      const head = `INSERT INTO ${table} (${columns.join(',')}) VALUES `;
-      const { literal } = dialect;
-      if (literal === null) return insertOneByOne(runner, `${head}(${columns.map(() => '?').join(',')})`, rows);
-      for (const part of statementSized(rows)) await runner.query(head + part.map((row) => `(${row.map(literal).join(',')})`).join(','));
-    },
-  };
-}
-
-interface Statement {
-  run(parameters: readonly unknown[]): unknown;
-}
-
-/**
- * On SQLite, which is a call away: one statement, prepared once. One of many rows has to be prepared anew for every
- * number of them; 300 rows of the three hot tables took 47 µs a row's share that way at best, and take 40 so.
- */
-function insertOneByOne(runner: QueryRunner, sql: string, rows: readonly (readonly unknown[])[]): void {
-  const { databaseConnection } = runner.dataSource.driver as unknown as { databaseConnection: { prepare(sql: string): Statement } };
-  const statement = databaseConnection.prepare(sql);
-  for (const row of rows) statement.run(row);
-}
-
-function* statementSized(rows: readonly (readonly unknown[])[]): Iterable<readonly (readonly unknown[])[]> {
-  let start = 0;
-  let chars = 0;
-  for (const [index, row] of rows.entries()) {
-    let rowChars = 0;
-    for (const value of row) if (typeof value === 'string') rowChars += value.length;
-    if (index > start && chars + rowChars > MOST_STATEMENT_CHARS) {
-      yield rows.slice(start, index);
-      start = index;
-      chars = 0;
-    }
-    chars += rowChars;
-  }
-  if (start < rows.length) yield start === 0 ? rows : rows.slice(start);
 }
 
 async function withMigrationLock<T>(source: DataSource, dialect: Dialect, work: () => Promise<T>): Promise<T> {

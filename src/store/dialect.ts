@@ -1,5 +1,7 @@
 /** What the two databases say differently, side by side; everything else is one SQL for both. */
 export interface Dialect {
+  /** Begins a transaction, as the one that will write where there can be only one. */
+  readonly begin: string;
   /** `FOR UPDATE` where rows are locked one by one; nothing where a transaction owns the whole database anyway. */
   readonly forUpdate: string;
   /** Keeps what was read from being changed until the end of the transaction. */
@@ -12,8 +14,8 @@ export interface Dialect {
   readonly now: string;
   /** Hint after a table's name in an UPDATE: rows are found by their primary key and nothing else. */
   readonly byPrimaryKey: string;
-  /** How an UPDATE adds `?` to a column and says what came out of it. */
-  increment(column: string): Increment;
+  /** How an UPDATE that sets a column of one row to a value says what it was set to. */
+  readonly returning: Returning;
   /** A value as it stands in a statement, for many rows at once; null where parameters are cheaper. */
   readonly literal: ((value: unknown) => string) | null;
   /** A condition on many values of one column. The values are text or whole numbers. */
@@ -31,13 +33,13 @@ export interface Dialect {
   classify(error: unknown): StoreFault;
 }
 
-export interface Increment {
+export interface Returning {
   /** What the column is set to. */
-  readonly set: string;
+  value(expression: string): string;
   /** What follows the condition. */
-  readonly suffix: string;
-  /** The sum, from TypeORM's result; undefined when no row was changed. */
-  sumOf(result: { readonly raw: unknown; readonly affected?: number }): number | undefined;
+  suffix(column: string): string;
+  /** The value, from what the query gives; undefined when there was no such row. */
+  read(result: unknown): number | undefined;
 }
 
 /**

@@ -53,6 +53,7 @@ function literal(value: unknown): string {
 
 /** MySQL 8+ and MariaDB 10.6+. */
 export const mysqlDialect: Dialect = {
+  begin: 'START TRANSACTION',
   forUpdate: 'FOR UPDATE',
   forShare: 'LOCK IN SHARE MODE', // MariaDB has no FOR SHARE
   insertIgnore: 'INSERT IGNORE',
@@ -65,11 +66,14 @@ export const mysqlDialect: Dialect = {
     `SELECT webhook_id, MIN(due_at) - ${NOW} AS due_in FROM deliveries WHERE owner = '' AND webhook_id > ? GROUP BY owner, webhook_id ORDER BY webhook_id LIMIT ${most}`,
   supportsManyInstances: true,
   byPrimaryKey: 'FORCE INDEX (PRIMARY)',
-  increment: (column) => ({
-    set: `LAST_INSERT_ID(${column} + ?)`,
-    suffix: '',
-    sumOf: ({ raw, affected }) => (affected === 0 ? undefined : (raw as { insertId: number }).insertId),
-  }),
+  returning: {
+    value: (expression) => `LAST_INSERT_ID(${expression})`,
+    suffix: () => '',
+    read(result) {
+      const { affectedRows, insertId } = result as { affectedRows: number; insertId: number };
+      return affectedRows === 0 ? undefined : insertId;
+    },
+  },
   literal,
   oneOf(column, values) {
     const parameters: unknown[] = [];

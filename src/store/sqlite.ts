@@ -4,6 +4,7 @@ const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /** Embedded, through `libsql`. One statement text whatever the number of values: it is prepared once and kept. */
 export const sqliteDialect: Dialect = {
+  begin: 'BEGIN IMMEDIATE',
   forUpdate: '',
   forShare: '',
   insertIgnore: 'INSERT OR IGNORE',
@@ -19,11 +20,11 @@ export const sqliteDialect: Dialect = {
     SELECT webhook_id, (SELECT MIN(d.due_at) FROM deliveries d WHERE d.owner = '' AND d.webhook_id = waiting.webhook_id) - ${NOW} AS due_in
       FROM waiting WHERE webhook_id IS NOT NULL`,
   byPrimaryKey: '',
-  increment: (column) => ({
-    set: `${column} + ?`,
-    suffix: ` RETURNING ${column} AS sum`,
-    sumOf: ({ raw }) => (raw as { sum: number }[])[0]?.sum,
-  }),
+  returning: {
+    value: (expression) => expression,
+    suffix: (column) => `RETURNING ${column} AS value`,
+    read: (rows) => (rows as { value: number }[])[0]?.value,
+  },
   literal: null,
   supportsManyInstances: false,
   oneOf: (column, values) => ({ sql: `${column} IN (SELECT value FROM json_each(?))`, parameters: [JSON.stringify(values)] }),

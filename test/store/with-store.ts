@@ -210,10 +210,6 @@ export function failingAt(pattern: RegExp): (tx: Tx) => Tx {
       fail(sql);
       return tx.execute(sql, parameters);
     },
-    increment: async (table, column, by, key) => {
-      fail(`INCREMENT ${table}.${column}`);
-      return tx.increment(table, column, by, key);
-    },
     insert: async (table, columns, rows) => {
       fail(`INSERT INTO ${table}`);
       return tx.insert(table, columns, rows);

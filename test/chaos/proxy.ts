@@ -4,8 +4,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 /** What to do with the next COMMIT: cut its connection before the server sees it, or after it has answered. */
 export type Loss = 'before' | 'after';
 
-/** A packet of the MySQL protocol: four bytes of head, one of command, the statement. */
-const STATEMENT_AT = 5;
+/** A packet of the MySQL protocol: its length and number, the command, the statement. Others may leave along with it. */
+const COMMIT = Buffer.from('\x07\0\0\0\x03COMMIT', 'latin1');
 
 /** Stands between one hub and the database, and is the network that fails. */
 export class DatabaseProxy {
@@ -94,7 +94,7 @@ export class DatabaseProxy {
 
   #lossOf(chunk: Buffer): Loss | undefined {
     const loss = this.#loss;
-    if (loss === undefined || chunk.subarray(STATEMENT_AT).toString('latin1') !== 'COMMIT') return undefined;
+    if (loss === undefined || !chunk.includes(COMMIT)) return undefined;
     this.#loss = undefined;
     this.#lost?.();
     return loss;

@@ -68,6 +68,11 @@ export function countUnsettled(databaseUrl: string): Promise<number> {
   });
 }
 
+/** Those that live, and those that died less than a lease ago. */
+export function countInstances(databaseUrl: string): Promise<number> {
+  return withRows(databaseUrl, async (query) => Number((await query<{ n: number }>('SELECT COUNT(*) AS n FROM instances'))[0]?.n));
+}
+
 /** How many updates of deliveries each application has had. */
 export function countUpdates(databaseUrl: string): Promise<ReadonlyMap<string, number>> {
   return withRows(databaseUrl, async (query) => {

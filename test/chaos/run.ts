@@ -10,7 +10,7 @@ import type { Facts, WatchedWebhook, Watcher } from './facts';
 import { Faults } from './faults';
 import { Fleet } from './fleet';
 import { audit, type Balance } from './ledger';
-import { countUnsettled, countUpdates, type Head, readHeads, readStored } from './observation';
+import { countInstances, countUnsettled, countUpdates, type Head, readHeads, readStored } from './observation';
 import { Operator } from './operator';
 import { Publisher } from './publisher';
 import { seededRandom } from './random';
@@ -198,7 +198,7 @@ class Run {
   }
 
   async #left(heads: readonly Head[]): Promise<string> {
-    const { mariadb, receivers } = this.#stage;
+    const { mariadb, receivers, fleet } = this.#stage;
     const updates = await countUpdates(mariadb.url);
     const behind = [
       ...this.#subscribers.filter(({ applicationId, subscriber: { seen }, wants }) =>
@@ -213,6 +213,7 @@ class Run {
       'deliveries or jobs not settled': await countUnsettled(mariadb.url),
       'requests open': receivers.open,
       'subscribers behind': behind,
+      'dead instances registered': (await countInstances(mariadb.url)) - fleet.slots.length,
     };
     return Object.entries(counts)
       .filter(([, count]) => count > 0)

@@ -69,7 +69,7 @@ export interface LaneRoom {
 const NO_ROOM: LaneRoom = { deliveries: 0, bytes: 0 };
 
 /** A queue longer than this is better kept in the database, where every instance can take from it. */
-const MOST_QUEUED_A_WEBHOOK = 2_000;
+const MOST_QUEUED_A_WEBHOOK = 1_000;
 /** Everything in memory: promised, queued, in flight, waiting to be written down. */
 const MOST_BYTES = 128 * 1024 * 1024;
 const MOST_BYTES_A_WEBHOOK = 16 * 1024 * 1024;

@@ -204,11 +204,13 @@ describe('Transactions that lose a race', () => {
       await store.database.migrate();
       const ids = [await store.application(), await store.application()];
       let tries = 0;
+      let held = 0;
       const rename = (order: readonly string[], name: string) =>
         store.database.transaction(async (tx) => {
           const isFirstTry = ++tries <= 2;
           await tx.execute('UPDATE applications SET name = ? WHERE id = ?', [name, order[0]]);
-          if (isFirstTry) await until(() => tries >= 2, { description: 'the other transaction to hold its first row' });
+          held++;
+          if (isFirstTry) await until(() => held >= 2, { description: 'the other transaction to hold its first row' });
           await tx.execute('UPDATE applications SET name = ? WHERE id = ?', [name, order[1]]);
         });
       await Promise.all([rename(ids, 'one'), rename([...ids].reverse(), 'two')]);

@@ -12,6 +12,7 @@ import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
+import { NextTurn } from './next-turn';
 import type { Fleet } from './share';
 import { sign } from './sign';
 
@@ -83,6 +84,9 @@ const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
 /** The slots from here on are for first attempts, to webhooks that answer in time. */
 const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
 
+/** An event for a thousand webhooks must not keep the process to itself: what others send, publish and ask goes between. */
+const MOST_STARTS_A_TURN = 64;
+
 /** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
 const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
 type Obstacle = keyof typeof OBSTACLES;
@@ -105,6 +109,10 @@ export class Dispatcher {
   readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, { readonly lane: Lane; readonly weight: number }>();
+  /** Lanes that could send, but in the next turn of the event loop. */
+  readonly #nextTurn = new NextTurn();
+  /** Requests started in this turn of the event loop. */
+  #started = 0;
   #inFlight = 0;
   #weight = 0;
   #isStopping = false;
@@ -450,8 +458,30 @@ export class Dispatcher {
         this.#held[obstacle].add(lane);
         return;
       }
+      if (!this.#mayStart()) {
+        this.#nextTurn.add(lane);
+        return;
+      }
       const job = lane.shift();
       if (job) void this.#attempt(lane, job);
+    }
+  }
+
+  #mayStart(): boolean {
+    if (this.#started === 0) setImmediate(() => this.#turn());
+    if (this.#started >= MOST_STARTS_A_TURN) return false;
+    this.#started++;
+    return true;
+  }
+
+  /** Another turn of the event loop. */
+  #turn(): void {
+    this.#started = 0;
+    while (this.#started < MOST_STARTS_A_TURN) {
+      const lane = this.#nextTurn.take();
+      if (lane === undefined) return;
+      this.#pump(lane);
+      this.#tidy(lane);
     }
   }
 

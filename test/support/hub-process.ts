@@ -32,9 +32,9 @@ export class Build {
     this.#folder = folder;
   }
 
-  /** Starts a hub on a database and waits until it serves. */
-  async serve(databaseUrl: string, environment: Record<string, string> = {}): Promise<HubProcess> {
-    const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve'], {
+  /** Starts a hub on a database and waits until it serves. `args` follow `livehook serve`. */
+  async serve(databaseUrl: string, environment: Record<string, string> = {}, args: readonly string[] = []): Promise<HubProcess> {
+    const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve', ...args], {
       cwd: this.#folder,
       env: { PATH: process.env.PATH, ...testEnvironment(databaseUrl, { LIVEHOOK_LOG_LEVEL: 'warn', ...environment }) },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -52,23 +52,32 @@ export class HubProcess {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown[]>;
   readonly #log: string[];
+  readonly #printed: string[];
 
   static async listening(child: ChildProcess): Promise<HubProcess> {
     const exited = once(child, 'exit');
     const log: string[] = [];
+    const printed: string[] = [];
     child.stderr?.on('data', (chunk) => log.push(String(chunk)));
     if (child.stdout === null) throw new Error('expected the standard output of the hub');
+    child.stdout.on('data', (chunk) => printed.push(String(chunk)));
     const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited.then(() => [])]);
     const url = /listening on (\S+)/.exec(String(line))?.[1];
     if (url === undefined) throw new Error(`the hub did not start:\n${log.join('')}`);
-    return new HubProcess(url, child, exited, log);
+    return new HubProcess(url, child, exited, log, printed);
   }
 
-  private constructor(url: string, child: ChildProcess, exited: Promise<unknown[]>, log: string[]) {
+  private constructor(url: string, child: ChildProcess, exited: Promise<unknown[]>, log: string[], printed: string[]) {
     this.url = url;
     this.#child = child;
     this.#exited = exited;
     this.#log = log;
+    this.#printed = printed;
+  }
+
+  /** What it has put on standard output. */
+  get printed(): string {
+    return this.#printed.join('');
   }
 
   /** What it has logged, warnings and worse. */
@@ -92,8 +101,12 @@ export class HubProcess {
 
   async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: unknown; signal: unknown }> {
     this.signal(signal);
-    const [code, by] = await this.#exited;
-    return { code, signal: by };
+    return this.exited;
+  }
+
+  /** Resolves when it has ended, however it did. */
+  get exited(): Promise<{ code: unknown; signal: unknown }> {
+    return this.#exited.then(([code, signal]) => ({ code, signal }));
   }
 
   signal(signal: 'SIGKILL' | 'SIGTERM'): void {

@@ -6,11 +6,12 @@ import { Hub, type Started } from '../hub';
 import { createLog, type Log } from '../log';
 import { Processes } from './processes';
 import { Sibling } from './sibling';
+import { wishToEnd } from './wish-to-end';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const MOST_PROCESSES = 64;
 
-/** Serves until SIGTERM or SIGINT, then drains and exits 0. A second signal of the same kind ends it at once. */
+/** Serves until SIGTERM or SIGINT, then drains and exits 0. A second signal ends it at once. */
 export async function serve(options: { readonly processes: string }): Promise<void> {
   const config = readConfig(process.env);
   const processes = parseProcesses(options.processes, config);
@@ -24,9 +25,7 @@ export async function serve(options: { readonly processes: string }): Promise<vo
 }
 
 async function serveAlone(config: Config, log: Log): Promise<void> {
-  const told = new Promise<void>((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, () => resolve());
-  });
+  const told = new Promise<void>((resolve) => onSignals({ stop: resolve }));
   const hub = new Hub({ config, log });
   announce(await hub.start());
   await told;
@@ -37,14 +36,7 @@ async function serveAlone(config: Config, log: Log): Promise<void> {
 /** Serves nothing itself: the hubs are in the processes that it starts. */
 async function serveWith(count: number, { port }: Config, log: Log): Promise<void> {
   const processes = new Processes({ count, port, clock: systemClock, log, started: announce });
-  for (const signal of SIGNALS)
-    process.once(signal, () => {
-      process.once(signal, () => {
-        processes.kill();
-        process.kill(process.pid, signal); // as it is without a listener
-      });
-      processes.stop();
-    });
+  onSignals({ stop: () => processes.stop(), end: () => processes.kill() });
   process.exit(await processes.run());
 }
 
@@ -62,6 +54,19 @@ async function serveAsOneOf(config: Config, log: Log): Promise<void> {
   await Promise.race([told, orphaned]);
   await hub.stop();
   process.exit(0);
+}
+
+function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readonly end?: () => void }): void {
+  const told = wishToEnd({
+    clock: systemClock,
+    stop,
+    end: (signal) => {
+      end();
+      process.off(signal, told);
+      process.kill(process.pid, signal); // as it is without a listener
+    },
+  });
+  for (const signal of SIGNALS) process.on(signal, told);
 }
 
 function announce({ url, generatedAdminKey }: Started): void {

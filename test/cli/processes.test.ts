@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { Command, run } from '../support/command';
 import { createSqliteDatabase } from '../support/databases';
 import { gate } from '../support/gate';
-import { Client } from '../support/graphql-client';
+import { Client, type Subscription } from '../support/graphql-client';
 import { Build, type HubProcess } from '../support/hub-process';
 import { createMysqlDatabase } from '../support/mariadb';
 import { mutated } from '../support/mutate';
@@ -244,6 +244,7 @@ describe('livehook serve --processes 2', () => {
       await Promise.all(Array.from({ length: 8 }, (_, no) => publishOne(shop, no)));
       await receiver.waitFor(8, '/hook');
       hub.signal('SIGTERM');
+      hub.signal('SIGTERM');
       await until(() => linesOf(hub, 'hub.stopping').length === 2, { description: 'both to drain' });
       // What is sent to all of a group reaches each process once more, and changes nothing.
       for (const { pid } of startsOf(hub)) process.kill(pid, 'SIGTERM');
@@ -263,7 +264,8 @@ describe('livehook serve --processes 2', () => {
       await receiver.waitFor(4, '/hook');
       hub.signal('SIGTERM');
       await until(() => linesOf(hub, 'hub.stopping').length === 2, { description: 'both to drain' });
-      hub.signal('SIGTERM');
+      // One that comes right after the first is taken for the same.
+      await until(() => hub.signal('SIGTERM') ?? hub.hasExited, { description: 'the end' });
       expect(await hub.exited).toEqual({ code: null, signal: 'SIGTERM' });
       await until(() => startsOf(hub).every(({ pid }) => !isAlive(pid)), { description: 'both to be gone' });
     });
@@ -284,23 +286,40 @@ describe('livehook serve --processes 2', () => {
     });
   });
 
-  test('drops connections beyond the limit of every process, instead of handing them around', async () => {
+  test('drops connections when every process is full, instead of handing them around', async () => {
     const database = await createMysqlDatabase();
-    const hub = await build.serve(database.url, { LIVEHOOK_CONNECTIONS: '1', LIVEHOOK_LOG_LEVEL: 'info' }, ['--processes', '2']);
+    // A process takes 40, and 16 more to refuse them; 20 may be without a key.
+    const hub = await build.serve(database.url, { LIVEHOOK_CONNECTIONS: '40' }, ['--processes', '2']);
+    const admin = new Client(hub.url, ADMIN_KEY);
+    const streams: Subscription<Record<string, unknown>>[] = [];
     const sockets: Socket[] = [];
     try {
-      await until(() => linesOf(hub, 'hub.started').length === 2, { description: 'both to serve' });
-      // A process takes 17, 16 of them to be refused; those without a key have one place.
-      let closed = 0;
+      const { application } = await mutated<{ application: { id: string } }>(
+        admin,
+        'applicationCreate',
+        { input: { name: 'shop' } },
+        'application { id }',
+      );
+      const query = `subscription { event(applicationId: "${application.id}") { id } }`;
+      await until(
+        async () => {
+          streams.push(...Array.from({ length: 10 }, () => admin.subscribeSse(query)));
+          const open = (await metricsOf(hub.url)).matchAll(/^livehook_subscribers\{transport="sse",process="\d"\} (\d+)$/gm);
+          return [...open].map(([, value]) => Number(value)).join() === '40,40';
+        },
+        { description: 'both to be full' },
+      );
+      let dropped = 0;
       for (let opened = 0; opened < 60; opened++) {
         const socket = connect(Number(new URL(hub.url).port), '127.0.0.1').on('error', () => {});
-        socket.resume().once('close', () => closed++);
+        socket.resume().once('close', () => dropped++);
         sockets.push(socket);
       }
-      await until(() => closed >= 58, { description: 'all but those within the limit to be dropped' });
+      await until(() => dropped >= 60 - 2 * 16, { description: 'those over the limits of both to be dropped', timeoutMs: 10_000 });
     } finally {
       for (const socket of sockets) socket.destroy();
-      expect(await hub.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+      await Promise.all(streams.map((stream) => stream.return()));
+      await hub.kill('SIGTERM');
       await database.drop();
     }
   });

@@ -263,6 +263,7 @@ export class Hub {
         this.#scout.look();
       },
       rescued: () => this.#scout.look(),
+      fleetChanged: () => this.#dispatcher.fleetChanged(),
     });
     this.#dispatcher = new Dispatcher({
       instanceId,
@@ -274,7 +275,7 @@ export class Hub {
       isLeaseHeld: this.#lease.isHeld,
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
       random,
-      instances: () => this.#lease.instances,
+      fleet: () => this.#lease.fleet,
       circuitChanged: (webhook, change) => this.#health.circuitChanged(webhook, change),
       hungry: (webhookId) => (webhookId === undefined ? this.#scout.look() : this.#scout.refill(webhookId)),
     });
@@ -468,7 +469,7 @@ export class Hub {
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
     await this.#lease.start();
-    if (this.#lease.instances === 1) await this.#database.transaction(closeAllCircuits);
+    if (this.#lease.fleet.instances === 1) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
     this.#usher.start();
     this.#stats.start();
@@ -564,7 +565,7 @@ export class Hub {
       webSockets,
       eventStreams,
       followers,
-      instances: this.#lease.instances,
+      instances: this.#lease.fleet.instances,
       isLeaseHeld: this.#lease.isHeld(),
       leaseAgeSeconds: this.#lease.ageMs / SECOND,
     };

@@ -1,6 +1,6 @@
 import { testBodyKey } from '../attempts/attempts';
 import { type Clock, DAY, MINUTE } from '../clock';
-import { applicationIdOf, idRange, sequenceOf, sequenceRange } from '../ids';
+import { idRange, sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
@@ -15,7 +15,7 @@ interface Deps {
 }
 
 const ROUND_MS = 10 * MINUTE;
-const APPLICATIONS_A_QUERY = 500;
+const APPLICATIONS_A_QUERY = 100;
 const EVENTS_A_STEP = 100;
 /** Of the events in one step; a single event takes all of its own along. */
 const DELIVERIES_A_STEP = 2_000;
@@ -146,39 +146,62 @@ export class Retention {
   }
 }
 
-interface TenantRow {
-  readonly id: string;
-  readonly retention_days: number | null;
-  readonly now: number;
-  readonly oldest_event: number | null;
-  readonly oldest_update: number | null;
-  readonly first_attempt: string | null;
-  readonly first_job: string | null;
-}
-
-/** A few probes of clustered keys an application, in one statement for many. */
 async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs: number): Promise<Tenant[]> {
-  const rows = await queries.query<TenantRow>(
-    `SELECT a.id, a.retention_days, ${queries.dialect.now} AS now,
-        (SELECT e.created_at FROM events e WHERE e.application_id = a.id ORDER BY e.sequence LIMIT 1) AS oldest_event,
-        (SELECT u.created_at FROM delivery_updates u WHERE u.application_id = a.id ORDER BY u.last_sequence LIMIT 1) AS oldest_update,
-        (SELECT MIN(t.id) FROM attempts t WHERE t.id > REPLACE(a.id, 'app_', 'att_')) AS first_attempt,
-        (SELECT MIN(j.id) FROM retry_jobs j WHERE j.id > REPLACE(a.id, 'app_', 'job_')) AS first_job
-      FROM applications a WHERE a.deleted_at IS NULL AND a.id > ? ORDER BY a.id LIMIT ${APPLICATIONS_A_QUERY}`,
+  const rows = await queries.query<{ id: string; retention_days: number | null; now: number }>(
+    `SELECT id, retention_days, ${queries.dialect.now} AS now FROM applications
+      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_A_QUERY}`,
     [after],
   );
-  return rows.map(({ id, retention_days: days, now, oldest_event, oldest_update, first_attempt, first_job }) => {
+  if (rows.length === 0) return [];
+  const traces = new Map(
+    (
+      await tracesOf(
+        queries,
+        rows.map(({ id }) => id),
+      )
+    ).map((trace) => [trace.id, trace]),
+  );
+  return rows.map(({ id, retention_days: days, now }) => {
     const cutoff = Number(now) - (days === null ? defaultRetentionMs : Number(days) * DAY);
+    const trace = traces.get(id);
+    const isOld = (time: number | null | undefined) => typeof time === 'number' && time < cutoff;
     return {
       id,
       cutoff,
-      hasOldEvents: oldest_event !== null && Number(oldest_event) < cutoff,
-      hasOldUpdates: oldest_update !== null && Number(oldest_update) < cutoff,
-      // Tests belong to no event: their ids have the sequence 0, which comes first.
-      hasTests: first_attempt !== null && applicationIdOf(first_attempt) === id && sequenceOf(first_attempt) === 0,
-      hasJobs: first_job !== null && applicationIdOf(first_job) === id,
+      hasOldEvents: isOld(trace?.oldest_event),
+      hasOldUpdates: isOld(trace?.oldest_update),
+      hasTests: Number(trace?.has_tests) === 1,
+      hasJobs: Number(trace?.has_jobs) === 1,
     };
   });
+}
+
+interface Trace {
+  readonly id: string;
+  readonly oldest_event: number | null;
+  readonly oldest_update: number | null;
+  readonly has_tests: number;
+  readonly has_jobs: number;
+}
+
+/**
+ * A few probes of clustered keys an application, in one statement for many. With each application's keys written out,
+ * since a range that depends on another row is not looked up in an index by MySQL.
+ */
+async function tracesOf(queries: Queries, applicationIds: readonly string[]): Promise<Trace[]> {
+  const one = `SELECT ? AS id,
+    (SELECT created_at FROM events WHERE application_id = ? ORDER BY sequence LIMIT 1) AS oldest_event,
+    (SELECT created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT 1) AS oldest_update,
+    EXISTS (SELECT 1 FROM attempts WHERE id >= ? AND id < ?) AS has_tests,
+    EXISTS (SELECT 1 FROM retry_jobs WHERE id >= ? AND id < ?) AS has_jobs`;
+  return queries.query<Trace>(
+    applicationIds.map(() => one).join(' UNION ALL '),
+    applicationIds.flatMap((id) => {
+      const tests = sequenceRange('att', id, 0, 0); // they belong to no event: the sequence in their ids is 0
+      const jobs = idRange('job', id);
+      return [id, id, id, tests.from, tests.to, jobs.from, jobs.to];
+    }),
+  );
 }
 
 /** Sequences from `first` to `last`, of which all that are there may go. */

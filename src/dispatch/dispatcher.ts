@@ -12,6 +12,8 @@ import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
+import { NextTurn } from './next-turn';
+import type { Fleet } from './share';
 import { sign } from './sign';
 
 /** An attempt that has ended and waits to be written down. */
@@ -42,8 +44,8 @@ interface Deps {
   readonly hungry: (webhookId?: string) => void;
   /** From 0 up to 1. */
   readonly random: () => number;
-  /** How many instances share the rate of a webhook. */
-  readonly instances: () => number;
+  /** Who shares what a webhook allows. */
+  readonly fleet: () => Fleet;
   /** A webhook's circuit breaker has opened, or closed again. */
   readonly circuitChanged: (webhook: LiveWebhook, change: CircuitChange) => void;
 }
@@ -68,7 +70,7 @@ export interface LaneRoom {
 const NO_ROOM: LaneRoom = { deliveries: 0, bytes: 0 };
 
 /** A queue longer than this is better kept in the database, where every instance can take from it. */
-const MOST_QUEUED_A_WEBHOOK = 2_000;
+const MOST_QUEUED_A_WEBHOOK = 1_000;
 /** Everything in memory: promised, queued, in flight, waiting to be written down. */
 const MOST_BYTES = 128 * 1024 * 1024;
 const MOST_BYTES_A_WEBHOOK = 16 * 1024 * 1024;
@@ -81,6 +83,9 @@ const CROWDED_IN_FLIGHT = MOST_IN_FLIGHT / 2;
 const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
 /** The slots from here on are for first attempts, to webhooks that answer in time. */
 const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
+
+/** An event for a thousand webhooks must not keep the process to itself: what others send, publish and ask goes between. */
+const MOST_STARTS_A_TURN = 64;
 
 /** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
 const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
@@ -104,6 +109,10 @@ export class Dispatcher {
   readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, { readonly lane: Lane; readonly weight: number }>();
+  /** Lanes that could send, but in the next turn of the event loop. */
+  readonly #nextTurn = new NextTurn();
+  /** Requests started in this turn of the event loop. */
+  #started = 0;
   #inFlight = 0;
   #weight = 0;
   #isStopping = false;
@@ -260,6 +269,15 @@ export class Dispatcher {
     for (const lane of this.#lanes.values()) this.#tidy(lane);
   }
 
+  /** Instances have come or gone: where none of what a webhook allows is this one's share any more, others send. */
+  fleetChanged(): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.queued > 0 && this.#mostQueued(lane.webhook, lane.flow) === 0) this.#empty(lane);
+      this.#pump(lane);
+    }
+    for (const lane of this.#lanes.values()) this.#tidy(lane);
+  }
+
   /** Starts nothing more, gives back what waits, and resolves when nothing is in flight. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -322,7 +340,7 @@ export class Dispatcher {
   }
 
   #termsOf(webhook: LiveWebhook): Terms {
-    return { webhook, instances: this.#deps.instances() };
+    return { webhook, fleet: this.#deps.fleet() };
   }
 
   /** The most deliveries of a webhook that wait here: few where it is paced, none while nothing may be sent. */
@@ -440,8 +458,30 @@ export class Dispatcher {
         this.#held[obstacle].add(lane);
         return;
       }
+      if (!this.#mayStart()) {
+        this.#nextTurn.add(lane);
+        return;
+      }
       const job = lane.shift();
       if (job) void this.#attempt(lane, job);
+    }
+  }
+
+  #mayStart(): boolean {
+    if (this.#started === 0) setImmediate(() => this.#turn());
+    if (this.#started >= MOST_STARTS_A_TURN) return false;
+    this.#started++;
+    return true;
+  }
+
+  /** Another turn of the event loop. */
+  #turn(): void {
+    this.#started = 0;
+    while (this.#started < MOST_STARTS_A_TURN) {
+      const lane = this.#nextTurn.take();
+      if (lane === undefined) return;
+      this.#pump(lane);
+      this.#tidy(lane);
     }
   }
 
@@ -482,7 +522,7 @@ export class Dispatcher {
     const { flow } = lane;
     const [now, at] = [clock.monotonic(), clock.now()];
     const wasClosed = flow.isCircuitClosed;
-    flow.end(ticket, exchange, { webhook, now, endedAt: at, random: random() });
+    flow.end(ticket, exchange, { terms: this.#termsOf(webhook), now, endedAt: at, random: random() });
     if (flow.isCircuitClosed !== wasClosed) circuitChanged(webhook, { isOpen: wasClosed, exchange, eventType, at });
     if (lane.queued === 0 || flow.heldMs(now) === 0) return;
     this.#empty(lane);

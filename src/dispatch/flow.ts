@@ -1,8 +1,10 @@
 import type { LiveWebhook } from '../webhooks/directory';
+import { Ordering } from '../webhooks/webhook';
 import { type Breaker, breakerAfter, breakerAt, CLOSED, MOST_FAILURES, probing, type Sign } from './breaker';
 import type { Exchange } from './exchange';
 import { type Bucket, fullBucket, isFull, paceMs, taken } from './pace';
 import { retryAfterMs } from './retry';
+import { type Fleet, shareOf } from './share';
 import { grown, narrowest, shrunk, WIDE, type Window } from './window';
 
 /** One request that left; handed back with what came of it. */
@@ -14,10 +16,10 @@ export interface Ticket {
 /** What this instance does about a receiver that it has to be careful with. */
 export type Caution = { readonly kind: 'CIRCUIT_OPEN'; readonly reason: string } | { readonly kind: 'THROTTLED'; readonly reason: string };
 
-/** What a flow goes by: the webhook, and how many instances share its rate. */
+/** What a flow goes by: the webhook, and the instances that share what it allows. */
 export interface Terms {
   readonly webhook: LiveWebhook;
-  readonly instances: number;
+  readonly fleet: Fleet;
 }
 
 /** Of a paced webhook so many seconds' worth is kept in memory; the rest waits in the database, for any instance. */
@@ -61,31 +63,30 @@ export class Flow {
   }
 
   /** Milliseconds until one more request may leave; 0: now; Infinity: not before one that is under way has ended. */
-  waitMs({ webhook, instances }: Terms, inFlight: number, now: number): number {
+  waitMs(terms: Terms, inFlight: number, now: number): number {
     const heldMs = this.heldMs(now);
     if (heldMs > 0) return heldMs;
+    const most = mostInFlight(terms);
+    if (most === 0) return Number.POSITIVE_INFINITY;
     const breaker = breakerAt(this.#breaker, now);
     if (breaker.state === 'HALF_OPEN' && breaker.isProbing) return Number.POSITIVE_INFINITY;
-    if (breaker.state === 'CLOSED' && inFlight >= Math.min(webhook.maxConcurrency, this.#window.limit)) return Number.POSITIVE_INFINITY;
-    const { ratePerSecond } = webhook;
-    return ratePerSecond === null ? 0 : paceMs(this.#bucketAt(ratePerSecond / instances, now), ratePerSecond / instances, now);
+    if (breaker.state === 'CLOSED' && inFlight >= Math.min(most, this.#window.limit)) return Number.POSITIVE_INFINITY;
+    const rate = rateOf(terms);
+    return rate === null ? 0 : paceMs(this.#bucketAt(rate, now), rate, now);
   }
 
   /** How many deliveries may wait in memory; `most` where nothing slows them. */
-  mostQueued({ webhook, instances }: Terms, most: number, now: number): number {
-    if (this.heldMs(now) > 0) return 0;
+  mostQueued(terms: Terms, most: number, now: number): number {
+    if (this.heldMs(now) > 0 || mostInFlight(terms) === 0) return 0;
     if (breakerAt(this.#breaker, now).state !== 'CLOSED') return 1;
-    const { ratePerSecond } = webhook;
-    return ratePerSecond === null ? most : Math.min(most, Math.ceil((ratePerSecond / instances) * QUEUED_SECONDS));
+    const rate = rateOf(terms);
+    return rate === null ? most : Math.min(most, Math.ceil(rate * QUEUED_SECONDS));
   }
 
   /** A request leaves. */
-  begin({ webhook, instances }: Terms, now: number): Ticket {
-    const { ratePerSecond } = webhook;
-    if (ratePerSecond !== null) {
-      const share = ratePerSecond / instances;
-      this.#bucket = taken(this.#bucketAt(share, now), share, now);
-    }
+  begin(terms: Terms, now: number): Ticket {
+    const rate = rateOf(terms);
+    if (rate !== null) this.#bucket = taken(this.#bucketAt(rate, now), rate, now);
     this.#breaker = probing(breakerAt(this.#breaker, now));
     return { isProbe: this.#breaker.state === 'HALF_OPEN', sentAt: now };
   }
@@ -94,14 +95,15 @@ export class Flow {
   end(
     ticket: Ticket,
     exchange: Exchange,
-    { webhook, now, endedAt, random }: { webhook: LiveWebhook; now: number; endedAt: number; random: number },
+    { terms, now, endedAt, random }: { terms: Terms; now: number; endedAt: number; random: number },
   ): void {
+    const { webhook } = terms;
     if (webhook.version !== this.#version) return; // it was asked of a webhook that has changed since
     const sign = signOf(exchange);
     if (sign === 'FAILED') this.#trouble = exchange.error ?? '';
     const before = this.#breaker.state;
     this.#breaker = breakerAfter(this.#breaker, sign, { isProbe: ticket.isProbe, now, random });
-    const most = webhook.maxConcurrency;
+    const most = mostInFlight(terms);
     if (this.#breaker.state === 'OPEN' && before !== 'OPEN') this.#window = narrowest(now);
     else if (isOverload(exchange)) this.#window = shrunk(this.#window, { sentAt: ticket.sentAt, now, most });
     else if (exchange.outcome === 'SUCCESS' && this.#breaker.state === 'CLOSED') this.#window = grown(this.#window, most);
@@ -114,10 +116,10 @@ export class Flow {
   }
 
   /** Whether there is nothing to remember. */
-  isNeutral({ webhook, instances }: Terms, now: number): boolean {
+  isNeutral(terms: Terms, now: number): boolean {
     if (this.#breaker !== CLOSED || this.#window !== WIDE || this.#pausedUntil > now) return false;
-    const { ratePerSecond } = webhook;
-    return ratePerSecond === null || this.#bucket === undefined || isFull(this.#bucket, ratePerSecond / instances, now);
+    const rate = rateOf(terms);
+    return rate === null || this.#bucket === undefined || isFull(this.#bucket, rate, now);
   }
 
   /** Why the webhook gets less than it asked for; null: it does not. */
@@ -141,6 +143,16 @@ export class Flow {
     this.#bucket ??= fullBucket(ratePerSecond, now);
     return this.#bucket;
   }
+}
+
+/** Requests a second that may leave here; null: unlimited. */
+function rateOf({ webhook: { ratePerSecond }, fleet }: Terms): number | null {
+  return ratePerSecond === null ? null : ratePerSecond / fleet.instances;
+}
+
+/** Of an ordered webhook one instance sends everything. */
+function mostInFlight({ webhook: { id, ordering, maxConcurrency }, fleet }: Terms): number {
+  return ordering === Ordering.NONE ? shareOf(maxConcurrency, id, fleet) : maxConcurrency;
 }
 
 /** 429, 502, 504 and time-outs. */

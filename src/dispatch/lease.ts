@@ -3,6 +3,7 @@ import { type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
+import type { Fleet } from './share';
 
 interface Deps {
   readonly instanceId: string;
@@ -13,6 +14,8 @@ interface Deps {
   readonly regained: () => void;
   /** Deliveries of dead instances were released. */
   readonly rescued: () => void;
+  /** Instances have come or gone. */
+  readonly fleetChanged: () => void;
 }
 
 const HEARTBEAT_MS = 3 * SECOND;
@@ -30,7 +33,7 @@ export class Lease {
   readonly #deps: Deps;
   readonly #rounds: Rounds;
   #beatenAt = Number.NEGATIVE_INFINITY;
-  #instances = 1;
+  #fleet: Fleet = { instances: 1, place: 0 };
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -53,9 +56,9 @@ export class Lease {
     return this.#deps.clock.monotonic() - this.#beatenAt;
   }
 
-  /** How many instances were alive at the last look, this one included. */
-  get instances(): number {
-    return this.#instances;
+  /** The instances that were alive at the last look, this one included. */
+  get fleet(): Fleet {
+    return this.#fleet;
   }
 
   async start(): Promise<void> {
@@ -99,7 +102,7 @@ export class Lease {
     // Owners first: one that starts between the two looks is then in the second and not taken for dead.
     const all = await owners(database.read);
     const live = await liveInstances(database);
-    this.#instances = Math.max(1, live.size);
+    this.#count(live);
     let total = 0;
     for (const owner of all)
       if (owner !== instanceId && !live.has(owner)) {
@@ -108,6 +111,14 @@ export class Lease {
         log.warn({ instanceId: owner, deliveries: released }, 'instance.rescued');
       }
     if (total > 0) rescued();
+  }
+
+  #count(live: ReadonlySet<string>): void {
+    const { instanceId, fleetChanged } = this.#deps;
+    const all = [...new Set([...live, instanceId])].sort();
+    const before = this.#fleet;
+    this.#fleet = { instances: all.length, place: all.indexOf(instanceId) };
+    if (before.instances !== this.#fleet.instances || before.place !== this.#fleet.place) fleetChanged();
   }
 
   async #release(owner: string): Promise<number> {

@@ -46,16 +46,24 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** A transaction that takes longer, such as that of an event for a thousand webhooks, is overtaken by other applications. */
+const OVERTAKE_MS = 10;
+const MOST_AT_ONCE = 4;
+
 /**
  * Group commit: while one transaction is under way, what arrives gathers for the next one. A lone publish waits for
- * nobody, a crowd shares a commit. Answers come after the commit.
+ * nobody, a crowd shares a commit. Answers come after the commit. An application is in one transaction at a time.
  */
 export class Appender {
   readonly #deps: Deps;
   #waiting: Waiting[] = [];
+  readonly #underWay = new Set<Promise<void>>();
+  /** The applications in the transactions under way. */
+  readonly #busy = new Set<string>();
+  #lastBeganAt = 0;
+  #isLooking = false;
   #pendingEvents = 0;
   #pendingChars = 0;
-  #running: Promise<void> | undefined;
   #isStopping = false;
 
   constructor(deps: Deps) {
@@ -77,7 +85,7 @@ export class Appender {
     try {
       return await new Promise((resolve, reject) => {
         this.#waiting.push({ request, chars, resolve, reject });
-        this.#running ??= this.#run();
+        this.#look();
       });
     } finally {
       this.#pendingEvents -= request.events.length;
@@ -93,27 +101,65 @@ export class Appender {
   /** Stores what waits, refuses what comes. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await this.#running;
+    this.#begin();
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
-  async #run(): Promise<void> {
-    // What this turn of the event loop still brings joins the first batch.
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    while (this.#waiting.length > 0) await this.#commit(this.#nextBatch());
-    this.#running = undefined;
+  /** What this turn of the event loop still brings joins the batch. */
+  #look(): void {
+    if (this.#isLooking || !this.#mayBegin()) return;
+    this.#isLooking = true;
+    setImmediate(() => {
+      this.#isLooking = false;
+      this.#begin();
+    });
   }
 
-  #nextBatch(): Waiting[] {
+  #mayBegin(): boolean {
+    if (this.#underWay.size === 0) return true;
+    const { database, clock } = this.#deps;
+    if (!database.dialect.supportsManyInstances || this.#underWay.size >= MOST_AT_ONCE) return false;
+    return clock.monotonic() - this.#lastBeganAt >= OVERTAKE_MS;
+  }
+
+  #begin(): void {
+    if (!this.#mayBegin()) return;
+    const batch = this.#nextBatch();
+    if (batch.length === 0) return;
+    const { clock } = this.#deps;
+    const applications = new Set(batch.map(({ request }) => request.applicationId));
+    for (const id of applications) this.#busy.add(id);
+    this.#lastBeganAt = clock.monotonic();
+    const cancel = clock.after(OVERTAKE_MS, () => this.#begin());
+    const done = this.#commit(batch).finally(() => {
+      cancel();
+      for (const id of applications) this.#busy.delete(id);
+      this.#underWay.delete(done);
+      this.#begin();
+    });
+    this.#underWay.add(done);
+  }
+
+  /** The first that wait, without those whose application is in a transaction already. */
+  #nextBatch(): readonly Waiting[] {
+    const batch: Waiting[] = [];
+    const left: Waiting[] = [];
     let events = 0;
     let chars = 0;
-    let end = 0;
-    for (const { request, chars: more } of this.#waiting) {
-      if (end > 0 && (events + request.events.length > MOST_EVENTS_A_BATCH || chars + more > MOST_CHARS_A_BATCH)) break;
+    let isFull = false;
+    for (const waiting of this.#waiting) {
+      const { request, chars: more } = waiting;
+      isFull ||= batch.length > 0 && (events + request.events.length > MOST_EVENTS_A_BATCH || chars + more > MOST_CHARS_A_BATCH);
+      if (isFull || this.#busy.has(request.applicationId)) {
+        left.push(waiting);
+        continue;
+      }
       events += request.events.length;
       chars += more;
-      end++;
+      batch.push(waiting);
     }
-    return this.#waiting.splice(0, end);
+    this.#waiting = left;
+    return batch;
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {

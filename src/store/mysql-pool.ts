@@ -15,6 +15,11 @@ export const PATIENCE: Patience = { acquireMs: 5 * SECOND, silenceMs: 8 * SECOND
 
 /** A lock that is not given within so many seconds will not be: the transaction is run again. MySQL's default is 50. */
 const LOCK_WAIT_SECONDS = 5;
+/**
+ * A transaction whose hub says nothing for so long, frozen or cut off, is ended by MariaDB, and lets go of the counters
+ * that all others wait for: before their own patience ends. MySQL has nothing like it.
+ */
+const STANDSTILL_SECONDS = 6;
 /** The server ends connections that were silent for so long, and with them the locks of a hub that was cut off. */
 export const WAIT_SECONDS = 30;
 /** Connections of the pool that nobody uses are closed well before the server would. */
@@ -23,7 +28,7 @@ export const IDLE_MS = 10 * SECOND;
 const SESSION = [
   // Without the gap locks of the default level, claims and settles of neighbours do not wait for each other.
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+  `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS} /*M! , idle_transaction_timeout = ${STANDSTILL_SECONDS} */`,
   `SET SESSION wait_timeout = ${WAIT_SECONDS}`,
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // too long a value is an error; a backslash escapes
 ] as const;

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { type DatabaseKind, Databases } from './databases';
+import type { ReceiverKind } from './processes/receivers';
 import type { World } from './rig';
 import type { Scenario } from './scenario';
 import { backlog } from './scenarios/backlog';
@@ -21,6 +22,7 @@ interface Options {
   readonly quick: boolean;
   readonly only?: string[];
   readonly database?: DatabaseKind;
+  readonly receiver: ReceiverKind;
   readonly cpuProf?: string;
   readonly json?: string;
   readonly strict: boolean;
@@ -33,6 +35,9 @@ const program = new Command('bench')
   .option('--quick', 'fewer events: about a minute, and noisier', false)
   .option('--only <scenarios>', `some of ${names.join(',')}`, chosen)
   .addOption(new Option('--database <kind>', 'only on this one').choices(['mariadb', 'sqlite']))
+  .addOption(
+    new Option('--receiver <kind>', "Node's http server, or one that reads just enough of HTTP").choices(['http', 'raw']).default('http'),
+  )
   .option('--cpu-prof <folder>', 'have every hub leave a CPU profile there')
   .option('--json <file>', 'write the figures there, too')
   .option('--strict', 'fail also when a figure falls short of its reach', false)
@@ -49,6 +54,7 @@ async function run(options: Options): Promise<void> {
   const world: World = {
     databases: new Databases(),
     isQuick: options.quick,
+    receiver: options.receiver,
     profileFolder: options.cpuProf === undefined ? undefined : resolve(options.cpuProf),
     open: new Set(),
   };

@@ -8,7 +8,7 @@ import { headerIn } from './http-request';
 import { HubUnderTest } from './hub-under-test';
 import { Ledger, problemsOf } from './ledger';
 import type { Posted, Poster } from './processes/poster';
-import type { Received, Receivers } from './processes/receivers';
+import type { Received, ReceiverKind, Receivers } from './processes/receivers';
 import { type Published, Publisher } from './publisher';
 import type { Spent } from './table';
 
@@ -26,6 +26,7 @@ export const PAYLOAD_BYTES = 1_024;
 export interface World {
   readonly databases: Databases;
   readonly isQuick: boolean;
+  readonly receiver: ReceiverKind;
   readonly profileFolder: string | undefined;
   /** Everything that is to be ended with the bench, however it ends. */
   readonly open: Set<() => Promise<void>>;
@@ -110,12 +111,12 @@ export class Rig {
   /** Origins of receivers that answer. */
   async origins(count: number): Promise<string[]> {
     if (this.#ports.length < count)
-      this.#ports.push(...(await this.receivers.ask('listen', { count: count - this.#ports.length, hanging: false })));
+      this.#ports.push(...(await this.receivers.ask('listen', { count: count - this.#ports.length, kind: this.world.receiver })));
     return this.#ports.slice(0, count).map(originOf);
   }
 
   async hangingOrigins(count: number): Promise<string[]> {
-    return (await this.receivers.ask('listen', { count, hanging: true })).map(originOf);
+    return (await this.receivers.ask('listen', { count, kind: 'hanging' })).map(originOf);
   }
 
   /** An application with a key of its own and a webhook to each URL. */

@@ -38,7 +38,7 @@ interface Several {
 async function withTwo(work: (several: Several) => Promise<void>): Promise<void> {
   const database = await createMysqlDatabase();
   const receiver = await Receiver.listen();
-  const hub = await build.serve(database.url, { LIVEHOOK_LOG_LEVEL: 'info' }, ['--processes', '2']);
+  const hub = await build.serve(database.url, { LIVEHOOK_LOG_LEVEL: 'info' }, { args: ['--processes', '2'] });
   const admin = new Client(hub.url, ADMIN_KEY);
   let shop: Client | undefined;
   try {
@@ -250,7 +250,7 @@ describe('livehook serve --processes 2', () => {
       // What is sent to all of a group reaches each process once more, and changes nothing.
       for (const { pid } of startsOf(hub)) process.kill(pid, 'SIGTERM');
       slow.open();
-      expect(await hub.exited).toEqual({ code: 0, signal: null });
+      expect(await hub.ended()).toEqual({ code: 0, signal: null });
       expect(startsOf(hub).map(({ pid }) => isAlive(pid))).toEqual([false, false]);
       expect(await count(databaseUrl, "deliveries WHERE status = 'SUCCEEDED' AND attempt_count = 1")).toBe(8);
       expect(await instances(databaseUrl)).toBe(0);
@@ -267,7 +267,7 @@ describe('livehook serve --processes 2', () => {
       await until(() => linesOf(hub, 'hub.stopping').length === 2, { description: 'both to drain' });
       // One that comes right after the first is taken for the same.
       await until(() => hub.signal('SIGTERM') ?? hub.hasExited, { description: 'the end' });
-      expect(await hub.exited).toEqual({ code: null, signal: 'SIGTERM' });
+      expect(await hub.ended()).toEqual({ code: null, signal: 'SIGTERM' });
       await until(() => startsOf(hub).every(({ pid }) => !isAlive(pid)), { description: 'both to be gone' });
     });
   });
@@ -290,7 +290,7 @@ describe('livehook serve --processes 2', () => {
   test('drops connections when every process is full, instead of handing them around', async () => {
     const database = await createMysqlDatabase();
     // A process takes 40, and 16 more to refuse them; 20 may be without a key.
-    const hub = await build.serve(database.url, { LIVEHOOK_CONNECTIONS: '40' }, ['--processes', '2']);
+    const hub = await build.serve(database.url, { LIVEHOOK_CONNECTIONS: '40' }, { args: ['--processes', '2'] });
     const admin = new Client(hub.url, ADMIN_KEY);
     const streams: Subscription<Record<string, unknown>>[] = [];
     const sockets: Socket[] = [];

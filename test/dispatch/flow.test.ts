@@ -41,15 +41,15 @@ const failure = (statusCode: number, headers: Exchange['responseHeaders'] = []):
   responseHeaders: headers,
 });
 
-const flowOf = (overrides: Partial<LiveWebhook> = {}, instances = 1) => {
+const flowOf = (overrides: Partial<LiveWebhook> = {}, instances = 1, place = 0) => {
   const webhook = { ...WEBHOOK, ...overrides };
   const flow = new Flow(webhook.version);
-  const terms = { webhook, instances };
+  const terms = { webhook, fleet: { instances, place } };
   return {
     flow,
     terms,
     /** One request from its start to its end. */
-    meet: (exchange: Exchange, now: number) => flow.end(flow.begin(terms, now), exchange, { webhook, now, endedAt: now, random: 0 }),
+    meet: (exchange: Exchange, now: number) => flow.end(flow.begin(terms, now), exchange, { terms, now, endedAt: now, random: 0 }),
     waitMs: (now: number, inFlight = 0) => flow.waitMs(terms, inFlight, now),
   };
 };
@@ -63,9 +63,8 @@ describe('a flow', () => {
 
   test('is halved by 429, 502, 504 and time-outs, once for what was under way together, and widens again round by round', () => {
     const { flow, terms, meet, waitMs } = flowOf();
-    const { webhook } = terms;
     const tickets = [1, 2, 3].map(() => flow.begin(terms, 0));
-    for (const ticket of tickets) flow.end(ticket, failure(429), { webhook, now: 10, endedAt: 10, random: 0 });
+    for (const ticket of tickets) flow.end(ticket, failure(429), { terms, now: 10, endedAt: 10, random: 0 });
     expect([waitMs(10, 3), waitMs(10, 4)]).toEqual([0, Number.POSITIVE_INFINITY]);
     expect(flow.caution(10)).toMatchObject({ kind: 'THROTTLED', reason: expect.stringContaining('the receiver answered 429') });
     expect(flow.isNeutral(terms, 10)).toBe(false);
@@ -83,7 +82,7 @@ describe('a flow', () => {
     expect([waitMs(1_000, 3), flow.mostQueued(terms, 100, 1_000)]).toEqual([0, 1]);
     const probe = flow.begin(terms, 1_000);
     expect(waitMs(1_000, 1)).toBe(Number.POSITIVE_INFINITY);
-    flow.end(probe, SUCCESS, { webhook: terms.webhook, now: 1_001, endedAt: 1_001, random: 0 });
+    flow.end(probe, SUCCESS, { terms, now: 1_001, endedAt: 1_001, random: 0 });
     expect([waitMs(1_001, 0), flow.mostQueued(terms, 100, 1_001)]).toEqual([0, 100]);
     expect(waitMs(1_001, 2)).toBe(Number.POSITIVE_INFINITY);
     expect(flow.caution(1_001)?.kind).toBe('THROTTLED');
@@ -116,6 +115,19 @@ describe('a flow', () => {
     expect(waitMs(0)).toBe(200);
   });
 
+  test('shares how many may be under way between the instances, and takes in nothing where none is its own', () => {
+    const most = (overrides: Partial<LiveWebhook>) =>
+      [0, 1, 2].map((place) => {
+        const { flow, terms, waitMs } = flowOf(overrides, 3, place);
+        const own = Array.from({ length: 10 }, (_, inFlight) => waitMs(0, inFlight)).indexOf(Number.POSITIVE_INFINITY);
+        expect(flow.mostQueued(terms, 100, 0)).toBe(own === 0 ? 0 : 100);
+        return own;
+      });
+    expect(most({ maxConcurrency: 8 }).sort()).toEqual([2, 3, 3]);
+    expect(most({ maxConcurrency: 1 }).sort()).toEqual([0, 0, 1]);
+    expect(most({ maxConcurrency: 8, ordering: Ordering.BY_KEY })).toEqual([8, 8, 8]); // all of it is one instance's
+  });
+
   test('begins anew with a webhook that was changed, but for its pace', () => {
     const { flow, terms, meet, waitMs } = flowOf({ ratePerSecond: 1 });
     for (let failures = 0; failures < 5; failures++) meet({ ...failure(0), outcome: 'TIMEOUT' }, failures * 1_000);
@@ -123,7 +135,7 @@ describe('a flow', () => {
     flow.follow(2);
     expect([flow.heldMs(4_000), flow.caution(4_000), waitMs(4_000)]).toEqual([0, null, 1_000]);
     flow.end({ isProbe: false, sentAt: 0 }, failure(429, [['retry-after', '9']]), {
-      webhook: terms.webhook,
+      terms,
       now: 4_000,
       endedAt: 0,
       random: 0,

@@ -479,6 +479,7 @@ describeEachDatabase('Leases', (makeDatabase) => {
       log: silentLog,
       regained: () => {},
       rescued: () => {},
+      fleetChanged: () => {},
       ...overrides,
     });
 

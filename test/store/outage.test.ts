@@ -204,11 +204,13 @@ describe('Transactions that lose a race', () => {
       await store.database.migrate();
       const ids = [await store.application(), await store.application()];
       let tries = 0;
+      let held = 0;
       const rename = (order: readonly string[], name: string) =>
         store.database.transaction(async (tx) => {
           const isFirstTry = ++tries <= 2;
           await tx.execute('UPDATE applications SET name = ? WHERE id = ?', [name, order[0]]);
-          if (isFirstTry) await until(() => tries >= 2, { description: 'the other transaction to hold its first row' });
+          held++;
+          if (isFirstTry) await until(() => held >= 2, { description: 'the other transaction to hold its first row' });
           await tx.execute('UPDATE applications SET name = ? WHERE id = ?', [name, order[1]]);
         });
       await Promise.all([rename(ids, 'one'), rename([...ids].reverse(), 'two')]);
@@ -229,11 +231,13 @@ describe('Transactions that wait for a lock in vain', () => {
       await store.database.migrate();
       const applicationId = await store.application();
       const release = gate();
+      const released = release.answer().then(() => true);
       let isHeld = false;
       const held = holder.transaction(async (tx) => {
         await tx.execute("UPDATE counters SET version = 7 WHERE application_id = ? AND log = 'event'", [applicationId]);
         isHeld = true;
-        await release.answer();
+        // One that stands still would be ended by the server.
+        await until(() => Promise.race([released, tx.query('SELECT 1').then(() => false)]), { description: 'the lock to be let go' });
       });
       await until(() => isHeld, { description: 'the lock to be held' });
       let tries = 0;
@@ -248,6 +252,36 @@ describe('Transactions that wait for a lock in vain', () => {
       expect(tries).toBe(2);
     } finally {
       await Promise.all([store.database.close(), holder.close()]);
+      await database.drop();
+    }
+  });
+});
+
+describe('A transaction that stands still', () => {
+  test('keeps nobody from publishing: the server ends it, and whoever was frozen in it learns that nothing is stored', async () => {
+    const database = await createMysqlDatabase();
+    const store = new Store(database.url);
+    const frozen = openable(database.url);
+    await Promise.all([store.database.open(), frozen.open()]);
+    const thaw = gate();
+    try {
+      await store.database.migrate();
+      const applicationId = await store.application();
+      const lock = gate();
+      const held = frozen.transaction(async (tx) => {
+        await tx.execute("UPDATE counters SET last_sequence = 7 WHERE application_id = ? AND log = 'event'", [applicationId]);
+        lock.open();
+        await thaw.answer();
+        await tx.query('SELECT 1');
+      });
+      await lock.answer();
+      const { answers } = await store.append([{ applicationId, events: [newEvent()] }]);
+      expect(answers[0]?.[0]?.event.sequence).toBe(1);
+      thaw.open();
+      await expect(held).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    } finally {
+      thaw.open();
+      await Promise.all([store.database.close(), frozen.close()]);
       await database.drop();
     }
   });

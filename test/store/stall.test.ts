@@ -180,7 +180,15 @@ describe('A lease while the database stalls', () => {
     await withStallingStore(async ({ database, instanceId }, proxy) => {
       const clock = new FakeClock();
       let regained = 0;
-      const lease = new Lease({ instanceId, database, clock, log: silentLog, regained: () => regained++, rescued: () => {} });
+      const lease = new Lease({
+        instanceId,
+        database,
+        clock,
+        log: silentLog,
+        regained: () => regained++,
+        rescued: () => {},
+        fleetChanged: () => {},
+      });
       await lease.start();
       proxy.stall();
       clock.advance(8_999); // heartbeats hang meanwhile

@@ -9,6 +9,13 @@ import { testEnvironment } from './with-hub';
 
 const ROOT = resolve(__dirname, '../..');
 
+interface ServeOptions {
+  /** Of `livehook serve`. */
+  readonly args?: readonly string[];
+  /** A hub that does not serve before it aborts is killed. */
+  readonly signal?: AbortSignal;
+}
+
 /** The hub compiled into a folder of its own, to run as a process that a test may kill. */
 export class Build {
   readonly #folder: string;
@@ -32,14 +39,20 @@ export class Build {
     this.#folder = folder;
   }
 
-  /** Starts a hub on a database and waits until it serves. `args` follow `livehook serve`. */
-  async serve(databaseUrl: string, environment: Record<string, string> = {}, args: readonly string[] = []): Promise<HubProcess> {
+  /** Starts a hub on a database and waits until it serves. */
+  async serve(
+    databaseUrl: string,
+    environment: Record<string, string> = {},
+    { args = [], signal }: ServeOptions = {},
+  ): Promise<HubProcess> {
     const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve', ...args], {
       cwd: this.#folder,
       env: { PATH: process.env.PATH, ...testEnvironment(databaseUrl, { LIVEHOOK_LOG_LEVEL: 'warn', ...environment }) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    return HubProcess.listening(child);
+    const giveUp = () => child.kill('SIGKILL');
+    signal?.addEventListener('abort', giveUp, { once: true });
+    return HubProcess.listening(child).finally(() => signal?.removeEventListener('abort', giveUp));
   }
 
   async remove(): Promise<void> {
@@ -94,22 +107,33 @@ export class HubProcess {
   }
 
   /** The most memory it has had so far, in bytes; 0 where the system does not tell. */
-  async peakMemory(): Promise<number> {
-    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8').catch(() => '');
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  peakMemory(): Promise<number> {
+    return this.#memory('VmHWM');
+  }
+
+  /** What it has in memory now, in bytes; 0 where the system does not tell. */
+  residentMemory(): Promise<number> {
+    return this.#memory('VmRSS');
   }
 
   async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: unknown; signal: unknown }> {
     this.signal(signal);
-    return this.exited;
+    return this.ended();
   }
 
-  /** Resolves when it has ended, however it did. */
-  get exited(): Promise<{ code: unknown; signal: unknown }> {
-    return this.#exited.then(([code, signal]) => ({ code, signal }));
+  /** Resolves when the process is gone, however it went. */
+  async ended(): Promise<{ code: unknown; signal: unknown }> {
+    const [code, signal] = await this.#exited;
+    return { code, signal };
   }
 
-  signal(signal: 'SIGKILL' | 'SIGTERM'): void {
+  /** SIGSTOP freezes it, SIGCONT lets it go on. */
+  signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void {
     if (!this.hasExited) this.#child.kill(signal);
+  }
+
+  async #memory(field: 'VmHWM' | 'VmRSS'): Promise<number> {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8').catch(() => '');
+    return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) * 1024;
   }
 }

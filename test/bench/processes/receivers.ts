@@ -1,3 +1,4 @@
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { answerQuestions } from '../helper';
 import { type ReadRequest, readRequest } from '../http-request';
@@ -55,36 +56,72 @@ function serve(socket: Socket): void {
   });
 }
 
+/** What most partners have: Node's own server. */
+function respond(request: IncomingMessage, response: ServerResponse): void {
+  const path = request.url ?? '';
+  const id = request.headers['webhook-id'];
+  const isSampled = count(path, typeof id === 'string' ? id : undefined, monotonicMs());
+  if (isSampled) {
+    const body: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => body.push(chunk));
+    request.on('end', () => samples.push({ path, head: headOf(request), body: Buffer.concat(body).toString() }));
+  } else request.resume();
+  request.on('end', () => response.writeHead(200, { 'content-length': 0 }).end());
+}
+
+function headOf({ method, url, rawHeaders }: IncomingMessage): string {
+  const lines = [`${method} ${url} HTTP/1.1`];
+  for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`);
+  return lines.join('\r\n');
+}
+
 function hang(socket: Socket): void {
   socket.on('error', () => socket.destroy());
   socket.resume();
 }
 
-function note(request: ReadRequest, bytes: Buffer, firstByteAt: number): void {
-  const { path, id } = request;
+function note({ path, id, head, bodyStart, end }: ReadRequest, bytes: Buffer, firstByteAt: number): void {
+  if (count(path, id, firstByteAt)) samples.push({ path, head, body: bytes.toString('utf8', bodyStart, end) });
+}
+
+/** Whether this one is to be kept whole. */
+function count(path: string, id: string | undefined, firstByteAt: number): boolean {
   if (id === undefined) {
     nameless++;
-    return;
+    return false;
   }
   const own = firstBytes.get(path) ?? new Map<string, number>();
   if (own.size === 0) firstBytes.set(path, own);
   if (own.has(id)) {
     repeated++;
-    return;
+    return false;
   }
   own.set(id, firstByteAt);
   distinct++;
   lastNewAt = firstByteAt;
-  if (distinct % ONE_SAMPLE_OF === 0 && samples.length < MOST_SAMPLES)
-    samples.push({ path, head: request.head, body: bytes.toString('utf8', request.bodyStart, request.end) });
+  return distinct % ONE_SAMPLE_OF === 0 && samples.length < MOST_SAMPLES;
+}
+
+/** `http`: Node's server; `raw`: reads just enough of HTTP, at half the cost. */
+export type ReceiverKind = 'http' | 'raw';
+
+function serverOf(kind: ReceiverKind | 'hanging'): Server {
+  switch (kind) {
+    case 'http':
+      return createHttpServer({ noDelay: true, keepAliveTimeout: 60_000 }, respond);
+    case 'raw':
+      return createServer({ noDelay: true }, serve);
+    case 'hanging':
+      return createServer({ noDelay: true }, hang);
+  }
 }
 
 const questions = {
   /** Opens so many receivers and returns their ports. Those that hang take what comes and never answer. */
-  async listen({ count, hanging }: { count: number; hanging: boolean }): Promise<number[]> {
+  async listen({ count, kind }: { count: number; kind: ReceiverKind | 'hanging' }): Promise<number[]> {
     const ports: number[] = [];
     for (let opened = 0; opened < count; opened++) {
-      const server = createServer({ noDelay: true }, hanging ? hang : serve);
+      const server = serverOf(kind);
       servers.push(server);
       await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 1_024 }, resolve));
       ports.push((server.address() as AddressInfo).port);

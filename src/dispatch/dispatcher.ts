@@ -397,8 +397,8 @@ export class Dispatcher {
   }
 
   #hasRoom(lane: Lane, weight: number): boolean {
-    if (!this.#isSending() || !lane.isActive || lane.hasBacklog) return false;
-    if (lane.queued + lane.reserved >= this.#mostQueued(lane.webhook, lane.flow) || this.#weight + weight > MOST_BYTES) return false;
+    if (!this.#isSending() || !lane.isActive || (lane.hasBacklog && !lane.hasRetries)) return false;
+    if (lane.fresh + lane.reserved >= this.#mostQueued(lane.webhook, lane.flow) || this.#weight + weight > MOST_BYTES) return false;
     return lane.weight === 0 || lane.weight + weight <= this.#share();
   }
 

@@ -21,7 +21,10 @@ export interface Job {
 /** What a payload of so many characters is taken to weigh in memory, in bytes: its text, and the body made of it. */
 export const weightOf = (payloadChars: number) => 512 + 2 * payloadChars;
 
-/** One webhook's way out: a first-in, first-out queue, what is in flight, what is promised. */
+/** First attempts that may pass a retry which waits. */
+const MOST_AHEAD = 3;
+
+/** One webhook's way out: what waits, first attempts before retries; what is in flight, what is promised. */
 export class Lane {
   webhook: LiveWebhook;
   readonly flow: Flow;
@@ -40,9 +43,11 @@ export class Lane {
   isGone = false;
   /** Of the timer that looks at it again when it has to wait. */
   cancelWake: Cancel | undefined;
-  #jobs: Job[] = [];
-  /** Index of the first job: shifting a long array would move all of it. */
-  #first = 0;
+  /** First attempts, and what follows them. */
+  readonly #fresh = new Queue();
+  readonly #retries = new Queue();
+  /** First attempts since the last retry, while both wait. */
+  #ahead = 0;
 
   constructor(webhook: LiveWebhook, flow: Flow) {
     this.webhook = webhook;
@@ -54,17 +59,59 @@ export class Lane {
   }
 
   get queued(): number {
-    return this.#jobs.length - this.#first;
+    return this.#fresh.length + this.#retries.length;
+  }
+
+  /** First attempts among them. */
+  get fresh(): number {
+    return this.#fresh.length;
+  }
+
+  /** Retries wait here, and maybe more of them in the database: a new event need not line up behind a day of them. */
+  get hasRetries(): boolean {
+    return this.#retries.length > 0;
   }
 
   /** Whether what comes next may well keep its slot until the deadline: a retry, or a webhook whose last request did. */
   get mayHang(): boolean {
-    return this.isTimingOut || (this.#jobs[this.#first]?.attemptCount ?? 0) > 0;
+    return this.isTimingOut || this.#nextQueue === this.#retries;
   }
 
   /** Nothing of it is in memory, and nothing has to be remembered about it. */
   get isIdle(): boolean {
     return this.weight === 0 && !this.hasBacklog;
+  }
+
+  push(job: Job): void {
+    (job.attemptCount > 0 ? this.#retries : this.#fresh).push(job);
+  }
+
+  shift(): Job | undefined {
+    const queue = this.#nextQueue;
+    this.#ahead = queue === this.#fresh && this.hasRetries ? this.#ahead + 1 : 0;
+    return queue.shift();
+  }
+
+  /** Takes every queued job that `isWanted` names out of the queue. */
+  remove(isWanted: (job: Job) => boolean): Job[] {
+    return [...this.#fresh.remove(isWanted), ...this.#retries.remove(isWanted)];
+  }
+
+  /** First attempts go first, but let a retry in now and then. */
+  get #nextQueue(): Queue {
+    if (this.#retries.length === 0) return this.#fresh;
+    return this.#fresh.length === 0 || this.#ahead >= MOST_AHEAD ? this.#retries : this.#fresh;
+  }
+}
+
+/** First in, first out. */
+class Queue {
+  #jobs: Job[] = [];
+  /** Index of the first job: shifting a long array would move all of it. */
+  #first = 0;
+
+  get length(): number {
+    return this.#jobs.length - this.#first;
   }
 
   push(job: Job): void {
@@ -82,7 +129,6 @@ export class Lane {
     return job;
   }
 
-  /** Takes every queued job that `isWanted` names out of the queue. */
   remove(isWanted: (job: Job) => boolean): Job[] {
     const removed: Job[] = [];
     const kept: Job[] = [];

@@ -40,7 +40,7 @@ import { Poll } from './live/poll';
 import { type LoggedUpdate, readUpdates } from './live/update-log';
 import type { Log } from './log';
 import { Backlog } from './observe/backlog';
-import { Metrics, type Reading } from './observe/metrics';
+import { Metrics, type Reading, type Siblings } from './observe/metrics';
 import { Observer } from './observe/observer';
 import type { Tracing } from './observe/tracing';
 import { Replayer } from './replay/replayer';
@@ -65,6 +65,8 @@ export interface HubOptions {
   readonly clock?: Clock;
   /** From 0 up to 1. */
   readonly random?: () => number;
+  /** The processes that share its port, where there are any. */
+  readonly siblings?: Siblings;
 }
 
 export interface Started {
@@ -116,6 +118,7 @@ export class Hub {
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
   readonly #backlog: Backlog;
+  readonly #metrics: Metrics;
   #tracing: Tracing | undefined;
   #compilePayloadQuery: CompilePayloadQuery = () => {
     throw new Error('the schema is made in start()');
@@ -124,7 +127,7 @@ export class Hub {
   /** Give-backs under way: shutting down waits for them. */
   readonly #givingBack = new Set<Promise<void>>();
 
-  constructor({ config, log, clock = systemClock, random = Math.random }: HubOptions) {
+  constructor({ config, log, clock = systemClock, random = Math.random, siblings }: HubOptions) {
     this.#config = config;
     this.#log = log;
     this.#clock = clock;
@@ -202,7 +205,8 @@ export class Hub {
       },
     });
 
-    const metrics = new Metrics(() => this.#reading());
+    const metrics = new Metrics(() => this.#reading(), siblings);
+    this.#metrics = metrics;
     const observer = new Observer({ metrics, log, tracing: () => this.#tracing });
     this.#backlog = new Backlog({
       database,
@@ -490,6 +494,11 @@ export class Hub {
       followers: logs.reduce((sum, log) => sum + log.followers, 0),
       keptEntries: logs.reduce((sum, log) => sum + log.kept, 0),
     };
+  }
+
+  /** What `/metrics` says of this process alone. */
+  ownMetrics(): Promise<string> {
+    return this.#metrics.own();
   }
 
   /** Drains: answers what came, ends what is in flight, writes it down, releases the rest for others. */

@@ -8,7 +8,7 @@ createProgram()
   .parseAsync(process.argv)
   .catch((error: unknown) => {
     process.stderr.write(`livehook: ${reasonOf(error)}\n`);
-    process.exitCode = 1;
+    process.exit(1); // a hub that could not start, its port being taken, has connections and timers that would hold the process
   });
 
 /** A sentence for what the surroundings are to blame for; a stack for what we are. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** Connections beyond the limit that are still taken, to be told so; past them the system refuses. */
+/** Connections beyond the limit that are still taken, to be told so; past them they are dropped. */
 const HEADROOM = 0.1;
 const LEAST_HEADROOM = 16;
 /** Of all connections, those over which no valid key has come may be this many. */
@@ -13,6 +13,8 @@ const STRANGERS = 0.5;
  */
 export class Connections {
   readonly #most: number;
+  /** What is taken at all. */
+  readonly #hardLimit: number;
   readonly #mostStrangers: number;
   #open = 0;
   readonly #strangers = new Set<Socket>();
@@ -21,6 +23,7 @@ export class Connections {
 
   constructor(most: number) {
     this.#most = most;
+    this.#hardLimit = most + Math.max(LEAST_HEADROOM, Math.ceil(most * HEADROOM));
     this.#mostStrangers = Math.max(1, Math.floor(most * STRANGERS));
   }
 
@@ -33,12 +36,15 @@ export class Connections {
     return this.#strangers.size;
   }
 
-  /** What the server takes at all. */
-  get hardLimit(): number {
-    return this.#most + Math.max(LEAST_HEADROOM, Math.ceil(this.#most * HEADROOM));
-  }
-
+  /**
+   * Not `server.maxConnections`: a process that is full by that hands the connection on to its siblings, and when all are
+   * full they hand it around for ever, at half a core.
+   */
   readonly add = (socket: Socket): void => {
+    if (this.#open >= this.#hardLimit) {
+      socket.destroy();
+      return;
+    }
     this.#open++;
     this.#strangers.add(socket);
     if (this.#open - this.#surplus.size > this.#most) this.#surplus.add(socket);

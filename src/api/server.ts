@@ -77,7 +77,6 @@ export class ApiServer {
       this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));
     });
     this.#connections = new Connections(deps.mostConnections);
-    this.#http.maxConnections = this.#connections.hardLimit;
     this.#http.timeout = IDLE_MS;
     this.#http.on('connection', this.#connections.add);
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));

@@ -16,7 +16,15 @@ export function createProgram(): Command {
     .showHelpAfterError()
     .addHelpText('after', settingsHelp());
 
-  program.command('serve').description('migrate the database and serve until SIGTERM or SIGINT').action(serve);
+  program
+    .command('serve')
+    .description('migrate the database and serve until SIGTERM or SIGINT')
+    .option(
+      '--processes <n>',
+      'instances that share the port, 1 to 64, each in a process of its own; more than 1 with MySQL or MariaDB only',
+      '1',
+    )
+    .action(serve);
   program.command('migrate').description('apply the migrations that are missing and exit').action(migrate);
 
   const keys = program.command('keys').description('API keys');

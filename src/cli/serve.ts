@@ -1,28 +1,89 @@
-import { describeConfig, readConfig } from '../config';
-import { Hub } from '../hub';
-import { createLog } from '../log';
+import cluster from 'node:cluster';
+import { systemClock } from '../clock';
+import { type Config, ConfigError, describeConfig, readConfig } from '../config';
+import { shown } from '../errors';
+import { Hub, type Started } from '../hub';
+import { createLog, type Log } from '../log';
+import { Processes } from './processes';
+import { Sibling } from './sibling';
+import { wishToEnd } from './wish-to-end';
 
-/** Serves until SIGTERM or SIGINT, then drains and exits 0. */
-export async function serve(): Promise<void> {
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+const MOST_PROCESSES = 64;
+
+/** Serves until SIGTERM or SIGINT, then drains and exits 0. A second signal ends it at once. */
+export async function serve(options: { readonly processes: string }): Promise<void> {
   const config = readConfig(process.env);
+  const processes = parseProcesses(options.processes, config);
   const log = createLog(config.logLevel);
   process.on('unhandledRejection', (reason) =>
     log.error({ error: reason instanceof Error ? reason.stack : String(reason) }, 'process.unhandled_rejection'),
   );
+  if (cluster.isWorker) return serveAsOneOf(config, log);
   log.info(describeConfig(config), 'hub.configured');
+  return processes === 1 ? serveAlone(config, log) : serveWith(processes, config, log);
+}
 
-  const told = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+async function serveAlone(config: Config, log: Log): Promise<void> {
+  const told = new Promise<void>((resolve) => onSignals({ stop: resolve }));
   const hub = new Hub({ config, log });
-  const { url, generatedAdminKey } = await hub.start();
+  announce(await hub.start());
+  await told;
+  await hub.stop();
+  process.exit(0); // a name server that is still being asked would hold the process for seconds
+}
+
+/** Serves nothing itself: the hubs are in the processes that it starts. */
+async function serveWith(count: number, { port }: Config, log: Log): Promise<void> {
+  const processes = new Processes({ count, port, clock: systemClock, log, started: announce });
+  onSignals({ stop: () => processes.stop(), end: () => processes.kill() });
+  process.exit(await processes.run());
+}
+
+async function serveAsOneOf(config: Config, log: Log): Promise<void> {
+  // Signals to all, from a terminal or a service manager, reach this process as well as the one that passes them on:
+  // the second is no second wish.
+  const told = new Promise<void>((resolve) => {
+    process.on('SIGTERM', () => resolve());
+    process.on('SIGINT', () => {});
+  });
+  const sibling = await Sibling.join(systemClock);
+  const hub = new Hub({ config: { ...config, port: sibling.port }, log, siblings: sibling });
+  sibling.started(await hub.start(), () => hub.ownMetrics());
+  const orphaned = sibling.orphaned().then(() => log.warn({ process: sibling.number }, 'process.orphaned'));
+  await Promise.race([told, orphaned]);
+  await hub.stop();
+  process.exit(0);
+}
+
+function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readonly end?: () => void }): void {
+  const told = wishToEnd({
+    clock: systemClock,
+    stop,
+    end: (signal) => {
+      end();
+      process.off(signal, told);
+      process.kill(process.pid, signal); // as it is without a listener
+    },
+  });
+  for (const signal of SIGNALS) process.on(signal, told);
+}
+
+function announce({ url, generatedAdminKey }: Started): void {
   process.stdout.write(`Livehook is listening on ${url}\n`);
   if (generatedAdminKey !== undefined)
     process.stdout.write(
       `\nYour first admin key, shown this once:\n\n  ${generatedAdminKey}\n\nDashboard: ${url}/   GraphiQL: ${url}/graphql\n`,
     );
+}
 
-  await told;
-  await hub.stop();
-  process.exit(0); // a name server that is still being asked would hold the process for seconds
+function parseProcesses(text: string, { databaseUrl }: Config): number {
+  const processes = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(processes >= 1 && processes <= MOST_PROCESSES))
+    throw new ConfigError([`--processes: expected a whole number from 1 to ${MOST_PROCESSES}; got ${shown(text)}`]);
+  if (processes > 1 && databaseUrl.kind === 'sqlite')
+    throw new ConfigError([
+      `--processes: expected 1 with SQLite, whose file belongs to one instance; got ${processes}. Several share a MySQL or MariaDB DATABASE_URL`,
+    ]);
+  return processes;
 }

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { AttemptOutcome } from '../attempts/attempt';
 import { HUB_ERRORS, UserErrorCode } from '../errors';
 import { VERSION } from '../version';
+import { mergeExpositions } from './merge-expositions';
 
 /** What the hub looks like at the moment somebody asks. */
 export interface Reading {
@@ -136,6 +137,14 @@ export function metricLines(): readonly { readonly name: string; readonly type: 
   ];
 }
 
+/** Processes that share a port: a scrape reaches any of them, and that one says what all have counted. */
+export interface Siblings {
+  /** Of this process, from 1 on: the label `process` of all that it counts. The one that replaces it has the same. */
+  readonly number: number;
+  /** What the others say for themselves; those that don't answer in time are left out. */
+  readonly ask: () => Promise<readonly string[]>;
+}
+
 /** CPU, memory, event loop and garbage collection are the process's, however many hubs are in it. */
 let ofProcess: Registry | undefined;
 function processRegistry(): Registry {
@@ -154,9 +163,13 @@ export class Metrics {
   readonly #histograms: Readonly<Record<keyof typeof HISTOGRAMS, Histogram>>;
   readonly #gauges: readonly { readonly gauge: Gauge; readonly read: GaugeDefinition['read'] }[];
   readonly #subscribers: Gauge;
+  readonly #siblings: Siblings | undefined;
 
-  constructor(read: () => Promise<Reading>) {
+  constructor(read: () => Promise<Reading>, siblings?: Siblings) {
     this.#read = read;
+    this.#siblings = siblings;
+    if (siblings)
+      for (const registry of [this.#registry, processRegistry()]) registry.setDefaultLabels({ process: String(siblings.number) });
     const registers = [this.#registry];
     this.#counters = mapped(COUNTERS, (definition) => new Counter({ ...definition, registers }));
     this.#histograms = mapped(
@@ -203,14 +216,21 @@ export class Metrics {
     this.#histograms.dispatchDelay.observe(delayMs / 1_000);
   }
 
-  /** In Prometheus' text format. */
+  /** In Prometheus' text format: what this process says, and its siblings. */
   async exposition(): Promise<{ contentType: string; content: string }> {
+    const [own, others] = await Promise.all([this.own(), this.#siblings?.ask() ?? []]);
+    const content = others.length > 0 ? mergeExpositions([own, ...others]) : own;
+    return { contentType: this.#registry.contentType, content };
+  }
+
+  /** What this process says for itself. */
+  async own(): Promise<string> {
     const reading = await this.#read();
     for (const { gauge, read } of this.#gauges) gauge.set(read(reading));
     this.#subscribers.set({ transport: 'websocket' }, reading.webSockets);
     this.#subscribers.set({ transport: 'sse' }, reading.eventStreams);
     const parts = await Promise.all([this.#registry.metrics(), processRegistry().metrics()]);
-    return { contentType: this.#registry.contentType, content: parts.join('\n') };
+    return parts.join('\n');
   }
 }
 

@@ -138,7 +138,7 @@ export class Slot {
       ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
     };
     // While the database is away a hub does not come up: it says so and ends.
-    return build.serve(this.proxy.url(databaseUrl), environment, AbortSignal.timeout(START_MS)).catch(() => undefined);
+    return build.serve(this.proxy.url(databaseUrl), environment, { signal: AbortSignal.timeout(START_MS) }).catch(() => undefined);
   }
 
   #keep(process: HubProcess): void {

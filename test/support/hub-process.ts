@@ -9,6 +9,13 @@ import { testEnvironment } from './with-hub';
 
 const ROOT = resolve(__dirname, '../..');
 
+interface ServeOptions {
+  /** Of `livehook serve`. */
+  readonly args?: readonly string[];
+  /** A hub that does not serve before it aborts is killed. */
+  readonly signal?: AbortSignal;
+}
+
 /** The hub compiled into a folder of its own, to run as a process that a test may kill. */
 export class Build {
   readonly #folder: string;
@@ -32,9 +39,13 @@ export class Build {
     this.#folder = folder;
   }
 
-  /** Starts a hub on a database and waits until it serves. One that does not before `signal` aborts is killed. */
-  async serve(databaseUrl: string, environment: Record<string, string> = {}, signal?: AbortSignal): Promise<HubProcess> {
-    const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve'], {
+  /** Starts a hub on a database and waits until it serves. */
+  async serve(
+    databaseUrl: string,
+    environment: Record<string, string> = {},
+    { args = [], signal }: ServeOptions = {},
+  ): Promise<HubProcess> {
+    const child = spawn(process.execPath, [join(this.#folder, 'dist/src/main.js'), 'serve', ...args], {
       cwd: this.#folder,
       env: { PATH: process.env.PATH, ...testEnvironment(databaseUrl, { LIVEHOOK_LOG_LEVEL: 'warn', ...environment }) },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -54,23 +65,32 @@ export class HubProcess {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown[]>;
   readonly #log: string[];
+  readonly #printed: string[];
 
   static async listening(child: ChildProcess): Promise<HubProcess> {
     const exited = once(child, 'exit');
     const log: string[] = [];
+    const printed: string[] = [];
     child.stderr?.on('data', (chunk) => log.push(String(chunk)));
     if (child.stdout === null) throw new Error('expected the standard output of the hub');
+    child.stdout.on('data', (chunk) => printed.push(String(chunk)));
     const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited.then(() => [])]);
     const url = /listening on (\S+)/.exec(String(line))?.[1];
     if (url === undefined) throw new Error(`the hub did not start:\n${log.join('')}`);
-    return new HubProcess(url, child, exited, log);
+    return new HubProcess(url, child, exited, log, printed);
   }
 
-  private constructor(url: string, child: ChildProcess, exited: Promise<unknown[]>, log: string[]) {
+  private constructor(url: string, child: ChildProcess, exited: Promise<unknown[]>, log: string[], printed: string[]) {
     this.url = url;
     this.#child = child;
     this.#exited = exited;
     this.#log = log;
+    this.#printed = printed;
+  }
+
+  /** What it has put on standard output. */
+  get printed(): string {
+    return this.#printed.join('');
   }
 
   /** What it has logged, warnings and worse. */

@@ -101,6 +101,12 @@ export async function bodyFor(
   }
 }
 
+/** The same where nothing has to be waited for, which is most often; undefined where `bodyFor` has to be asked. */
+export function readyBody(event: Event, fixed: FixedBody | null, query: PayloadQuery | null, format: Format): FixedBody | undefined {
+  if (fixed !== null) return fixed;
+  return query === null && format === 'STANDARD' ? { key: STANDARD_BODY, bytes: bodyOf(event) } : undefined;
+}
+
 /** Nothing that was made of this event's payload is used again. */
 export function forgetBodies(event: Event): void {
   bodies.delete(event);

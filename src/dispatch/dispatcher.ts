@@ -8,7 +8,7 @@ import type { Log } from '../log';
 import { traceHeaders } from '../trace-context';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
-import { bodyFor, contentHeaders, type FixedBody, STANDARD_BODY } from './body';
+import { bodyFor, contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
@@ -90,6 +90,7 @@ const MOST_STARTS_A_TURN = 64;
 /** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
 const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
 type Obstacle = keyof typeof OBSTACLES;
+const LIMITS_BY_OBSTACLE = Object.entries(OBSTACLES) as readonly [Obstacle, number][];
 
 /** What is remembered of webhooks that have nothing in memory: paused by their receivers, circuit open, pace used up. */
 const MOST_FLOWS = 20_000;
@@ -493,7 +494,8 @@ export class Dispatcher {
     this.#inFlight++;
     try {
       const startedAt = clock.now();
-      const body = await bodyFor(job.event, job.body, webhook.payloadQuery, webhook.format);
+      const { payloadQuery, format } = webhook;
+      const body = readyBody(job.event, job.body, payloadQuery, format) ?? (await bodyFor(job.event, job.body, payloadQuery, format));
       const fixed = 'problem' in body ? null : body;
       const request = requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent);
       const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
@@ -532,7 +534,7 @@ export class Dispatcher {
   /** A slot is free: its lane's again, or, where others wait for slots, theirs in turn. */
   #goOn(lane: Lane): void {
     this.#held[lane.mayHang ? 'spare' : 'full'].add(lane);
-    for (const [obstacle, limit] of Object.entries(OBSTACLES) as [Obstacle, number][]) {
+    for (const [obstacle, limit] of LIMITS_BY_OBSTACLE) {
       const held = this.#held[obstacle];
       // A lane that is held once more by the same obstacle has met the limit, which ends the loop.
       for (const next of held) {

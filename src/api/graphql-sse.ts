@@ -177,7 +177,7 @@ function frame(result: FormattedExecutionResult): string {
   return frameOf(JSON.stringify(result));
 }
 
-function frameOf(text: string): string {
+function frameOf(text: string | Buffer): string {
   return `event: next\ndata: ${text}\n\n`;
 }
 

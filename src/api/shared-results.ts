@@ -28,7 +28,7 @@ export interface Source {
 }
 
 interface Made {
-  readonly text: Promise<string> | string;
+  readonly text: Promise<Buffer> | Buffer;
   readonly until: number;
   readonly state: string;
 }
@@ -90,14 +90,14 @@ export class Results implements AsyncIterableIterator<ExecutionResult> {
     this.#group = group;
   }
 
-  /** The texts of the results that are there, at least one; none at the end. */
-  async take(): Promise<readonly string[]> {
+  /** The JSON texts of the results that are there, at least one; none at the end. Others get the same buffers. */
+  async take(): Promise<readonly Buffer[]> {
     const roots = await this.#roots();
     if (roots.length === 0) this.#leave();
-    const texts: string[] = [];
+    const texts: Buffer[] = [];
     for (const root of roots) {
       const text = this.#group.textOf(root);
-      texts.push(typeof text === 'string' ? text : await text);
+      texts.push(text instanceof Promise ? await text : text);
     }
     return texts;
   }
@@ -170,12 +170,12 @@ class Group {
     return execute({ ...this.#args, rootValue: root });
   }
 
-  textOf(root: object): string | Promise<string> {
+  textOf(root: object): Buffer | Promise<Buffer> {
     const now = this.#deps.clock.monotonic();
     const state = stateOf(root);
     const known = this.#made.get(root);
     if (known && known.until > now && known.state === state) return known.text;
-    const keep = (text: string | Promise<string>) => {
+    const keep = <T extends Buffer | Promise<Buffer>>(text: T): T => {
       this.#made.set(root, { text, until: now + FRESH_MS, state });
       return text;
     };
@@ -184,8 +184,8 @@ class Group {
     return keep(result.then((settled) => keep(this.#text(settled))));
   }
 
-  #text(result: ExecutionResult): string {
-    return JSON.stringify(this.#deps.present(result));
+  #text(result: ExecutionResult): Buffer {
+    return Buffer.from(JSON.stringify(this.#deps.present(result)));
   }
 }
 

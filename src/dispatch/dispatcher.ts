@@ -85,7 +85,7 @@ const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
 const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
 
 /** An event for a thousand webhooks must not keep the process to itself: what others send, publish and ask goes between. */
-const MOST_STARTS_A_TURN = 64;
+const MOST_STARTS_A_TURN = 16;
 
 /** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
 const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;

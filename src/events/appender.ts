@@ -60,7 +60,9 @@ export class Appender {
   readonly #underWay = new Set<Promise<void>>();
   /** The applications in the transactions under way. */
   readonly #busy = new Set<string>();
-  #lastBeganAt = 0;
+  #newest: Promise<void> | undefined;
+  /** All transactions under way have taken long by now. */
+  #mayOvertake = false;
   #isLooking = false;
   #pendingEvents = 0;
   #pendingChars = 0;
@@ -117,26 +119,28 @@ export class Appender {
 
   #mayBegin(): boolean {
     if (this.#underWay.size === 0) return true;
-    const { database, clock } = this.#deps;
-    if (!database.dialect.supportsManyInstances || this.#underWay.size >= MOST_AT_ONCE) return false;
-    return clock.monotonic() - this.#lastBeganAt >= OVERTAKE_MS;
+    return this.#mayOvertake && this.#underWay.size < MOST_AT_ONCE && this.#deps.database.dialect.supportsManyInstances;
   }
 
   #begin(): void {
     if (!this.#mayBegin()) return;
     const batch = this.#nextBatch();
     if (batch.length === 0) return;
-    const { clock } = this.#deps;
     const applications = new Set(batch.map(({ request }) => request.applicationId));
     for (const id of applications) this.#busy.add(id);
-    this.#lastBeganAt = clock.monotonic();
-    const cancel = clock.after(OVERTAKE_MS, () => this.#begin());
+    this.#mayOvertake = false;
+    const cancel = this.#deps.clock.after(OVERTAKE_MS, () => {
+      this.#mayOvertake = true;
+      this.#begin();
+    });
     const done = this.#commit(batch).finally(() => {
       cancel();
       for (const id of applications) this.#busy.delete(id);
       this.#underWay.delete(done);
+      if (this.#newest === done) this.#mayOvertake = true; // it began when the others had taken long
       this.#begin();
     });
+    this.#newest = done;
     this.#underWay.add(done);
   }
 

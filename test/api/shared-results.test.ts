@@ -55,7 +55,7 @@ function setUp() {
     const contextValue = { caller: { apiKey: { id: key } } };
     const results = await shared.subscribe({ schema, document, variableValues: variables, contextValue } as ExecutionArgs);
     if (!(results instanceof Results)) throw new Error(`expected results, got ${JSON.stringify(results)}`);
-    return results;
+    return { take: async () => (await results.take()).map((text) => text.toString()), return: () => results.return() };
   };
   return { clock, resolved, waiting, subscribe };
 }

@@ -92,14 +92,17 @@ export class Results implements AsyncIterableIterator<ExecutionResult> {
 
   /** The JSON texts of the results that are there, at least one; none at the end. Others get the same buffers. */
   async take(): Promise<readonly Buffer[]> {
-    const roots = await this.#roots();
-    if (roots.length === 0) this.#leave();
-    const texts: Buffer[] = [];
-    for (const root of roots) {
-      const text = this.#group.textOf(root);
-      texts.push(text instanceof Promise ? await text : text);
+    try {
+      const roots = await (this.#source.take ? this.#source.take() : one(this.#source));
+      const [only] = roots;
+      if (only === undefined) this.#leave();
+      if (only === undefined || roots.length > 1) return Promise.all(roots.map((root) => this.#group.textOf(root)));
+      const text = this.#group.textOf(only);
+      return [text instanceof Promise ? await text : text];
+    } catch (error) {
+      this.#leave();
+      throw error;
     }
-    return texts;
   }
 
   async next(): Promise<IteratorResult<ExecutionResult>> {
@@ -117,10 +120,6 @@ export class Results implements AsyncIterableIterator<ExecutionResult> {
 
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  #roots(): Promise<readonly object[]> {
-    return this.#leavingAtFailure(this.#source.take ? this.#source.take() : one(this.#source));
   }
 
   async #leavingAtFailure<T>(work: Promise<T>): Promise<T> {

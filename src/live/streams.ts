@@ -29,14 +29,15 @@ export async function eventStream(log: LiveLog<Event>, { applicationId, types, f
   const condition = conditionFor(filter);
   const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
   const isWanted = (event: Event) => (!types || matchesAnyType(types, event.type)) && (!condition || condition(event));
-  const takesAll = !types && !condition;
-  const takeSome = async (): Promise<readonly Event[]> => {
+  const takeAll = () => follower.take(MOST_A_STEP);
+  const takeWanted = async (): Promise<readonly Event[]> => {
     for (;;) {
-      const entries = await follower.take(MOST_A_STEP);
-      const wanted = takesAll ? entries : entries.filter(isWanted);
+      const entries = await takeAll();
+      const wanted = entries.filter(isWanted);
       if (wanted.length > 0 || entries.length === 0) return wanted;
     }
   };
+  const takeSome = types || condition ? takeWanted : takeAll;
   let ready: readonly Event[] = [];
   let index = 0;
   const step = async (): Promise<Event | undefined> => {

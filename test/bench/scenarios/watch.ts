@@ -10,6 +10,7 @@ import type { Scenario } from '../scenario';
 const SUBSCRIBERS = 1_000;
 const PROCESSES = 2;
 const PER_SECOND = 50;
+const WARMING = 3_000;
 const QUIET_MS = 15_000;
 const QUERY = 'subscription { event { id sequence type payload } }';
 
@@ -22,6 +23,8 @@ export const watch: Scenario = {
       const events = world.isQuick ? 100 : 250;
       const application = await rig.application([]);
       const publisher = rig.publisher(application, 16);
+      // At 50 a second it would take minutes until publishing runs compiled code, and that is not what is measured.
+      await Promise.all(Array.from({ length: WARMING }, () => publisher.publishOne()));
       const hubCrowd = startCrowd(rig);
       await hubCrowd.watch(rig.hub.url.replace(/^http/, 'ws').concat('/graphql'), { key: application.key, query: QUERY });
       const bareCrowd = startCrowd(rig);

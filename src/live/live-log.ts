@@ -1,3 +1,4 @@
+import { systemClock } from '../clock';
 import { HubError } from '../errors';
 
 export interface Sequenced {
@@ -20,7 +21,17 @@ interface Watched<T> {
   weight: number;
   /** The highest sequence heard of. */
   head: number;
+  /** A crowd is not woken again before; milliseconds of the monotonic clock. */
+  restsUntil: number;
+  isWakePending: boolean;
 }
+
+/**
+ * From so many followers on they are woken no more often than this, each, allows: a thousand every 40 ms, so that what
+ * comes meanwhile leaves in one write. 50 events a second to 1,000 sockets took 18.9 µs of CPU a message before.
+ */
+const CROWD = 100;
+const REST_MS_EACH = 0.04;
 
 /** Entries kept in memory per watched application; whoever is further behind reads the database. */
 const MOST_RECENT = 2_000;
@@ -71,7 +82,14 @@ export class LiveLog<T extends Sequenced> {
     if (sequence !== undefined && sequence > head)
       throw new HubError('BAD_USER_INPUT', `after: the cursor is ${sequence - head} past the end of the log`);
     if (sequence !== undefined && sequence < head) await this.#refuseExpired(applicationId, sequence);
-    const watched = this.#watched.get(applicationId) ?? { followers: new Set<Follower<T>>(), recent: [], weight: 0, head };
+    const watched = this.#watched.get(applicationId) ?? {
+      followers: new Set<Follower<T>>(),
+      recent: [],
+      weight: 0,
+      head,
+      restsUntil: 0,
+      isWakePending: false,
+    };
     this.#watched.set(applicationId, watched);
     this.ring(applicationId, head); // others may wait for what was committed a moment ago and is yet to be announced
     const follower = new Follower<T>(
@@ -117,7 +135,14 @@ export class LiveLog<T extends Sequenced> {
     const watched = this.#watched.get(applicationId);
     if (!watched || head <= watched.head) return;
     watched.head = head;
-    for (const follower of watched.followers) follower.wake();
+    if (watched.isWakePending) return;
+    const restMs = watched.restsUntil - systemClock.monotonic();
+    if (restMs <= 0) {
+      wakeAll(watched);
+      return;
+    }
+    watched.isWakePending = true;
+    systemClock.after(restMs, () => wakeAll(watched));
   }
 
   /** Shows `look` every entry of an application in memory, also those that followers have taken and may not have passed on. */
@@ -181,6 +206,13 @@ export class LiveLog<T extends Sequenced> {
     const [next] = await this.#source.after(applicationId, sequence, 1);
     if (next?.sequence !== sequence + 1) throw new HubError('CURSOR_EXPIRED');
   }
+}
+
+function wakeAll<T>(watched: Watched<T>): void {
+  const { followers } = watched;
+  watched.isWakePending = false;
+  watched.restsUntil = followers.size < CROWD ? 0 : systemClock.monotonic() + followers.size * REST_MS_EACH;
+  for (const follower of followers) follower.wake();
 }
 
 /** The entries from `after` on up to where one is missing: retention passes over events that are still being delivered. */

@@ -2,12 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { type Clock, HOUR, systemClock } from '../../src/clock';
 import { deliveryId, newWebhookId } from '../../src/ids';
+import { silentLog } from '../../src/log';
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
 import { gate } from '../support/gate';
 import { Client } from '../support/graphql-client';
 import { Build } from '../support/hub-process';
 import { insertCopies, insertEvents } from '../support/many-rows';
+import { createMysqlDatabase } from '../support/mariadb';
 import { withRows } from '../support/rows';
+import { StallingProxy } from '../support/stalling-proxy';
 import { until } from '../support/until';
 import { ADMIN_KEY, withHub } from '../support/with-hub';
 
@@ -224,6 +227,39 @@ describe('A disk that is full, under SQLite', () => {
       await client.close();
       await hub.kill('SIGTERM');
       await drop();
+    }
+  });
+});
+
+describe('A database that is slow', () => {
+  test('makes everything slow and nothing else: what is published together shares its commits, and is delivered once', async () => {
+    const direct = await createMysqlDatabase();
+    const proxy = await StallingProxy.to(Number(new URL(direct.url).port));
+    const lines: string[] = [];
+    const log = { ...silentLog, warn: (_facts: object, event: string) => void lines.push(event) };
+    try {
+      await withHub(
+        async () => ({ url: proxy.url(direct.url), drop: direct.drop }),
+        async ({ application, receiver, url, databaseUrl }) => {
+          const shop = await application();
+          await shop.webhook('/hook', { maxConcurrency: 20 });
+          proxy.delayMs = 100;
+          const published = await Promise.all(Array.from({ length: 200 }, () => shop.publish()));
+          expect(published.map(({ sequence }) => sequence).sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, n) => n + 1));
+          expect((await fetch(`${url}/readyz`)).status).toBe(200);
+          await receiver.waitFor(200, '/hook');
+          await until(async () => (await countOf(databaseUrl, "status <> 'SUCCEEDED'")) === 0, {
+            description: 'all outcomes to be written',
+          });
+          const ids = receiver.requests('/hook').map(({ headers }) => headers['webhook-id']);
+          expect(ids.sort()).toEqual(published.map(({ id }) => id).sort());
+          expect(lines).toEqual([]);
+          proxy.delayMs = 0;
+        },
+        { log },
+      );
+    } finally {
+      await proxy.close();
     }
   });
 });

@@ -17,6 +17,8 @@ export class StallingProxy {
   #held: (() => void)[] = [];
   /** At the next COMMIT it stalls by itself: before the server sees it, or when it has answered. */
   stallAtCommit: 'before' | 'after' | undefined;
+  /** Everything takes so much longer, each way. */
+  delayMs = 0;
 
   static async to(port: number): Promise<StallingProxy> {
     const proxy = new StallingProxy(port);
@@ -83,6 +85,7 @@ export class StallingProxy {
 
   #pass(step: () => void): void {
     if (this.#isStalled) this.#held.push(step);
+    else if (this.delayMs > 0) setTimeout(step, this.delayMs);
     else step();
   }
 

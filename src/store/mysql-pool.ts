@@ -19,7 +19,7 @@ const LOCK_WAIT_SECONDS = 5;
  * A transaction whose hub says nothing for so long, frozen or cut off, is ended by MariaDB, and lets go of the counters
  * that all others wait for: before their own patience ends. MySQL has nothing like it.
  */
-const STANDSTILL_SECONDS = 6;
+const STANDSTILL_SECONDS = 3;
 /** The server ends connections that were silent for so long, and with them the locks of a hub that was cut off. */
 export const WAIT_SECONDS = 30;
 /** Connections of the pool that nobody uses are closed well before the server would. */

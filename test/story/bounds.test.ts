@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { LIMITS } from '../../src/api/limits';
 import { createSqliteDatabase } from '../support/databases';
 import { FakeClock } from '../support/fake-clock';
+import { holdLog } from '../support/hold-log';
 import { createMysqlDatabase } from '../support/mariadb';
 import { RawWebSocket } from '../support/raw-web-socket';
 import { withRows } from '../support/rows';
@@ -358,19 +359,8 @@ describe('Publishes that wait for their commit', () => {
         'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { sequence } } } }';
       const events = Array.from({ length: 1_000 }, () => ({ type: 'a', payload: 1 }));
       const bodyBytes = JSON.stringify({ query, variables: { events } }).length;
-      let release = () => {};
-      const released = new Promise<void>((resolve) => {
-        release = resolve;
-      });
       await withRows(databaseUrl, async (_query, database) => {
-        let holding: Promise<void> | undefined;
-        await new Promise<void>((locked) => {
-          holding = database.transaction(async (tx) => {
-            await tx.query("SELECT last_sequence FROM counters WHERE application_id = ? AND log = 'event' FOR UPDATE", [shop.id]);
-            locked();
-            await released;
-          });
-        });
+        const held = await holdLog(database, shop.id);
         const publish = (count: number) =>
           shop.client.request<{ eventsPublish: { results: unknown[] } }>(query, { events: events.slice(0, count) });
         const waiting = Array.from({ length: 20 }, () => publish(1_000));
@@ -379,8 +369,7 @@ describe('Publishes that wait for their commit', () => {
         const refused = await Promise.all(Array.from({ length: 200 }, () => publish(1)));
         expect(hub.live.requestBytes).toBeLessThanOrEqual(21 * bodyBytes);
         for (const { errors } of refused) expect(errors?.[0]?.extensions).toEqual(RATE_LIMITED);
-        release();
-        await holding;
+        await held.release();
         for (const { data } of await Promise.all(waiting)) expect(data?.eventsPublish.results).toHaveLength(1_000);
       });
       await expectNothingLeft(scene);

@@ -2,6 +2,7 @@ import { encodeCursor } from '../../src/cursor';
 import type { Log } from '../../src/log';
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
 import { Client, GraphqlFailure, type Subscription } from '../support/graphql-client';
+import { holdLog } from '../support/hold-log';
 import { createMysqlDatabase, startMariadb } from '../support/mariadb';
 import { mutated } from '../support/mutate';
 import { RawWebSocket } from '../support/raw-web-socket';
@@ -273,19 +274,8 @@ describe('The edge on MariaDB', () => {
       const query =
         'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { sequence } } } }';
       const batch = (length: number) => ({ events: Array.from({ length }, () => ({ type: 'a', payload: 1 })) });
-      let release = () => {};
-      const released = new Promise<void>((resolve) => {
-        release = resolve;
-      });
       await withRows(databaseUrl, async (_query, database) => {
-        let holding: Promise<void> | undefined;
-        await new Promise<void>((locked) => {
-          holding = database.transaction(async (tx) => {
-            await tx.query("SELECT last_sequence FROM counters WHERE application_id = ? AND log = 'event' FOR UPDATE", [shop.id]);
-            locked();
-            await released;
-          });
-        });
+        const held = await holdLog(database, shop.id);
         const asked = Array.from({ length: 21 }, () => caller.request<{ eventsPublish: { results: unknown[] } }>(query, batch(1_000)));
         const first = await Promise.race(asked);
         expect(first.errors?.[0]?.extensions).toEqual({ code: 'RATE_LIMITED', retryAfter: 1 });
@@ -296,8 +286,7 @@ describe('The edge on MariaDB', () => {
         }
         await caller.close();
         const stopped = hub.stop();
-        release();
-        await Promise.all([stopped, holding]);
+        await Promise.all([stopped, held.release()]);
         const answers = await Promise.all(asked);
         expect(answers.filter(({ data }) => data?.eventsPublish.results.length === 1_000)).toHaveLength(20);
       });

@@ -1,3 +1,4 @@
+import { holdLog } from '../support/hold-log';
 import { createMysqlDatabase } from '../support/mariadb';
 import { withRows } from '../support/rows';
 import { withHub } from '../support/with-hub';
@@ -7,19 +8,8 @@ test('an application whose commit takes long holds up its own publishes, in thei
     const [slow, quick] = [await application('slow'), await application('quick')];
     await slow.webhook('/slow');
     await quick.webhook('/quick');
-    let release = () => {};
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
     await withRows(databaseUrl, async (_query, database) => {
-      let holding: Promise<void> | undefined;
-      await new Promise<void>((locked) => {
-        holding = database.transaction(async (tx) => {
-          await tx.query("SELECT last_sequence FROM counters WHERE application_id = ? AND log = 'event' FOR UPDATE", [slow.id]);
-          locked();
-          await released;
-        });
-      });
+      const lock = await holdLog(database, slow.id);
       let isHeld = true;
       const held = Promise.all([slow.publish(), slow.publish(), slow.publish()]).then((events) => {
         isHeld = false;
@@ -29,8 +19,7 @@ test('an application whose commit takes long holds up its own publishes, in thei
       await receiver.waitFor(2, '/quick');
       expect(passed.map(({ sequence }) => sequence)).toEqual([1, 2]);
       expect(isHeld).toBe(true);
-      release();
-      await holding;
+      await lock.release();
       expect((await held).map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
       await receiver.waitFor(3, '/slow');
     });

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createProgram } from '../../src/cli/program';
 import { Command, run } from '../support/command';
 import { createSqliteDatabase } from '../support/databases';
@@ -109,7 +110,9 @@ const publishOne = (client: Client, no: number) =>
   ).then(({ event }) => event.id);
 
 /** As a publisher does: with the same key until it is answered. */
-const publishSurely = (client: Client, no: number) => until(() => publishOne(client, no), { description: `event ${no} to be stored` });
+/** A connection that is handed to a process which dies just then gets no answer, and is not closed either. */
+const publishSurely = (client: Client, no: number) =>
+  until(() => Promise.race([publishOne(client, no), pause(2_000, undefined)]), { description: `event ${no} to be stored` });
 
 const idsAt = (receiver: Receiver) => receiver.requests('/hook').map(({ headers }) => headers['webhook-id']);
 

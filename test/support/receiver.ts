@@ -94,7 +94,7 @@ export class Receiver {
    * Resolves with the requests as soon as there are at least so many, or the predicate holds of them. They may not
    * have been answered yet.
    */
-  waitFor(condition: Condition, path?: string, timeoutMs = 20_000): Promise<ReceivedRequest[]> {
+  waitFor(condition: Condition, path?: string, timeoutMs = 45_000): Promise<ReceivedRequest[]> {
     const holds = typeof condition === 'number' ? (requests: readonly unknown[]) => requests.length >= condition : condition;
     return new Promise((resolve, reject) => {
       const stop = () => {

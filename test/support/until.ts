@@ -12,7 +12,7 @@ export interface UntilOptions {
 }
 
 /** Asks `check` every few milliseconds until it answers something truthy, and returns that. A check that throws counts as "not yet". */
-export async function until<T>(check: () => T | Promise<T>, { description, timeoutMs = 20_000 }: UntilOptions): Promise<Truthy<T>> {
+export async function until<T>(check: () => T | Promise<T>, { description, timeoutMs = 45_000 }: UntilOptions): Promise<Truthy<T>> {
   const deadline = performance.now() + timeoutMs;
   let last: Observation<T> = { pending: true };
   do {

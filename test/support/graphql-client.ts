@@ -151,7 +151,7 @@ export class Subscription<Data> implements AsyncIterableIterator<Result<Data>> {
   }
 
   /** The data of the next `count` results. Throws when one has errors, when the subscription ends first, or on time-out, which also unsubscribes. */
-  async take(count: number, timeoutMs = 20_000): Promise<Data[]> {
+  async take(count: number, timeoutMs = 45_000): Promise<Data[]> {
     const taken: Data[] = [];
     const complain = () =>
       this.#finish({ failure: new GraphqlFailure(`waited ${timeoutMs} ms for ${count} results, got ${taken.length}`) });

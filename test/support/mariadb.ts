@@ -141,13 +141,21 @@ GRANT ALL ON *.* TO ${USER}@'127.0.0.1' WITH GRANT OPTION;
 CREATE DATABASE IF NOT EXISTS livehook CHARACTER SET utf8mb4;
 `;
 
+/** On a loaded machine the installer fails now and then; what it leaves is removed and made anew. */
+const MOST_INSTALLS = 3;
+
 async function install(installer: string, directory: string): Promise<void> {
-  await mkdir(join(directory, 'data'));
+  const data = join(directory, 'data');
   await writeFile(join(directory, 'init.sql'), INIT_SQL);
-  const options = ['--no-defaults', `--datadir=${join(directory, 'data')}`, '--skip-test-db', '--skip-name-resolve', ...asUser()];
-  const installing = await GuardedProcess.start([installer, ...options], directory);
-  const status = await installing.ended();
-  if (status !== 0) throw new Error(`${installer} ended with status ${status}; its log:\n${await readLog(directory)}`);
+  const options = ['--no-defaults', `--datadir=${data}`, '--skip-test-db', '--skip-name-resolve', ...asUser()];
+  for (let tries = 1; ; tries++) {
+    await mkdir(data);
+    const installing = await GuardedProcess.start([installer, ...options], directory);
+    const status = await installing.ended();
+    if (status === 0) return;
+    if (tries === MOST_INSTALLS) throw new Error(`${installer} ended with status ${status}; its log:\n${await readLog(directory)}`);
+    await rm(data, { recursive: true, force: true });
+  }
 }
 
 async function readLog(directory: string): Promise<string> {

@@ -132,7 +132,7 @@ describe('Two instances with Redis between them', () => {
       const shop = await application();
       const first = gate();
       receiver.answer('/hook', first.answer);
-      await shop.webhook('/hook', { maxConcurrency: 1 });
+      await shop.webhook('/hook', { maxConcurrency: 2 });
       for (let count = 0; count < 4; count++) await shop.publish();
       await receiver.waitFor(1, '/hook');
       const stopping = hub.stop();

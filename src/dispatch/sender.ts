@@ -1,10 +1,10 @@
-import { promises as dns } from 'node:dns';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { type buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { type Cancel, type Clock, MINUTE, SECOND } from '../clock';
 import type { AddressPolicy } from './address-policy';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from './exchange';
+import { type Lookup, systemLookup } from './system-lookup';
 
 export const MAX_RESPONSE_BODY_BYTES = 64 * 1_024;
 /** Node's own limit. Each header costs far more memory than bytes, so a hostile receiver gets no more than this. */
@@ -24,9 +24,6 @@ const MAX_ADDRESSES = 8;
 const ADDRESS_ATTEMPT_MS = SECOND;
 const MAX_ECHOED_LOCATION = 500;
 const MOST_TARGETS = 10_000;
-
-/** The addresses of a host name, IPv4 and IPv6 as text; rejects when there is none. */
-export type Lookup = (hostname: string) => Promise<readonly string[]>;
 
 export interface SenderOptions {
   /** Decides which addresses may be reached. Asked about every address of every new connection. */
@@ -642,51 +639,4 @@ function isMalformed(error: NodeJS.ErrnoException): boolean {
 
 function httpError(what: string): Failure {
   return { outcome: 'HTTP_ERROR', message: `the receiver answered ${what}` };
-}
-
-const DNS_TIMEOUT_MS = 5 * SECOND;
-/** Answers of a name server that leave room for a hosts file or a search domain to know better. */
-const UNKNOWN_TO_DNS = new Set(['ENOTFOUND', 'ENODATA', 'ECONNREFUSED']);
-
-/**
- * Resolves by asking the name servers of the system directly. `getaddrinfo` would block one of four threads that the
- * whole process shares, so that a few webhooks with a dead name server would hold up everybody. It is asked, one name at
- * a time, only about what the name servers don't know: names from the hosts file and those without a dot.
- */
-export function systemLookup(): Lookup {
-  const running = new Map<string, Promise<readonly string[]>>();
-  let hostsTurn: Promise<unknown> = Promise.resolve();
-
-  const askHosts = (hostname: string): Promise<readonly string[]> => {
-    const answer = hostsTurn.then(() => dns.lookup(hostname, { all: true })).then((found) => found.map(({ address }) => address));
-    hostsTurn = answer.catch(() => undefined);
-    return answer;
-  };
-  const resolve = async (hostname: string) => (hasDomain(hostname) ? await askNameServers(hostname) : null) ?? askHosts(hostname);
-
-  // Connections made together share one question; each still judges the answer.
-  return (hostname) => {
-    const shared = running.get(hostname);
-    if (shared !== undefined) return shared;
-    const answer = resolve(hostname).finally(() => running.delete(hostname));
-    running.set(hostname, answer);
-    return answer;
-  };
-}
-
-function hasDomain(hostname: string): boolean {
-  const name = hostname.replace(/\.$/, '');
-  return name.includes('.') && !name.endsWith('.localhost');
-}
-
-/** Null when the name servers don't know the name. */
-async function askNameServers(hostname: string): Promise<readonly string[] | null> {
-  const resolver = new dns.Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 });
-  const [v4, v6] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
-  const found = [v4, v6].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-  if (found.length > 0) return found;
-  const failures = [v4, v6].flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []));
-  const unexpected = failures.find(({ code }) => !UNKNOWN_TO_DNS.has(code));
-  if (unexpected !== undefined) throw unexpected;
-  return null;
 }

@@ -4,7 +4,8 @@ import { createServer as createTlsServer } from 'node:tls';
 import { type Clock, MINUTE, systemClock } from '../../src/clock';
 import { AddressPolicy } from '../../src/dispatch/address-policy';
 import type { OutgoingRequest } from '../../src/dispatch/exchange';
-import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS, Sender, type SenderOptions, systemLookup } from '../../src/dispatch/sender';
+import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS, Sender, type SenderOptions } from '../../src/dispatch/sender';
+import { systemLookup } from '../../src/dispatch/system-lookup';
 
 const BODY = '{"id":"evt_1"}';
 const SHORT_MS = 150;

@@ -228,7 +228,7 @@ export class Hub {
     });
     this.#stats = new Stats({ instanceId, database, clock, log });
 
-    this.#sender = new Sender({ policy, clock });
+    this.#sender = new Sender({ policy, clock, log });
     this.#settler = new Settler({
       instanceId,
       database,

@@ -36,7 +36,14 @@ export function parseSigningSecret(text: string): { readonly key: Buffer } | { r
   if (key.toString('base64').replace(/=+$/, '') !== base64.replace(/=+$/, ''))
     return { problem: `${expected}; got something that is not base64` };
   if (key.length < LEAST_BYTES || key.length > MOST_BYTES) return { problem: `${expected}; got ${key.length} bytes` };
+  if (isTrivial(key)) return { problem: `${expected} of random data; got bytes that repeat or count up` };
   return { key };
+}
+
+/** Random bytes have fewer than 8 different ones among 24 about once in 10^17 keys. */
+function isTrivial(key: Buffer): boolean {
+  const steps = new Set(key.subarray(1).map((byte, index) => byte - (key[index] ?? 0)));
+  return new Set(key).size < 8 || steps.size === 1;
 }
 
 /** A key object for what is stored of a secret: made once, since making one costs more than a signature. */

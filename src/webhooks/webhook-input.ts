@@ -43,9 +43,14 @@ const MOST = {
   ratePerSecond: 1_000,
 } as const;
 
-/** Names that belong to the protocol or to us; a webhook's own headers can't take their place. */
+/**
+ * Names that belong to the protocol or to us; a webhook's own headers can't take their place. A `Proxy` header becomes
+ * HTTP_PROXY in a CGI program, whose own requests then go where it says.
+ */
 const RESERVED =
-  /^(webhook-.*|livehook-.*|ce-.*|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
+  /^(webhook-.*|livehook-.*|ce-.*|proxy|proxy-.*|content-(type|length|encoding|range)|transfer-encoding|host|user-agent|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|date|http2-settings|traceparent|tracestate)$/i;
+/** CGI, WSGI, PHP and others make `_` or nothing else of every character that is no letter or digit. */
+const folded = (name: string) => name.replaceAll(/[^A-Za-z0-9]/g, '-');
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 const UNPRINTABLE = /[^\x20-\x7e]/u;
 
@@ -114,7 +119,8 @@ function checkHeaders(headers: readonly Header[], problems: Problems): void {
   for (const [index, { name, value }] of headers.slice(0, MOST.headers).entries()) {
     const at = ['headers', String(index)];
     if (!TOKEN.test(name)) problems.add([...at, 'name'], `expected the name of an HTTP header, got ${shown(name)}`);
-    else if (RESERVED.test(name)) problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
+    else if (RESERVED.test(folded(name)))
+      problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
     else if (seen.has(name.toLowerCase())) problems.add([...at, 'name'], `${name} is given twice`);
     const [odd] = UNPRINTABLE.exec(value) ?? [];
     if (odd !== undefined) problems.add([...at, 'value'], `expected printable ASCII on one line, got one with ${codePoint(odd)}`);

@@ -1,16 +1,27 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { type Clock, MINUTE, systemClock } from '../../src/clock';
 import { AddressPolicy } from '../../src/dispatch/address-policy';
+import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/dispatch/call';
+import { MAX_RECEIVED_BYTES_PER_EXCHANGE } from '../../src/dispatch/connection';
 import type { OutgoingRequest } from '../../src/dispatch/exchange';
-import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS, Sender, type SenderOptions } from '../../src/dispatch/sender';
+import { Sender, type SenderOptions } from '../../src/dispatch/sender';
 import { systemLookup } from '../../src/dispatch/system-lookup';
+import { silentLog } from '../../src/log';
+import {
+  AUTHORITY,
+  EXPIRED_CERTIFICATE,
+  FUTURE_CERTIFICATE,
+  OTHER_NAMES_CERTIFICATE,
+  SERVER_CERTIFICATE,
+  SERVER_KEY,
+  TLS_NAME,
+} from '../support/tls-certificates';
 
 const BODY = '{"id":"evt_1"}';
 const SHORT_MS = 150;
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
-const TLS_NAME = 'hook.example.test';
 
 /** Self-signed for hook.example.test, valid from 2020 to 2120. Protects nothing. */
 const TLS_KEY = `-----BEGIN PRIVATE KEY-----
@@ -40,6 +51,9 @@ interface RawReceiver {
 }
 
 type OnRequest = (socket: Socket, nth: number) => void;
+
+/** The same for names without an address and for those whose addresses are blocked. */
+const UNRESOLVED = (name: string) => `cannot resolve ${name} to a public address: check the name and its A and AAAA records`;
 
 const cleanups: (() => Promise<void>)[] = [];
 
@@ -91,8 +105,8 @@ function receiver(onRequest: OnRequest): Promise<RawReceiver> {
   return listen(createServer(), perRequest(onRequest));
 }
 
-function tlsReceiver(onRequest: OnRequest): Promise<RawReceiver> {
-  return listen(createTlsServer({ key: TLS_KEY, cert: TLS_CERT }), perRequest(onRequest), 'secureConnection');
+function tlsReceiver(onRequest: OnRequest, options: TlsOptions = { key: TLS_KEY, cert: TLS_CERT }): Promise<RawReceiver> {
+  return listen(createTlsServer(options), perRequest(onRequest), 'secureConnection');
 }
 
 function sender(options: Partial<SenderOptions> = {}): Sender {
@@ -114,6 +128,17 @@ function drip(socket: Socket, piece: string, start = ''): void {
   socket.write(start);
   const timer = setInterval(() => socket.write(piece), 5);
   socket.once('close', () => clearInterval(timer));
+}
+
+/** Writes `piece` as fast as the other side takes it, until it is gone. */
+function flood(socket: Socket, piece: string, start = ''): void {
+  const block = piece.repeat(Math.ceil(65_536 / piece.length));
+  const pour = () => {
+    while (!socket.destroyed && socket.write(block, 'latin1'));
+  };
+  socket.write(start);
+  socket.on('drain', pour);
+  pour();
 }
 
 function closed(socket: Socket): Promise<void> {
@@ -312,6 +337,73 @@ describe('an answer that breaks the rules of HTTP', () => {
   });
 });
 
+describe('what a receiver sends', () => {
+  /** What the buffers of both systems may hold beside it. */
+  const MAX_BUFFERED_BYTES = 16 * 1_024 * 1_024;
+  const CHUNKED = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n';
+
+  test.each<[string, string, string, number | null]>([
+    ['1xx answers', '', 'HTTP/1.1 102 Processing\r\n\r\n', null],
+    ['1xx answers with headers', '', `HTTP/1.1 103 Early Hints\r\n${'link: </x>\r\n'.repeat(50)}\r\n`, null],
+    ['line breaks before the answer', '', '\r\n', null],
+    ['a reason phrase', 'HTTP/1.1 200 ', 'O', null],
+    ['headers', 'HTTP/1.1 200 OK\r\n', 'x: y\r\n', null],
+    ['the value of a header', 'HTTP/1.1 200 OK\r\nx: ', 'y', null],
+    ['a chunk extension', `${CHUNKED}1;x=`, 'y', 200],
+    ['chunk extensions of small chunks', CHUNKED, `1;x=${'y'.repeat(1_000)}\r\nx\r\n`, 200],
+    ['zeros before the size of a chunk', CHUNKED, '0', 200],
+    ['chunks of one byte', CHUNKED, '1\r\nx\r\n', 200],
+    ['trailers', `${CHUNKED}0\r\n`, 'x: y\r\n', 200],
+    ['the value of a trailer', `${CHUNKED}0\r\nx: `, 'y', 200],
+  ])('is counted: %s without end close the connection', async (_, start, piece, statusCode) => {
+    const { url, connections } = await receiver((socket) => flood(socket, piece, start));
+    const exchange = await sender().send(outgoing(url, { timeoutMs: 30_000 }));
+    expect(exchange).toMatchObject({ statusCode });
+    expect(exchange.outcome).not.toBe('TIMEOUT');
+    await allClosed(connections);
+    expect(connections[0]?.bytesWritten).toBeLessThan(MAX_BUFFERED_BYTES);
+  });
+
+  test('is counted for each exchange: a kept connection carries as much again and again', async () => {
+    const body = 'x'.repeat(MAX_RESPONSE_BODY_BYTES);
+    const { url, connections } = await receiver((socket) =>
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`),
+    );
+    const ours = sender();
+    for (let n = 0; n < 10; n++) expect(await ours.send(outgoing(url))).toMatchObject({ outcome: 'SUCCESS', responseTruncated: false });
+    expect(connections).toHaveLength(1);
+  });
+
+  test('after its answer closes the connection', async () => {
+    const { url, connections } = await receiver((socket) => {
+      socket.write(OK);
+      setImmediate(() => flood(socket, '\r\n'));
+    });
+    const ours = sender();
+    expect(await ours.send(outgoing(url))).toMatchObject({ outcome: 'SUCCESS' });
+    await allClosed(connections);
+    expect(connections[0]?.bytesWritten).toBeLessThan(MAX_BUFFERED_BYTES);
+  });
+
+  test('beyond the limit leaves the status to decide, and without one says so', async () => {
+    const small = await receiver((socket) => flood(socket, '1;x\r\nx\r\n', CHUNKED));
+    expect(await sender().send(outgoing(small.url))).toMatchObject({ outcome: 'SUCCESS', responseTruncated: true });
+    const early = await receiver((socket) => flood(socket, 'HTTP/1.1 102 Processing\r\n\r\n'));
+    expect(await sender().send(outgoing(early.url))).toMatchObject({
+      outcome: 'HTTP_ERROR',
+      error: `the receiver sent more than ${MAX_RECEIVED_BYTES_PER_EXCHANGE / 1_024} KiB without completing its response`,
+    });
+  });
+
+  test('inside TLS is counted as well', async () => {
+    const { port, connections } = await tlsReceiver((socket) => flood(socket, 'HTTP/1.1 102 Processing\r\n\r\n'));
+    const ours = sender({ lookup: async () => ['127.0.0.1'], tls: { extraCa: [TLS_CERT] } });
+    expect(await ours.send(outgoing(`https://${TLS_NAME}:${port}/`))).toMatchObject({ outcome: 'HTTP_ERROR' });
+    await allClosed(connections);
+    expect(connections[0]?.bytesWritten).toBeLessThan(MAX_BUFFERED_BYTES);
+  });
+});
+
 describe('the deadline', () => {
   test.each<[string, OnRequest, number | null]>([
     ['never answers', () => undefined, null],
@@ -381,12 +473,12 @@ describe('a connection that cannot be made', () => {
     const failing = sender({ lookup: () => Promise.reject(Object.assign(new Error('queryA ENOTFOUND'), { code: 'ENOTFOUND' })) });
     expect(await failing.send(outgoing('http://gone.test/'))).toMatchObject({
       outcome: 'DNS',
-      error: 'cannot resolve gone.test: ENOTFOUND',
+      error: UNRESOLVED('gone.test'),
     });
     const empty = sender({ lookup: async () => [] });
     expect(await empty.send(outgoing('http://gone.test/'))).toMatchObject({
       outcome: 'DNS',
-      error: 'cannot resolve gone.test: no address',
+      error: UNRESOLVED('gone.test'),
     });
   });
 
@@ -442,25 +534,78 @@ describe('TLS', () => {
   });
 
   test.each([
-    ['that nobody vouches for', TLS_NAME, { lookup }],
-    ['for another name', 'other.example.test', trusting],
-    ['that does not name the address', '127.0.0.1', trusting],
-  ])('with a certificate %s is TLS, and nothing is sent', async (_, host, options) => {
-    const { port, requests } = await tlsReceiver((socket) => socket.write(OK));
-    expect(await sender(options).send(outgoing(`https://${host}:${port}/`))).toMatchObject({
+    ['that signed itself', TLS_CERT, TLS_NAME, [], 'its certificate is self-signed: install one from a public certificate authority'],
+    [
+      'whose issuer is unknown',
+      SERVER_CERTIFICATE,
+      TLS_NAME,
+      [],
+      'the issuer of its certificate is unknown: serve the intermediate certificates with it, from a public certificate authority',
+    ],
+    [
+      'with an authority in its chain that is not trusted',
+      `${SERVER_CERTIFICATE}\n${AUTHORITY}`,
+      TLS_NAME,
+      [],
+      'its certificate comes from an authority that is not publicly trusted: install one from a public certificate authority',
+    ],
+    ['that has expired', EXPIRED_CERTIFICATE, TLS_NAME, [AUTHORITY], 'its certificate has expired: renew it'],
+    [
+      'that is not valid yet',
+      FUTURE_CERTIFICATE,
+      TLS_NAME,
+      [AUTHORITY],
+      'its certificate is not valid yet: check the dates in it, and the clock of the receiver',
+    ],
+    [
+      'for other names',
+      OTHER_NAMES_CERTIFICATE,
+      TLS_NAME,
+      [AUTHORITY],
+      'its certificate is for other names (other.example.test, www.example.test): install one that names the host of the URL',
+    ],
+    [
+      'that does not name the address',
+      SERVER_CERTIFICATE,
+      '127.0.0.1',
+      [AUTHORITY],
+      'its certificate is for other names (hook.example.test): install one that names the host of the URL',
+    ],
+  ])('with a certificate %s is TLS in words, and nothing is sent', async (_, cert, host, extraCa, reason) => {
+    const key = cert === TLS_CERT ? TLS_KEY : SERVER_KEY;
+    const { port, requests } = await tlsReceiver((socket) => socket.write(OK), { key, cert });
+    expect(await sender({ lookup, tls: { extraCa } }).send(outgoing(`https://${host}:${port}/`))).toMatchObject({
       outcome: 'TLS',
       statusCode: null,
-      error: expect.stringContaining(`TLS handshake with ${host}:${port} failed: `),
+      error: `TLS handshake with ${host}:${port} failed: ${reason}`,
     });
     expect(requests).toHaveLength(0);
   });
 
+  test.each([
+    [{ maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const, /supports no version of TLS from 1\.2 on/],
+    [
+      { ciphers: 'ECDHE-ECDSA-AES128-SHA', maxVersion: 'TLSv1.2', honorCipherOrder: true, ecdhCurve: 'brainpoolP256r1' } as const,
+      /refused the handshake/,
+    ],
+  ])('with a receiver that asks for what we do not have is TLS in words: %j', async (options, reason) => {
+    const { port } = await tlsReceiver((socket) => socket.write(OK), { key: TLS_KEY, cert: TLS_CERT, ...options });
+    const { outcome, error } = await sender(trusting).send(outgoing(`https://${TLS_NAME}:${port}/`));
+    expect({ outcome, error }).toEqual({ outcome: 'TLS', error: expect.stringMatching(reason) });
+  });
+
   test.each<[string, (socket: Socket) => void]>([
-    ['speaks something else', (socket) => socket.once('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))],
-    ['hangs up', (socket) => socket.once('data', () => socket.end())],
-  ])('with a receiver that %s during the handshake is TLS', async (_, onConnection) => {
+    [
+      'the receiver does not speak TLS on this port: check the port of the URL',
+      (socket) => socket.once('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')),
+    ],
+    ['the receiver closed the connection during the handshake', (socket) => socket.once('data', () => socket.end())],
+  ])('says of a handshake that fails: %s', async (reason, onConnection) => {
     const { port } = await listen(createServer(), onConnection);
-    expect(await sender(trusting).send(outgoing(`https://${TLS_NAME}:${port}/`))).toMatchObject({ outcome: 'TLS' });
+    expect(await sender(trusting).send(outgoing(`https://${TLS_NAME}:${port}/`))).toMatchObject({
+      outcome: 'TLS',
+      error: `TLS handshake with ${TLS_NAME}:${port} failed: ${reason}`,
+    });
   });
 });
 
@@ -476,11 +621,30 @@ describe('a blocked address', () => {
     },
   );
 
-  test('behind a name is not connected to, and the error does not tell it', async () => {
-    const ours = sender({ lookup: async () => ['10.0.0.7', 'fd00::7', '127.0.0.7'] });
-    expect(await ours.send(outgoing('http://inside.test/'))).toMatchObject({
-      outcome: 'BLOCKED_ADDRESS',
-      error: 'webhooks may not reach inside.test (private, unique local, loopback)',
+  test('behind a name looks like a name without an address; the log of the operator tells them apart', async () => {
+    const logged: [object, string][] = [];
+    const note = (facts: object, event: string) => logged.push([facts, event]);
+    const log = { ...silentLog, info: note, warn: note };
+    const inside = await sender({ log, lookup: async () => ['10.0.0.7', 'fd00::7'] }).send(outgoing('http://probed.test/'));
+    const unknown = await sender({ log, lookup: () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' })) }).send(
+      outgoing('http://probed.test/'),
+    );
+    const same = { outcome: 'DNS', error: UNRESOLVED('probed.test'), phases: [null, null, null, null] };
+    expect(inside).toMatchObject(same);
+    expect(unknown).toMatchObject(same);
+    for (const { durationMs } of [inside, unknown]) expect(durationMs).toBeGreaterThanOrEqual(240);
+    expect(logged).toEqual([
+      [{ hostname: 'probed.test', addresses: ['10.0.0.7', 'fd00::7'], reasons: ['private', 'unique local'] }, 'target.blocked'],
+      [{ hostname: 'probed.test', problem: 'ENOTFOUND' }, 'target.unresolved'],
+    ]);
+  });
+
+  test('is named in no error: a refused connection tells the name only', async () => {
+    const { port } = await receiver(() => undefined);
+    await cleanups.pop()?.();
+    expect(await sender({ lookup: async () => ['127.0.0.1'] }).send(outgoing(`http://closed.test:${port}/`))).toMatchObject({
+      outcome: 'CONNECT',
+      error: `connection refused by closed.test:${port}`,
     });
   });
 
@@ -496,7 +660,7 @@ describe('a blocked address', () => {
     const ours = sender({ lookup: async () => answers.shift() ?? [] });
     const outcomes = [];
     for (let n = 0; n < 3; n++) outcomes.push((await ours.send(outgoing(`http://rebind.test:${port}/`))).outcome);
-    expect(outcomes).toEqual(['SUCCESS', 'BLOCKED_ADDRESS', 'SUCCESS']);
+    expect(outcomes).toEqual(['SUCCESS', 'DNS', 'SUCCESS']);
     expect(requests).toHaveLength(2);
   });
 

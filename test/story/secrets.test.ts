@@ -22,7 +22,7 @@ interface Rotated {
   };
 }
 
-const OWN = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
+const OWN = `whsec_${Buffer.from('a secret of the tests, 32 bytes.').toString('base64')}`;
 
 function signatures({ headers }: ReceivedRequest): string[] {
   return String(headers['webhook-signature']).split(' ');

@@ -235,7 +235,7 @@ describeEachDatabase('Verification of a target', (makeDatabase) => {
   test('by challenge: signed, echoed, and asked again when the URL changes', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();
-      const secret = `whsec_${Buffer.alloc(24, 5).toString('base64')}`;
+      const secret = `whsec_${Buffer.from('a key of these 24 bytes.').toString('base64')}`;
       receiver.trust('/good', secret).answer('/good', echoing);
       const { webhook } = await mutated<{ webhook: { id: string; verification: string } }>(
         shop.client,

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describeEachDatabase } from '../support/databases';
 import type { Client } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
@@ -99,7 +100,7 @@ describeEachDatabase('Webhooks', (makeDatabase) => {
         timeoutSeconds: 30,
         maxConcurrency: 1_000,
       };
-      const secret = `whsec_${Buffer.alloc(64, 5).toString('base64')}`;
+      const secret = `whsec_${randomBytes(64).toString('base64')}`;
       const rich = await mutated<{ webhook: WebhookFields; signingSecret: string }>(
         admin,
         'webhookCreate',

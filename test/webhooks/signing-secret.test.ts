@@ -23,6 +23,18 @@ describe('A signing secret', () => {
   });
 
   test.each([
+    ['zeros', Buffer.alloc(24)],
+    ['one byte again and again', Buffer.alloc(64, 'x')],
+    ['a word again and again', Buffer.from('secret'.repeat(4))],
+    ['bytes that count up', Buffer.from(Array.from({ length: 32 }, (_, index) => index))],
+    ['bytes that count down', Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index))],
+  ])('that anybody may guess is refused: %s', (_, key) => {
+    expect(parseSigningSecret(`whsec_${key.toString('base64')}`)).toEqual({
+      problem: 'expected whsec_ and 24 to 64 bytes in base64 of random data; got bytes that repeat or count up',
+    });
+  });
+
+  test.each([
     ['', 'the prefix is missing'],
     ['WHSEC_AAAA', 'the prefix is missing'],
     [withKey(32).slice(6), 'the prefix is missing'],

@@ -9,7 +9,7 @@ import { Retention } from './applications/retention';
 import { Attempts, testBodyKey } from './attempts/attempts';
 import { type Counted, Stats } from './attempts/stats';
 import { type Clock, SECOND, systemClock } from './clock';
-import type { Config } from './config';
+import { type Config, ConfigError } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies, readBody } from './dispatch/bodies';
@@ -74,6 +74,8 @@ export interface Started {
   readonly url: string;
   /** A key that was generated for the first start, to be shown now or never. */
   readonly generatedAdminKey: string | undefined;
+  /** Why LIVEHOOK_ADMIN_KEY lets nobody in, where it does not. */
+  readonly adminKeyProblem: string | undefined;
 }
 
 /** Which webhooks fail is read whole, and after an outage that may be all of them. */
@@ -467,7 +469,8 @@ export class Hub {
     if (applied.length > 0) this.#log.info({ migrations: applied }, 'database.migrated');
     const schema = await createSchema();
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
-    const generatedAdminKey = await this.#apiKeys.ensureAdminKey(adminKey);
+    const { generated: generatedAdminKey, problem: adminKeyProblem, isLockedOut = false } = await this.#apiKeys.ensureAdminKey(adminKey);
+    if (adminKeyProblem !== undefined) await this.#reportAdminKey(adminKeyProblem, isLockedOut);
     await this.#lease.start();
     if (this.#lease.fleet.instances === 1) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
@@ -484,7 +487,15 @@ export class Hub {
     this.#tracing = this.#startTracing();
     const url = await this.#api.start(schema, host, port);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
-    return { url, generatedAdminKey };
+    return { url, generatedAdminKey, adminKeyProblem };
+  }
+
+  /** Without any other admin key nobody could make one over the API: better not to serve than to seem fine. */
+  async #reportAdminKey(problem: string, isLockedOut: boolean): Promise<void> {
+    this.#log.error({ problem }, 'admin_key.not_valid');
+    if (!isLockedOut) return;
+    await this.#database.close();
+    throw new ConfigError([`LIVEHOOK_ADMIN_KEY: ${problem} (there is none: make one with livehook keys create)`]);
   }
 
   get live(): LiveStatus {

@@ -4,6 +4,7 @@ import { Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
+import { type AdminKeyFindings, adoptAdminKey, hasAdminKey } from './admin-key';
 import { ALL_SCOPES, ApiKey, type Scope } from './api-key';
 import { Application } from './application';
 import { refuseUnknown } from './applications';
@@ -148,51 +149,22 @@ export class ApiKeys {
     this.#stopWatching = undefined;
   }
 
-  /**
-   * Sees to an admin key existing at the start. Returns a token that was generated for the first one and must be shown
-   * now or never.
-   */
-  async ensureAdminKey(fromEnvironment: string | undefined): Promise<string | undefined> {
-    const { database } = this.#deps;
-    if (fromEnvironment !== undefined) {
-      await this.#adoptEnvironmentKey(fromEnvironment);
-      return undefined;
-    }
-    const [row] = await database.read.query<{ keys: number }>(
-      'SELECT COUNT(*) AS `keys` FROM api_keys WHERE application_id IS NULL AND revoked_at IS NULL',
-    );
-    if (Number(row?.keys ?? 0) > 0) return undefined;
+  /** Sees to an admin key existing at the start. */
+  async ensureAdminKey(fromEnvironment: string | undefined): Promise<AdminKeyFindings> {
+    const { database, clock } = this.#deps;
+    if (fromEnvironment !== undefined) return this.#adopt(fromEnvironment);
+    if (await hasAdminKey(database.read, clock.now())) return {};
     const { token } = await this.create({ name: 'first admin key', origin: 'GENERATED' });
-    return token;
+    return { generated: token };
   }
 
-  async #adoptEnvironmentKey(token: string): Promise<void> {
+  async #adopt(token: string): Promise<AdminKeyFindings> {
     const { database, clock } = this.#deps;
-    const tokenHash = hashOf(token);
     try {
-      await database.transaction(async (tx) => {
-        await tx.execute("UPDATE api_keys SET revoked_at = ? WHERE origin = 'ENVIRONMENT' AND token_hash <> ? AND revoked_at IS NULL", [
-          clock.now(),
-          tokenHash,
-        ]);
-        const known = await tx.execute('UPDATE api_keys SET revoked_at = NULL WHERE token_hash = ?', [tokenHash]);
-        if (known > 0 || (await tx.manager.existsBy(ApiKey, { tokenHash }))) return;
-        await tx.manager.insert(ApiKey, {
-          id: newApiKeyId(),
-          applicationId: null,
-          name: 'LIVEHOOK_ADMIN_KEY',
-          tokenHash,
-          hint: token.slice(-4),
-          scopes: [...ALL_SCOPES],
-          createdAt: new Date(clock.now()),
-          expiresAt: null,
-          revokedAt: null,
-          origin: 'ENVIRONMENT',
-        });
-      });
+      return await database.transaction((tx) => adoptAdminKey(tx, token, hashOf(token), clock.now()));
     } catch (error) {
-      // Another instance that starts at the same time has stored it.
       if (database.dialect.classify(error) !== 'duplicate') throw error;
+      return {}; // another instance that starts at the same time has stored it
     }
   }
 

@@ -69,8 +69,9 @@ function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readon
   for (const signal of SIGNALS) process.on(signal, told);
 }
 
-function announce({ url, generatedAdminKey }: Started): void {
+function announce({ url, generatedAdminKey, adminKeyProblem }: Started): void {
   process.stdout.write(`Livehook is listening on ${url}\n`);
+  if (adminKeyProblem !== undefined) process.stdout.write(`\nLIVEHOOK_ADMIN_KEY lets nobody in: ${adminKeyProblem}\n`);
   if (generatedAdminKey !== undefined)
     process.stdout.write(
       `\nYour first admin key, shown this once:\n\n  ${generatedAdminKey}\n\nDashboard: ${url}/   GraphiQL: ${url}/graphql\n`,

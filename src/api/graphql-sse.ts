@@ -59,6 +59,7 @@ export class GraphqlSse {
     });
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');
+    if ('args' in prepared && prepared.kind === 'subscription') holding.keepForSubscription();
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',

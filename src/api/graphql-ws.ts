@@ -135,6 +135,7 @@ export class GraphqlWs {
       const { traceparent, tracestate } = payload.extensions ?? {};
       const asking = { caller: connection.caller, traceContext: traceContextOf(traceparent, tracestate) };
       const prepared = this.#deps.operations.prepare(payload, asking);
+      if ('args' in prepared && prepared.kind === 'subscription') connection.keepMessage();
       return 'errors' in prepared ? prepared.errors : prepared.args;
     } catch (error) {
       return [asGraphqlError(error)];

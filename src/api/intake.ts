@@ -1,5 +1,6 @@
-import type { Caller } from '../applications/api-keys';
+import { type Caller, holderOf } from '../applications/api-keys';
 import { HubError } from '../errors';
+import { FairShare } from '../fair-share';
 import { LIMITS } from './limits';
 
 const RETRY_AFTER_SECONDS = 1;
@@ -9,64 +10,141 @@ export interface Holding {
   /** The most bytes that the request may have. */
   readonly mostBytes: number;
   readonly bytes: number;
-  /** @throws HubError RATE_LIMITED when requests hold too much already */
+  /**
+   * What to do when this request, whose sender has no valid key, has to make room for a newer one. Undefined: it is read
+   * and under way, and keeps what it has.
+   */
+  evicted: ((reason: HubError) => void) | undefined;
+  /** @throws HubError RATE_LIMITED when its application's requests, or all together, hold too much already */
   take(bytes: number): void;
+  /**
+   * The request is a subscription that is about to run: its bytes leave the intake and count to those of subscriptions.
+   * @throws HubError RATE_LIMITED when those hold too much already
+   */
+  keepForSubscription(): void;
   release(): void;
 }
 
 /**
- * Bytes of requests that are being read or worked on, over all connections. Those without a valid key have an
- * allowance of their own, so that they fill nobody else's.
+ * Bytes of requests that are being read or worked on, over all connections, divided between applications. Those without a
+ * valid key have an allowance of their own, in which the newest find room: 320 bodies that stall would otherwise keep
+ * everyone out who is about to send a key over a new WebSocket.
  */
 export class Intake {
-  readonly #known = new Allowance(LIMITS.intakeBytes);
-  readonly #strangers = new Allowance(LIMITS.strangersIntakeBytes);
+  readonly #known = new FairShare(LIMITS.intakeBytes);
+  readonly #subscriptions = new FairShare(LIMITS.subscriptionBytes);
+  readonly #unauthenticated = new Allowance(LIMITS.strangersIntakeBytes);
 
+  /** Without those of subscriptions that run. */
   get bytes(): number {
-    return this.#known.bytes + this.#strangers.bytes;
+    return this.#known.total + this.#unauthenticated.bytes;
+  }
+
+  get subscriptionBytes(): number {
+    return this.#subscriptions.total;
   }
 
   hold(caller: Caller | null): Holding {
-    return caller === null ? new Held(this.#strangers, LIMITS.strangerRequestBytes) : new Held(this.#known, LIMITS.requestBytes);
+    if (caller === null) return new UnauthenticatedHolding(this.#unauthenticated);
+    return new KnownHolding(holderOf(caller), this.#known, this.#subscriptions);
+  }
+}
+
+class KnownHolding implements Holding {
+  readonly mostBytes = LIMITS.requestBytes;
+  readonly #holder: string;
+  readonly #subscriptions: FairShare;
+  #share: FairShare;
+  evicted = undefined;
+  bytes = 0;
+
+  constructor(holder: string, share: FairShare, subscriptions: FairShare) {
+    this.#holder = holder;
+    this.#share = share;
+    this.#subscriptions = subscriptions;
+  }
+
+  take(bytes: number): void {
+    if (!this.#share.take(this.#holder, bytes)) throw tooLarge('Requests under way are too large together');
+    this.bytes += bytes;
+  }
+
+  keepForSubscription(): void {
+    if (this.#share === this.#subscriptions) return;
+    const { bytes } = this;
+    if (!this.#subscriptions.take(this.#holder, bytes)) throw tooLarge('The subscriptions that run were asked for with too many bytes');
+    this.release();
+    this.#share = this.#subscriptions;
+    this.bytes = bytes;
+  }
+
+  release(): void {
+    this.#share.giveBack(this.#holder, this.bytes);
+    this.bytes = 0;
   }
 }
 
 class Allowance {
   readonly #most: number;
+  readonly #oldestFirst = new Set<UnauthenticatedHolding>();
   bytes = 0;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  take(bytes: number): void {
-    if (this.bytes + bytes > this.#most)
-      throw new HubError(
-        'RATE_LIMITED',
-        `Requests under way are too large together: try again in ${RETRY_AFTER_SECONDS} s.`,
-        RETRY_AFTER_SECONDS,
-      );
+  /** For `newest`, at the cost of those that have been there for longest without getting to their end. */
+  take(newest: UnauthenticatedHolding, bytes: number): void {
+    if (this.bytes + bytes > this.#most) this.#makeRoom(newest, bytes);
     this.bytes += bytes;
+    this.#oldestFirst.add(newest);
+  }
+
+  giveBack(holding: UnauthenticatedHolding): void {
+    this.bytes -= holding.bytes;
+    this.#oldestFirst.delete(holding);
+  }
+
+  #makeRoom(newest: UnauthenticatedHolding, bytes: number): void {
+    for (const oldest of this.#oldestFirst) {
+      if (oldest !== newest && oldest.evicted) oldest.evict();
+      if (this.bytes + bytes <= this.#most) return;
+    }
+    throw tooLarge('Requests without a valid key are too large together');
   }
 }
 
-class Held implements Holding {
-  readonly mostBytes: number;
+class UnauthenticatedHolding implements Holding {
+  readonly mostBytes = LIMITS.strangerRequestBytes;
   readonly #allowance: Allowance;
+  evicted: ((reason: HubError) => void) | undefined;
   bytes = 0;
 
-  constructor(allowance: Allowance, mostBytes: number) {
+  constructor(allowance: Allowance) {
     this.#allowance = allowance;
-    this.mostBytes = mostBytes;
   }
 
   take(bytes: number): void {
-    this.#allowance.take(bytes);
+    this.#allowance.take(this, bytes);
     this.bytes += bytes;
   }
 
+  evict(): void {
+    this.release();
+    const { evicted } = this;
+    this.evicted = undefined;
+    evicted?.(tooLarge('Requests without a valid key are too large together, and this one has been unfinished for longest'));
+  }
+
+  /** Nothing runs without a key. */
+  keepForSubscription(): void {}
+
   release(): void {
-    this.#allowance.bytes -= this.bytes;
+    this.#allowance.giveBack(this);
     this.bytes = 0;
   }
+}
+
+function tooLarge(what: string): HubError {
+  return new HubError('RATE_LIMITED', `${what}: try again in ${RETRY_AFTER_SECONDS} s.`, RETRY_AFTER_SECONDS);
 }

@@ -22,6 +22,7 @@ export function readBody(request: IncomingMessage, holding: Holding): Promise<st
     const chunks: Buffer[] = [];
     // Not `for await`: leaving that early destroys the socket, and with it the answer.
     const refuse = (error: unknown) => {
+      holding.evicted = undefined;
       request.off('data', take);
       chunks.length = 0;
       reject(error);
@@ -38,8 +39,12 @@ export function readBody(request: IncomingMessage, holding: Holding): Promise<st
     const broken = () => refuse(new BadRequest(400, 'expected the whole body, but the connection broke'));
     if (request.destroyed) return broken(); // while the key was looked up: no event will say so any more
     if (Number(request.headers['content-length'] ?? 0) > mostBytes) return refuse(tooLarge(mostBytes));
+    holding.evicted = refuse;
     request.on('data', take);
-    request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.once('end', () => {
+      holding.evicted = undefined;
+      resolve(Buffer.concat(chunks).toString('utf8'));
+    });
     request.once('error', broken);
   });
 }

@@ -50,8 +50,9 @@ export class WsConnection {
   #running = 0;
   #unanswered = 0;
   #bytesTaken = 0;
-  /** The message that graphql-ws is reading. */
+  /** The message that graphql-ws is reading, and what it holds of the intake. */
   #message = '';
+  #reading: Holding | undefined;
 
   constructor(client: WebSocket, request: IncomingMessage, deps: WsDeps) {
     this.#client = client;
@@ -61,6 +62,7 @@ export class WsConnection {
       this.#close(CloseCode.ConnectionInitialisationTimeout, 'Connection initialisation timeout'),
     );
     this.#arriving = deps.intake.hold(null);
+    this.#arriving.evicted = () => this.terminate();
     request.socket.prependListener('data', (chunk: Buffer) => this.#arrived(chunk.length)); // before ws makes messages of it
     client.on('error', () => {}); // too large, not UTF-8, cut off: ws closes it with the code for that
     client.on('pong', () => {
@@ -95,6 +97,7 @@ export class WsConnection {
   admit(caller: Caller, leavePlace: Release, watch: (caller: Caller, ended: () => void) => () => void): void {
     this.caller = caller;
     this.#leavePlace = leavePlace;
+    this.#arriving.evicted = undefined;
     this.#arriving.release();
     this.#arriving = this.#deps.intake.hold(caller);
     this.#stopWatching = watch(caller, () => this.#close(CloseCode.Unauthorized, 'The key has ended'));
@@ -178,6 +181,14 @@ export class WsConnection {
     });
   };
 
+  /**
+   * The message that is being read asks for a subscription: it holds nothing of the intake as long as that runs.
+   * @throws HubError RATE_LIMITED
+   */
+  keepMessage(): void {
+    this.#reading?.keepForSubscription();
+  }
+
   track(payload: object, results: AsyncIterator<unknown>): void {
     this.#streams.set(payload, results);
   }
@@ -238,8 +249,10 @@ export class WsConnection {
     this.#message = message;
     try {
       holding.take(message.length);
+      this.#reading = holding;
       const read = listener(message);
       this.#message = '';
+      this.#reading = undefined;
       await read;
     } catch (error) {
       this.#fail(error);

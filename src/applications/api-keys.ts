@@ -27,6 +27,11 @@ export interface Caller {
   readonly scopes: ReadonlySet<Scope>;
 }
 
+/** Who has what is shared, when it is divided fairly: an application with all its keys, or an admin key. */
+export function holderOf({ apiKey, applicationId }: Caller): string {
+  return applicationId ?? apiKey.id;
+}
+
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;

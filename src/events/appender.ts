@@ -2,6 +2,7 @@ import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
 import { HubError, type InputRefused } from '../errors';
+import { FairShare } from '../fair-share';
 import type { Room } from '../fanout/fan-out';
 import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
@@ -9,6 +10,7 @@ import { CommitInDoubt, type Database } from '../store/database';
 import type { Directory } from '../webhooks/directory';
 import { type AppendedEvent, type AppendRequest, append, type Batch } from './append';
 import type { Event } from './event';
+import { PendingAppends } from './pending-appends';
 
 /** A batch's claim on the queues: kept when the batch is stored, given back when it is not. */
 export interface Reservation extends Room {
@@ -29,7 +31,10 @@ interface Deps {
   readonly committed?: (batch: Batch, durationMs: number) => void;
 }
 
-/** How many events join one transaction, and how many may wait for theirs before publishers are told to slow down. */
+/**
+ * How many events join one transaction, and how many may wait for theirs before publishers are told to slow down. What may
+ * wait is divided between applications: one alone has half of it.
+ */
 const MOST_EVENTS_A_BATCH = 500;
 const MOST_CHARS_A_BATCH = 8 * 1024 * 1024;
 const MOST_PENDING_EVENTS = 20_000;
@@ -56,7 +61,7 @@ const MOST_AT_ONCE = 4;
  */
 export class Appender {
   readonly #deps: Deps;
-  #waiting: Waiting[] = [];
+  readonly #waiting = new PendingAppends<Waiting>();
   readonly #underWay = new Set<Promise<void>>();
   /** The applications in the transactions under way. */
   readonly #busy = new Set<string>();
@@ -64,8 +69,8 @@ export class Appender {
   /** All transactions under way have taken long by now. */
   #mayOvertake = false;
   #isLooking = false;
-  #pendingEvents = 0;
-  #pendingChars = 0;
+  readonly #pendingEvents = new FairShare(MOST_PENDING_EVENTS);
+  readonly #pendingChars = new FairShare(MOST_PENDING_CHARS);
   #isStopping = false;
 
   constructor(deps: Deps) {
@@ -79,25 +84,26 @@ export class Appender {
    */
   async append(request: AppendRequest): Promise<readonly AppendedEvent[]> {
     if (this.#isStopping) throw new HubError('UNAVAILABLE', 'The hub is shutting down: nothing was stored, try again.');
-    const chars = request.events.reduce((sum, event) => sum + event.payloadText.length, 0);
-    if (this.#pendingEvents + request.events.length > MOST_PENDING_EVENTS || this.#pendingChars + chars > MOST_PENDING_CHARS)
+    const { applicationId, events } = request;
+    const chars = events.reduce((sum, event) => sum + event.payloadText.length, 0);
+    if (!this.#pendingEvents.allows(applicationId, events.length) || !this.#pendingChars.allows(applicationId, chars))
       throw new HubError('RATE_LIMITED', `Too many events wait to be stored: try again in ${RETRY_AFTER_SECONDS} s.`, RETRY_AFTER_SECONDS);
-    this.#pendingEvents += request.events.length;
-    this.#pendingChars += chars;
+    this.#pendingEvents.take(applicationId, events.length);
+    this.#pendingChars.take(applicationId, chars);
     try {
       return await new Promise((resolve, reject) => {
-        this.#waiting.push({ request, chars, resolve, reject });
+        this.#waiting.add({ request, chars, resolve, reject });
         this.#look();
       });
     } finally {
-      this.#pendingEvents -= request.events.length;
-      this.#pendingChars -= chars;
+      this.#pendingEvents.giveBack(applicationId, events.length);
+      this.#pendingChars.giveBack(applicationId, chars);
     }
   }
 
   /** Events that wait to be stored, those being stored included. */
   get pendingEvents(): number {
-    return this.#pendingEvents;
+    return this.#pendingEvents.total;
   }
 
   /** Stores what waits, refuses what comes. */
@@ -144,26 +150,20 @@ export class Appender {
     this.#underWay.add(done);
   }
 
-  /** The first that wait, without those whose application is in a transaction already. */
+  /**
+   * Of each application in turn the publish that waits longest, without those whose application is in a transaction
+   * already. A backlog of 10,000 events of one application is a second's work: the lone publish of another is not behind it.
+   */
   #nextBatch(): readonly Waiting[] {
-    const batch: Waiting[] = [];
-    const left: Waiting[] = [];
     let events = 0;
     let chars = 0;
-    let isFull = false;
-    for (const waiting of this.#waiting) {
-      const { request, chars: more } = waiting;
-      isFull ||= batch.length > 0 && (events + request.events.length > MOST_EVENTS_A_BATCH || chars + more > MOST_CHARS_A_BATCH);
-      if (isFull || this.#busy.has(request.applicationId)) {
-        left.push(waiting);
-        continue;
-      }
+    return this.#waiting.take(({ request, chars: more }) => {
+      if (this.#busy.has(request.applicationId)) return false;
+      if (events > 0 && (events + request.events.length > MOST_EVENTS_A_BATCH || chars + more > MOST_CHARS_A_BATCH)) return false;
       events += request.events.length;
       chars += more;
-      batch.push(waiting);
-    }
-    this.#waiting = left;
-    return batch;
+      return true;
+    });
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {

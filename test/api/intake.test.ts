@@ -8,9 +8,9 @@ const caller = { apiKey: new ApiKey(), applicationId: null, scopes: new Set<neve
 
 describe('the bytes of requests under way', () => {
   test.each([
-    ['with a key', caller, LIMITS.intakeBytes],
-    ['without a key', null, LIMITS.strangersIntakeBytes],
-  ] as const)('%s stay at their limit, whoever sends them, and go back to none', (_whose, who, most) => {
+    ['with one key stay at half of what there is', caller, LIMITS.intakeBytes / 2],
+    ['without a key stay at their limit', null, LIMITS.strangersIntakeBytes],
+  ] as const)('%s, and go back to none', (_whose, who, most) => {
     const intake = new Intake();
     const holdings = Array.from({ length: (10 * most) / MEBIBYTE }, () => intake.hold(who));
     let refused = 0;
@@ -35,5 +35,32 @@ describe('the bytes of requests under way', () => {
     expect(() => intake.hold(null).take(1)).toThrow('too large together');
     intake.hold(caller).take(LIMITS.intakeBytes);
     expect(() => intake.hold(caller).take(1)).toThrow('too large together');
+  });
+
+  test('without a key make room for the newest when they stall, the oldest first, and not when they are under way', () => {
+    const intake = new Intake();
+    const evicted: string[] = [];
+    const hold = (name: string) => {
+      const holding = intake.hold(null);
+      holding.evicted = () => evicted.push(name);
+      holding.take(LIMITS.strangersIntakeBytes / 4);
+      return holding;
+    };
+    const [read] = ['read', 'oldest', 'old', 'new'].map(hold);
+    if (read) read.evicted = undefined;
+    hold('newest').take(1);
+    expect(evicted).toEqual(['oldest', 'old']);
+    expect(intake.bytes).toBe((LIMITS.strangersIntakeBytes * 3) / 4 + 1);
+  });
+
+  test('of a subscription go back when it runs, as long as subscriptions keep no more than theirs', () => {
+    const intake = new Intake();
+    const holdings = Array.from({ length: 3 }, () => intake.hold(caller));
+    for (const holding of holdings) holding.take(LIMITS.subscriptionBytes / 4);
+    for (const holding of holdings.slice(0, 2)) holding.keepForSubscription();
+    expect([intake.bytes, intake.subscriptionBytes]).toEqual([LIMITS.subscriptionBytes / 4, LIMITS.subscriptionBytes / 2]);
+    expect(() => holdings[2]?.keepForSubscription()).toThrow('too many bytes');
+    for (const holding of [...holdings, ...holdings]) holding.release();
+    expect([intake.bytes, intake.subscriptionBytes]).toEqual([0, 0]);
   });
 });

@@ -350,10 +350,10 @@ describe('Subscriptions', () => {
 });
 
 describe('Publishes that wait for their commit', () => {
-  test('stay at the limit when ten times as many requests come, and each is stored or told to come back', async () => {
+  test('stay at half of the limit for one application, each is stored or told to come back, and others are stored', async () => {
     await withHub(createMysqlDatabase, async (scene) => {
       const { application, databaseUrl, hub } = scene;
-      const shop = await application();
+      const [shop, other] = [await application(), await application('other')];
       await shop.publish({ type: 'a' });
       const query =
         'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { sequence } } } }';
@@ -363,17 +363,18 @@ describe('Publishes that wait for their commit', () => {
         const held = await holdLog(database, shop.id);
         const publish = (count: number) =>
           shop.client.request<{ eventsPublish: { results: unknown[] } }>(query, { events: events.slice(0, count) });
-        const waiting = Array.from({ length: 20 }, () => publish(1_000));
-        await until(() => hub.live.requestBytes >= 20 * bodyBytes, { description: 'twenty batches to be read' });
-        // They were read before what comes now: each of these finds twenty thousand that wait.
+        const waiting = Array.from({ length: 10 }, () => publish(1_000));
+        await until(() => hub.live.requestBytes >= 10 * bodyBytes, { description: 'ten batches to be read' });
+        // They were read before what comes now: each of these finds its application's half of twenty thousand that wait.
         const refused = await Promise.all(Array.from({ length: 200 }, () => publish(1)));
-        expect(hub.live.requestBytes).toBeLessThanOrEqual(21 * bodyBytes);
+        expect(hub.live.requestBytes).toBeLessThanOrEqual(11 * bodyBytes);
+        expect((await other.publish()).sequence).toBe(1);
         for (const { errors } of refused) expect(errors?.[0]?.extensions).toEqual(RATE_LIMITED);
         await held.release();
         for (const { data } of await Promise.all(waiting)) expect(data?.eventsPublish.results).toHaveLength(1_000);
       });
       await expectNothingLeft(scene);
-      expect((await shop.publish()).sequence).toBe(20_002);
+      expect((await shop.publish()).sequence).toBe(10_002);
     });
   });
 });

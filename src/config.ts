@@ -1,6 +1,7 @@
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
-import { parseAllowedTarget } from './dispatch/address-policy';
+import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-policy';
+import { PortRanges } from './dispatch/port-ranges';
 import { shown } from './errors';
 import type { LogLevel } from './log';
 import { parseUrl } from './url';
@@ -66,6 +67,18 @@ export const SETTINGS = {
     default: null,
     description: 'comma-separated CIDRs of private addresses that webhooks may reach, e.g. 127.0.0.0/8',
     parse: parseAllowedTargets,
+  }),
+  deniedTargets: setting({
+    name: 'LIVEHOOK_DENIED_TARGETS',
+    default: null,
+    description: 'comma-separated CIDRs and host names (example.com, *.example.com) that webhooks may not reach, whatever is allowed',
+    parse: parseDeniedTargets,
+  }),
+  allowedPorts: setting({
+    name: 'LIVEHOOK_ALLOWED_PORTS',
+    default: '80,443,1024-65535',
+    description: 'ports that webhooks may reach: numbers and ranges, comma-separated',
+    parse: (text) => new PortRanges(text),
   }),
   allowHttp: setting({ name: 'LIVEHOOK_ALLOW_HTTP', default: 'false', description: 'permit http:// targets', parse: boolean }),
   retrySchedule: setting({
@@ -157,6 +170,7 @@ type Optional =
   | 'secretKey'
   | 'previousSecretKeys'
   | 'allowedTargets'
+  | 'deniedTargets'
   | 'otlpEndpoint'
   | 'otlpHeaders'
   | 'requestsPerSecond';

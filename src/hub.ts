@@ -136,7 +136,7 @@ export class Hub {
     const instanceId = this.#instanceId;
     const database = new Database(config.databaseUrl, log);
     const seal = sealFor(config);
-    const policy = new AddressPolicy(config.allowedTargets ?? []);
+    const policy = new AddressPolicy(config.allowedTargets, { denied: config.deniedTargets, ports: config.allowedPorts });
     this.#database = database;
 
     this.#doorbell = new Doorbell({

@@ -1,4 +1,5 @@
 import { ConfigError, describeConfig, readConfig, SETTINGS, settingLines } from '../src/config';
+import { PortRanges } from '../src/dispatch/port-ranges';
 
 const MYSQL = 'mysql://hub:p%40ss@db.example:3306/livehook';
 const SECRET_KEY = Buffer.alloc(32, 250).toString('base64');
@@ -19,6 +20,7 @@ describe('The configuration', () => {
       databaseUrl: { kind: 'sqlite', path: './livehook.db' },
       host: '127.0.0.1',
       port: 4000,
+      allowedPorts: new PortRanges('80,443,1024-65535'),
       allowHttp: false,
       retrySchedule: [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
       retention: 7_776_000_000,
@@ -50,6 +52,13 @@ describe('The configuration', () => {
     ['LIVEHOOK_SECRET_KEY', SECRET_KEY, 'secretKey', Buffer.alloc(32, 250)],
     ['LIVEHOOK_SECRET_KEY', Buffer.alloc(32, 250).toString('base64url'), 'secretKey', Buffer.alloc(32, 250)],
     ['LIVEHOOK_ALLOWED_TARGETS', '127.0.0.0/8, ::1/128,', 'allowedTargets', ['127.0.0.0/8', '::1/128']],
+    [
+      'LIVEHOOK_DENIED_TARGETS',
+      '203.0.113.0/24, *.Example.com,2001:db8::/32',
+      'deniedTargets',
+      { cidrs: ['203.0.113.0/24', '2001:db8::/32'], hosts: ['*.example.com'] },
+    ],
+    ['LIVEHOOK_ALLOWED_PORTS', '443', 'allowedPorts', new PortRanges('443')],
     ['LIVEHOOK_ALLOW_HTTP', 'TRUE', 'allowHttp', true],
     ['LIVEHOOK_ALLOW_HTTP', '0', 'allowHttp', false],
     ['LIVEHOOK_RETENTION', '1h', 'retention', 3_600_000],
@@ -87,6 +96,14 @@ describe('The configuration', () => {
     ['LIVEHOOK_SECRET_KEY', SECRET_KEY.slice(4), 'expected 32 bytes in base64'],
     ['LIVEHOOK_SECRET_KEY', `${SECRET_KEY.slice(0, 20)} ${SECRET_KEY.slice(20)}`, 'expected 32 bytes in base64'],
     ['LIVEHOOK_ALLOWED_TARGETS', '10.0.0.0/8,10.1.2.3/8', 'expected 10.0.0.0/8 or a longer prefix, got "10.1.2.3/8"'],
+    ['LIVEHOOK_DENIED_TARGETS', '203.0.113.7', 'expected a CIDR such as 203.0.113.7/32'],
+    ['LIVEHOOK_DENIED_TARGETS', 'https://example.com', 'expected a CIDR such as 10.0.0.0/8'],
+    ['LIVEHOOK_DENIED_TARGETS', 'a.*.example.com', 'or a host such as example.com or *.example.com'],
+    ['LIVEHOOK_ALLOWED_PORTS', '0', 'expected ports from 1 to 65535 and ranges of them, separated by commas'],
+    ['LIVEHOOK_ALLOWED_PORTS', '80,', 'expected ports from 1 to 65535'],
+    ['LIVEHOOK_ALLOWED_PORTS', '65536', 'expected ports from 1 to 65535'],
+    ['LIVEHOOK_ALLOWED_PORTS', '443-80', 'expected ports from 1 to 65535'],
+    ['LIVEHOOK_ALLOWED_PORTS', 'https', 'expected ports from 1 to 65535'],
     ['LIVEHOOK_ALLOW_HTTP', 'yes', 'expected true or false; got "yes"'],
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,5', 'expected durations of at least 1s separated by commas, such as 5s,5m,2h; got "5s,5"'],
     ['LIVEHOOK_RETRY_SCHEDULE', '5s,,5m', 'expected durations of at least 1s separated by commas'],

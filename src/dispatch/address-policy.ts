@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { PortRanges } from './port-ranges';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -109,13 +110,62 @@ const EMBEDDINGS: readonly { readonly name: string; readonly block: Cidr; readon
   { name: 'teredo', block: parseAllowedTarget('2001::/32'), embedded: (bytes) => bytes.slice(12).map((byte) => byte ^ 0xff) },
 ];
 
-/** Decides which addresses webhooks may reach: plain global unicast, and what the operator allowed. */
+/** What webhooks may not reach although it is public, or allowed. */
+export interface DeniedTargets {
+  readonly cidrs: readonly string[];
+  /** In lower case; `*.example.com` means every name below example.com. */
+  readonly hosts: readonly string[];
+}
+
+/** Reads CIDRs and host names, separated by commas. Throws an Error whose message says what was expected and what came. */
+export function parseDeniedTargets(text: string): DeniedTargets {
+  const parts = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  const cidrs = parts.filter((part) => /[/:]/.test(part) || isIP(part) !== 0);
+  for (const cidr of cidrs) parseAllowedTarget(cidr);
+  const hosts = parts.filter((part) => !cidrs.includes(part)).map((part) => part.toLowerCase().replace(/\.$/, ''));
+  for (const host of hosts)
+    if (!/^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host))
+      throw new Error(
+        `expected a CIDR such as 203.0.113.0/24, or a host such as example.com or *.example.com, got ${JSON.stringify(host)}`,
+      );
+  return { cidrs, hosts };
+}
+
+interface Restrictions {
+  /** Wins over `allowed`. */
+  readonly denied?: DeniedTargets;
+  /** Default: every port. */
+  readonly ports?: PortRanges;
+}
+
+/** Decides which addresses, ports and hosts webhooks may reach: plain global unicast, and what the operator allowed. */
 export class AddressPolicy {
   readonly #allowed: readonly Cidr[];
+  readonly #denied: readonly Cidr[];
+  readonly #deniedHosts: readonly string[];
+  readonly #ports: PortRanges;
 
   /** `allowed`: CIDRs that may be reached although they are not public. Throws as {@link parseAllowedTarget}. */
-  constructor(allowed: readonly string[] = []) {
+  constructor(allowed: readonly string[] = [], { denied, ports = new PortRanges('1-65535') }: Restrictions = {}) {
     this.#allowed = allowed.map(parseAllowedTarget);
+    this.#denied = (denied?.cidrs ?? []).map(parseAllowedTarget);
+    this.#deniedHosts = denied?.hosts ?? [];
+    this.#ports = ports;
+  }
+
+  /** Null when `port` may be reached, else which ones may. */
+  checkPort(port: number): string | null {
+    return this.#ports.has(port) ? null : `allowed ports: ${this.#ports}`;
+  }
+
+  /** Null unless the operator has denied this name. What it leads to is for {@link check} to say. */
+  checkHost(hostname: string): string | null {
+    const name = hostname.toLowerCase().replace(/\.$/, '');
+    const isDenied = this.#deniedHosts.some((host) => (host.startsWith('*.') ? name.endsWith(host.slice(1)) : name === host));
+    return isDenied ? 'denied' : null;
   }
 
   /**
@@ -133,6 +183,7 @@ export class AddressPolicy {
   }
 
   #checkV4(address: ipaddr.IPv4): string | null {
+    if (this.#denies(address)) return 'denied';
     if (this.#allows(address)) return null;
     return nameOf(address, SPECIAL_V4);
   }
@@ -140,6 +191,7 @@ export class AddressPolicy {
   #checkV6(address: ipaddr.IPv6): string | null {
     // Sockets treat a mapped address as the IPv4 address it holds, so it is judged as that and nothing else.
     if (address.isIPv4MappedAddress()) return this.#checkV4(address.toIPv4Address());
+    if (this.#denies(address)) return 'denied';
     const plain = nameOf(address, EXACT_V6);
     const embedding = plain === null ? EMBEDDINGS.find(({ block }) => contains(block, address)) : undefined;
     if (embedding === undefined) return this.#allows(address) ? null : (nameOf(address, SPECIAL_V6) ?? outsideGlobal(address));
@@ -147,6 +199,10 @@ export class AddressPolicy {
     const inner = this.#checkV4(new ipaddr.IPv4(embedding.embedded(address.toByteArray())));
     if (inner !== null) return `${inner} (${embedding.name})`;
     return this.#allows(address) ? null : embedding.name;
+  }
+
+  #denies(address: Address): boolean {
+    return this.#denied.some((block) => contains(block, address));
   }
 
   #allows(address: Address): boolean {

@@ -150,6 +150,8 @@ export class Connection {
   /** undici's connector: makes the socket, and lets none pass that leads to a blocked address. */
   async #connect({ hostname, port, protocol }: buildConnector.Options): Promise<Socket> {
     const secure = protocol === 'https:';
+    const portNumber = Number(port) || (secure ? 443 : 80);
+    this.#checkWritten(hostname, portNumber);
     this.stage = 'resolving';
     this.#written = 0;
     this.#laps = {};
@@ -157,7 +159,7 @@ export class Connection {
     const addresses = isIP(hostname) === 0 ? await this.#resolve(hostname) : [this.#checked(hostname)];
     this.#refuseIfDiscarded();
     this.stage = 'connecting';
-    const wire = await this.#reach(addresses, Number(port) || (secure ? 443 : 80));
+    const wire = await this.#reach(addresses, portNumber);
     this.#lap('connectMs');
     const socket = secure ? await this.#handshake(wire, hostname) : wire;
     this.stage = 'open';
@@ -165,6 +167,15 @@ export class Connection {
     this.#socket = socket;
     this.#countWhatComes(socket, wire);
     return socket;
+  }
+
+  /** What the owner of a webhook has written himself: he may know that it is blocked. */
+  #checkWritten(hostname: string, port: number): void {
+    const { policy } = this.#rim;
+    const badPort = policy.checkPort(port);
+    if (badPort !== null) throw blocked(`port ${port}`, badPort);
+    const badHost = policy.checkHost(hostname);
+    if (badHost !== null) throw blocked(hostname, badHost);
   }
 
   #checked(address: string): string {

@@ -26,7 +26,7 @@ export type TargetUrl = { readonly url: string } | { readonly problem: string };
 export function parseTargetUrl(text: string, rules: TargetUrlRules): TargetUrl {
   const url = readUrl(text, rules);
   if (typeof url === 'string') return { problem: url };
-  const problem = checkParts(text, url) ?? checkHost(url, rules.policy);
+  const problem = checkParts(text, url, rules.policy) ?? checkHost(url, rules.policy);
   return problem === null ? { url: url.href } : { problem };
 }
 
@@ -41,10 +41,13 @@ function readUrl(text: string, rules: TargetUrlRules): URL | string {
   return parseUrl(text) ?? `expected ${expected}, got ${echo(text)}`;
 }
 
-function checkParts(text: string, url: URL): string | null {
+function checkParts(text: string, url: URL, policy: AddressPolicy): string | null {
   if (url.username !== '' || url.password !== '') return 'expected a URL without credentials, got one with a user name or password';
   if (text.includes('#')) return 'expected a URL without a fragment, got one with "#"';
   if (url.port === '0') return 'expected a port from 1 to 65535, got 0';
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
+  const badPort = policy.checkPort(port);
+  if (badPort !== null) return `expected a port that webhooks may reach (${badPort}), got ${port}`;
   return url.href.length > MAX_TARGET_URL_LENGTH ? tooLong(url.href.length) : null;
 }
 
@@ -56,6 +59,7 @@ function checkHost(url: URL, policy: AddressPolicy): string | null {
   }
   const name = url.hostname.replace(/\.$/, '');
   if (!isHostName(name)) return `expected a host name of labels of 1 to ${MAX_LABEL_LENGTH} characters, got ${echo(url.hostname)}`;
+  if (policy.checkHost(name) !== null) return `expected a host that webhooks may reach, got ${echo(name)} (denied)`;
   const isLocal = name === 'localhost' || name.endsWith('.localhost');
   return isLocal && !allowsLoopback(policy) ? `expected a public host, got ${echo(name)} (loopback)` : null;
 }

@@ -1,4 +1,5 @@
-import { AddressPolicy, parseAllowedTarget } from '../../src/dispatch/address-policy';
+import { AddressPolicy, parseAllowedTarget, parseDeniedTargets } from '../../src/dispatch/address-policy';
+import { PortRanges } from '../../src/dispatch/port-ranges';
 
 const open = new AddressPolicy();
 
@@ -148,6 +149,43 @@ describe('an address policy with allowed blocks', () => {
     expect(new AddressPolicy(['64:ff9b::/96']).check('64:ff9b::10.0.0.1')).toBe('private (nat64)');
     expect(new AddressPolicy(['64:ff9b::/96']).check('64:ff9b::8.8.8.8')).toBeNull();
     expect(new AddressPolicy(['64:ff9b::/96', '10.0.0.0/8']).check('64:ff9b::10.0.0.1')).toBeNull();
+  });
+});
+
+describe('an address policy that denies', () => {
+  const policy = new AddressPolicy(['10.0.0.0/8', 'fd00::/8', '64:ff9b::/96', '2002::/16'], {
+    denied: parseDeniedTargets('10.9.0.0/16, 8.8.8.0/24, fd00:1::/32, *.corp.example, deny.example'),
+    ports: new PortRanges('443, 8000-8999'),
+  });
+
+  test.each(['10.9.0.1', '::ffff:10.9.0.1', '8.8.8.8', 'fd00:1::7', 'fd00:1::7%eth0'])('closes %s, whatever is allowed', (address) => {
+    expect(policy.check(address)).toBe('denied');
+  });
+
+  test.each(['64:ff9b::8.8.8.8', '2002:0808:0808::1'])('closes %s, which carries a denied address', (address) => {
+    expect(policy.check(address)).toMatch(/^denied /);
+  });
+
+  test.each(['10.8.0.1', '8.8.4.4', 'fd00:2::7', '64:ff9b::8.8.4.4'])('leaves %s open', (address) => {
+    expect(policy.check(address)).toBeNull();
+  });
+
+  test('closes hosts by their names, and by a wildcard those below it', () => {
+    const names = [
+      'deny.example',
+      'DENY.example.',
+      'a.corp.example',
+      'b.a.corp.example',
+      'corp.example',
+      'a.deny.example',
+      'xcorp.example',
+    ];
+    expect(names.map((name) => policy.checkHost(name))).toEqual(['denied', 'denied', 'denied', 'denied', null, null, null]);
+  });
+
+  test('opens the ports that are listed, and no others', () => {
+    expect([443, 8000, 8999].map((port) => policy.checkPort(port))).toEqual([null, null, null]);
+    for (const port of [80, 442, 7999, 9000]) expect(policy.checkPort(port)).toBe('allowed ports: 443, 8000-8999');
   });
 });
 

@@ -133,6 +133,59 @@ describe('Targets that webhooks must not reach', () => {
     });
   });
 
+  test.each([
+    ['https://example.com:22/', 'expected a port that webhooks may reach (allowed ports: 80,443,1024-65535), got 22'],
+    ['https://203.0.113.9:465/', 'expected a port that webhooks may reach (allowed ports: 80,443,1024-65535), got 465'],
+    ['https://93.184.216.34/', 'expected a public address, got 93.184.216.34 (denied)'],
+    ['https://[::ffff:93.184.216.34]/', 'expected a public address, got ::ffff:5db8:d822 (denied)'],
+    ['https://hooks.rival.example/', 'expected a host that webhooks may reach, got "hooks.rival.example" (denied)'],
+  ])('%s is refused by the lists of the operator, when a webhook is made and when it is changed', async (url, message) => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ application }) => {
+        const shop = await application();
+        const refused = [{ field: ['url'], code: 'INVALID', message }];
+        expect(await create(shop.client, url)).toEqual({ webhook: null, userErrors: refused });
+        const { webhook } = await create(shop.client, 'https://example.com/hook');
+        const { webhookUpdate } = await shop.client.mutate<{ webhookUpdate: { userErrors: unknown[] } }>(
+          'mutation ($id: ID!, $url: String!) { webhookUpdate(id: $id, input: { url: $url }) { userErrors { field code message } } }',
+          { id: webhook?.id, url },
+        );
+        expect(webhookUpdate.userErrors).toEqual(refused);
+      },
+      {
+        environment: {
+          LIVEHOOK_ALLOWED_TARGETS: '',
+          LIVEHOOK_ALLOWED_PORTS: '80,443,1024-65535',
+          LIVEHOOK_DENIED_TARGETS: '93.184.216.0/24, *.rival.example',
+        },
+      },
+    );
+  });
+
+  test.each([
+    ['a port that is not allowed', { LIVEHOOK_ALLOWED_PORTS: '443' }, /^webhooks may not reach port \d+ \(allowed ports: 443\)$/],
+    ['a denied range within an allowed one', { LIVEHOOK_DENIED_TARGETS: '127.0.0.1/32' }, /^webhooks may not reach 127.0.0.1 \(denied\)$/],
+  ])('%s is not connected to, although the webhook was saved before', async (_, environment, error) => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ application, receiver, databaseUrl }) => {
+        const shop = await application();
+        const { id } = await shop.webhook('/inside', { url: 'https://example.com/', retrySchedule: [] });
+        await withRows(databaseUrl, (_query, database) =>
+          database.transaction(async (tx) => {
+            await tx.execute('UPDATE webhooks SET url = ?', [receiver.url('/inside')]);
+            await tx.execute('UPDATE counters SET version = version + 1');
+          }),
+        );
+        await shop.publish();
+        expect(await lastAttempt(shop, id)).toEqual({ outcome: 'BLOCKED_ADDRESS', statusCode: null, error: expect.stringMatching(error) });
+        expect(receiver.requests()).toEqual([]);
+      },
+      { environment },
+    );
+  });
+
   test('a range that is allowed opens that range only', async () => {
     await withHub(
       createSqliteDatabase,

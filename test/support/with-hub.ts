@@ -45,6 +45,8 @@ export function testEnvironment(databaseUrl: string, environment: Record<string,
     LIVEHOOK_ALLOWED_TARGETS: '127.0.0.0/8',
     LIVEHOOK_ALLOW_HTTP: 'true',
     LIVEHOOK_RETRY_SCHEDULE: '1s,1s,1s',
+    // 1, too: where tests want nobody to listen.
+    LIVEHOOK_ALLOWED_PORTS: '1,80,443,1024-65535',
     LIVEHOOK_LOG_LEVEL: 'silent',
     ...environment,
   };

@@ -13,7 +13,7 @@ import { type Config, ConfigError } from './config';
 import { Deliveries } from './deliveries/deliveries';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies, readBody } from './dispatch/bodies';
-import { forgetBodies } from './dispatch/body';
+import { forgetStandardBody } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
 import { HealthKeeper } from './dispatch/health-keeper';
 import { Lease } from './dispatch/lease';
@@ -21,6 +21,7 @@ import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
 import type { Verdict } from './dispatch/settle';
 import { Settler } from './dispatch/settler';
+import { Shaper } from './dispatch/shaper';
 import { giveBack, Strays } from './dispatch/strays';
 import { Tester } from './dispatch/tester';
 import { Usher } from './dispatch/usher';
@@ -230,6 +231,7 @@ export class Hub {
     });
     this.#stats = new Stats({ instanceId, database, clock, log });
 
+    const shaper = new Shaper();
     this.#sender = new Sender({ policy, clock, log });
     this.#settler = new Settler({
       instanceId,
@@ -273,6 +275,7 @@ export class Hub {
       clock,
       log,
       send: (request) => this.#sender.send(request),
+      shaper,
       settle: (finished) => this.#settler.add(finished),
       isLeaseHeld: this.#lease.isHeld,
       giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
@@ -392,7 +395,8 @@ export class Hub {
         this.#eventLog.visit(applicationId, (event) => {
           if (event.sequence !== sequence) return;
           event.redact(at);
-          forgetBodies(event);
+          forgetStandardBody(event);
+          shaper.forget(event);
         });
         this.#updateLog.visit(applicationId, ({ deliveryId, attempt }) => {
           if (attempt && sequenceOf(deliveryId) === sequence) attempt.responseBody = null;
@@ -439,11 +443,13 @@ export class Hub {
         storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
         caution: (webhookId, version) => this.#dispatcher.caution(webhookId, version),
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
+        shaper,
         tester: new Tester({
           database,
           clock,
           userAgent,
           send: (request) => this.#sender.send(request),
+          shaper,
           findWebhook: findWebhookAnew,
           findType: (applicationId, name) => eventTypes.find(applicationId, name),
         }),

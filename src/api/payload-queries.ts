@@ -13,6 +13,7 @@ import {
   valueFromASTUntyped,
   visit,
 } from 'graphql';
+import { BodyTooLarge } from '../dispatch/body';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition } from '../fanout/condition';
@@ -22,6 +23,11 @@ import { costProblem, LIMITS, limitRules } from './limits';
 const MOST_CHARS = 16 * 1024;
 const MOST_KEPT = 5_000;
 const ROOT_FIELD = 'event';
+/** Levels that are GraphQL's own: the root field and the names in it. What stands under those is the event's. */
+const SELECTION_DEPTH = 2;
+/** A document of a hundred fields that all fail for one reason. */
+const MAX_ERRORS_PER_RUN = 3;
+const MAX_CHARS_PER_ERROR = 500;
 
 /**
  * Payload queries: subscription documents with the one root field `event`, run against single events instead of a
@@ -70,7 +76,7 @@ function compile(schema: GraphQLSchema, text: string): PayloadQuery {
   if ('problem' in selection) return broken(selection.problem);
   const problem = documentProblem(schema, document, operation);
   if (problem !== null) return broken(problem, selection);
-  return { key, ...selection, problem: null, run: (event) => run(schema, document, event) };
+  return { key, ...selection, problem: null, run: (event, most) => run(schema, document, { event, most }) };
 }
 
 function onlyOperation(document: DocumentNode): OperationDefinitionNode | string {
@@ -123,12 +129,40 @@ function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-async function run(schema: GraphQLSchema, document: DocumentNode, event: Event): Promise<string> {
+async function run(schema: GraphQLSchema, document: DocumentNode, { event, most }: { event: Event; most: number }): Promise<string> {
   // The fields that a document may select need no caller and no database: they are the event's own.
   const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: {} });
-  if (errors && errors.length > 0)
-    throw new Error(errors.map((error) => `${error.path?.join('.') ?? 'document'}: ${error.message}`).join('; '));
-  return JSON.stringify(data);
+  if (errors && errors.length > 0) throw new Error(errors.slice(0, MAX_ERRORS_PER_RUN).map(where).join('; '));
+  return jsonOf(data, most);
+}
+
+function where({ path, message }: GraphQLError): string {
+  return `${path?.join('.') ?? 'document'}: ${message}`.slice(0, MAX_CHARS_PER_ERROR);
+}
+
+/**
+ * The JSON of what was selected. The executor only points at the payload, under each name again; writing it out is what
+ * multiplies it (50 names for 1 MiB were 50 MiB), so it is written name by name, each value once, and given up early.
+ */
+function jsonOf(data: unknown, most: number): string {
+  const texts = new Map<unknown, string>();
+  let chars = 0;
+  const written = (value: unknown, depth: number): string => {
+    if (typeof value !== 'object' || value === null) return counted(JSON.stringify(value));
+    if (depth > 0)
+      return `{${Object.entries(value)
+        .map(([name, field]) => `"${name}":${written(field, depth - 1)}`)
+        .join(',')}}`;
+    const text = texts.get(value) ?? JSON.stringify(value);
+    texts.set(value, text);
+    return counted(text);
+  };
+  const counted = (text: string): string => {
+    chars += text.length;
+    if (chars > most) throw new BodyTooLarge(most);
+    return text;
+  };
+  return written(data, SELECTION_DEPTH);
 }
 
 function described({ message, locations }: GraphQLError): string {

@@ -6,6 +6,7 @@ import type { Stats } from '../attempts/stats';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
+import type { Shaper } from '../dispatch/shaper';
 import type { Tester } from '../dispatch/tester';
 import type { Appender } from '../events/appender';
 import type { Event } from '../events/event';
@@ -46,6 +47,7 @@ export interface Services {
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
   readonly compilePayloadQuery: CompilePayloadQuery;
+  readonly shaper: Pick<Shaper, 'bodyFor'>;
   readonly tester: Pick<Tester, 'test'>;
   /** The body that a test has sent. */
   readonly testBody: (attempt: Attempt) => Promise<string | null>;

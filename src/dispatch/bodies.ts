@@ -10,12 +10,11 @@ export interface StoredBody {
 /** Fixes bodies; one that is stored already stays as it is. */
 export async function insertBodies(tx: Tx, bodies: readonly StoredBody[]): Promise<void> {
   for (const { applicationId, sequence, key, body } of bodies)
-    await tx.execute(`${tx.dialect.insertIgnore} INTO bodies (application_id, sequence, body_key, body) VALUES (?, ?, ?, ?)`, [
-      applicationId,
-      sequence,
-      key,
-      body,
-    ]);
+    await tx.execute(
+      `${tx.dialect.insertIgnore} INTO bodies (application_id, sequence, body_key, body) VALUES (?, ?, ?, ?)`,
+      [applicationId, sequence, key, body],
+      { later: true },
+    );
 }
 
 /** Fixed bodies of events of one application, by sequence and key. */

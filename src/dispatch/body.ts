@@ -1,4 +1,5 @@
 import type { Event } from '../events/event';
+import { MOST_PAYLOAD_BYTES } from '../events/publish';
 import type { PayloadQuery } from '../webhooks/payload-query';
 import type { WebhookFormat } from '../webhooks/webhook';
 import { binaryHeaders, STRUCTURED_HEADERS, structuredBody } from './cloud-events';
@@ -10,6 +11,12 @@ export interface FixedBody {
   readonly key: string;
   readonly bytes: Buffer;
 }
+
+/**
+ * A body larger than this is not made. Every payload that can be published fits, in any format, and so does what selects
+ * all of one together with a few other fields; a payload query that repeats it fifty times does not.
+ */
+export const MAX_BODY_BYTES = MOST_PAYLOAD_BYTES + 16 * 1024;
 
 /** The key of the standard body. */
 export const STANDARD_BODY = '';
@@ -65,8 +72,6 @@ function encoded(format: Format, event: Event, data: string): Buffer {
   }
 }
 
-/** Made once an event and distinct document, not once a webhook; forgotten with the event. */
-const bodies = new WeakMap<Event, Map<string, Promise<Buffer>>>();
 const standardBodies = new WeakMap<Event, Buffer>();
 
 /**
@@ -82,47 +87,38 @@ export function bodyOf(event: Event): Buffer {
 }
 
 /**
- * What a delivery sends: the body that its first attempt has fixed, or else the one that its webhook asks for now.
- * `problem`: its payload query failed.
+ * What a delivery sends where no payload query has to be run for it: the body that its first attempt has fixed, or one
+ * that follows from the event alone. Undefined where the `Shaper` has to be asked.
  */
-export async function bodyFor(
-  event: Event,
-  fixed: FixedBody | null,
-  query: PayloadQuery | null,
-  format: Format = 'STANDARD',
-): Promise<FixedBody | { readonly problem: string }> {
+export function readyBody(event: Event, fixed: FixedBody | null, query: PayloadQuery | null, format: Format): FixedBody | undefined {
   if (fixed !== null) return fixed;
-  const key = bodyKey(format, query);
-  if (key === STANDARD_BODY) return { key, bytes: bodyOf(event) };
-  try {
-    return { key, bytes: await madeBody(event, key, query) };
-  } catch (error) {
-    return { problem: `the payload query failed: ${(error as Error).message}` };
+  if (query !== null) return undefined;
+  const key = bodyKey(format, null);
+  return { key, bytes: derivedBody(event, key) };
+}
+
+/**
+ * Runs a payload query.
+ * @throws Error with a sentence for people when it fails, or selects too much
+ */
+export async function shapedBody(event: Event, key: string, query: PayloadQuery): Promise<Buffer> {
+  const bytes = encoded(formatOf(key), event, await query.run(event, MAX_BODY_BYTES));
+  if (bytes.length > MAX_BODY_BYTES) throw new BodyTooLarge(MAX_BODY_BYTES);
+  return bytes;
+}
+
+/** What a payload query selects of an event is more than a body may have. */
+export class BodyTooLarge extends Error {
+  override readonly name = 'BodyTooLarge';
+
+  constructor(mostBytes: number) {
+    super(`it selects more than the ${mostBytes} bytes that a body may have; select less of the payload, or select it only once`);
   }
 }
 
-/** The same where nothing has to be waited for, which is most often; undefined where `bodyFor` has to be asked. */
-export function readyBody(event: Event, fixed: FixedBody | null, query: PayloadQuery | null, format: Format): FixedBody | undefined {
-  if (fixed !== null) return fixed;
-  return query === null && format === 'STANDARD' ? { key: STANDARD_BODY, bytes: bodyOf(event) } : undefined;
-}
-
 /** Nothing that was made of this event's payload is used again. */
-export function forgetBodies(event: Event): void {
-  bodies.delete(event);
+export function forgetStandardBody(event: Event): void {
   standardBodies.delete(event);
-}
-
-function madeBody(event: Event, key: string, query: PayloadQuery | null): Promise<Buffer> {
-  const own = bodies.get(event) ?? new Map<string, Promise<Buffer>>();
-  bodies.set(event, own);
-  const known = own.get(key);
-  if (known) return known;
-  const selected = query === null ? Promise.resolve(event.payloadText) : query.run(event);
-  const made = selected.then((data) => encoded(formatOf(key), event, data));
-  own.set(key, made);
-  made.catch(() => own.delete(key)); // the next attempt tries again
-  return made;
 }
 
 /** Ids and type names need no escaping: their alphabets hold neither quotes nor backslashes. */

@@ -8,11 +8,12 @@ import type { Log } from '../log';
 import { traceHeaders } from '../trace-context';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
-import { bodyFor, contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './body';
+import { contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
 import { type Job, Lane, weightOf } from './lane';
 import { NextTurn } from './next-turn';
+import type { HeldBody, Shaper } from './shaper';
 import type { Fleet } from './share';
 import { sign } from './sign';
 
@@ -34,6 +35,8 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  /** Makes bodies that payload queries ask for. */
+  readonly shaper: Pick<Shaper, 'bodyFor'>;
   /** Takes what has ended; `false` once too much waits to be written and sending must pause. */
   readonly settle: (finished: Finished) => boolean;
   /** Whether this instance may send at all: its lease holds. */
@@ -65,6 +68,14 @@ export interface LaneRoom {
   readonly deliveries: number;
   /** What they may weigh together; the first may weigh more. */
   readonly bytes: number;
+}
+
+/** A delivery in memory. */
+interface Owned {
+  readonly lane: Lane;
+  weight: number;
+  /** Lets go of the body that was made for it, where one was. */
+  release: (() => void) | undefined;
 }
 
 const NO_ROOM: LaneRoom = { deliveries: 0, bytes: 0 };
@@ -109,7 +120,7 @@ export class Dispatcher {
   /** Lanes that could send but for the limits of the whole process, in the order they came to them. */
   readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
   /** Every delivery that is queued, in flight or waits to be written down. */
-  readonly #owned = new Map<string, { readonly lane: Lane; readonly weight: number }>();
+  readonly #owned = new Map<string, Owned>();
   /** Lanes that could send, but in the next turn of the event loop. */
   readonly #nextTurn = new NextTurn();
   /** Requests started in this turn of the event loop. */
@@ -307,6 +318,7 @@ export class Dispatcher {
         trigger: AttemptTrigger.FIRST,
         body: null,
         createdAt: createdAt.getTime(),
+        weight: weightOf(event.payloadText.length),
       };
       const own = jobs.get(webhookId);
       if (own) own.push(job);
@@ -410,9 +422,8 @@ export class Dispatcher {
     }
     for (const job of jobs) {
       if (this.#owned.has(job.deliveryId)) continue; // claimed again while its last attempt is being written: the fence decides
-      const weight = weightOf(job.event.payloadText.length);
-      this.#owned.set(job.deliveryId, { lane, weight });
-      this.#load(lane, weight);
+      this.#owned.set(job.deliveryId, { lane, weight: job.weight, release: undefined });
+      this.#load(lane, job.weight);
       lane.push(job);
     }
   }
@@ -429,7 +440,20 @@ export class Dispatcher {
     if (owned === undefined) return undefined;
     this.#owned.delete(deliveryId);
     this.#load(owned.lane, -owned.weight);
+    owned.release?.();
     return owned.lane;
+  }
+
+  /** A body that was made for a delivery is in memory until the delivery is not. */
+  #hold(deliveryId: string, { ownBytes, release }: HeldBody): void {
+    const owned = this.#owned.get(deliveryId);
+    if (owned === undefined) {
+      release();
+      return;
+    }
+    owned.release = release;
+    owned.weight += ownBytes;
+    this.#load(owned.lane, ownBytes);
   }
 
   #load(lane: Lane, weight: number): void {
@@ -494,8 +518,7 @@ export class Dispatcher {
     this.#inFlight++;
     try {
       const startedAt = clock.now();
-      const { payloadQuery, format } = webhook;
-      const body = readyBody(job.event, job.body, payloadQuery, format) ?? (await bodyFor(job.event, job.body, payloadQuery, format));
+      const body = readyBody(job.event, job.body, webhook.payloadQuery, webhook.format) ?? (await this.#shaped(job, webhook));
       const fixed = 'problem' in body ? null : body;
       const request = requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent);
       const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
@@ -512,6 +535,13 @@ export class Dispatcher {
     lane.inFlight--;
     this.#inFlight--;
     this.#goOn(lane);
+  }
+
+  async #shaped({ deliveryId, event }: Job, { payloadQuery, format }: LiveWebhook): Promise<FixedBody | { readonly problem: string }> {
+    const held = await this.#deps.shaper.bodyFor(event, null, payloadQuery, format);
+    if ('problem' in held) return held;
+    this.#hold(deliveryId, held);
+    return held.body;
   }
 
   /** What an exchange says of its receiver. Where nothing may be sent for a while, what waits goes back to the database. */

@@ -16,10 +16,19 @@ export interface Job {
   readonly body: FixedBody | null;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
+  /** What it takes of memory while it waits, in bytes, see `weightOf` and `weightWith`. */
+  readonly weight: number;
 }
 
 /** What a payload of so many characters is taken to weigh in memory, in bytes: its text, and the body made of it. */
 export const weightOf = (payloadChars: number) => 512 + 2 * payloadChars;
+
+/** The same with a body that was read from the database, which a payload query may have made larger than the payload. */
+export const weightWith = (body: FixedBody | null, payloadChars: number) =>
+  512 + payloadChars + Math.max(payloadChars, body?.bytes.length ?? 0);
+
+/** The characters that `weightOf` makes the same of: what a delivery says of itself in the database before it is claimed. */
+export const charsWith = (body: FixedBody, payloadChars: number) => Math.ceil((payloadChars + body.bytes.length) / 2);
 
 /** First attempts that may pass a retry which waits. */
 const MOST_AHEAD = 3;

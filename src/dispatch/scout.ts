@@ -11,7 +11,7 @@ import { Ordering } from '../webhooks/webhook';
 import { bodyId, readBodies } from './bodies';
 import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from './body';
 import type { LaneRoom } from './dispatcher';
-import { type Job, weightOf } from './lane';
+import { type Job, weightOf, weightWith } from './lane';
 import { orderedAmong } from './ordered-claim';
 
 interface Deps {
@@ -401,7 +401,9 @@ export async function readJobs(
 function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): Job {
   const attemptCount = Number(row.attempt_count);
   const trigger = row.next_trigger ?? (attemptCount === 0 ? AttemptTrigger.FIRST : AttemptTrigger.AUTOMATIC);
-  return { deliveryId: row.id, event, attemptCount, trigger, body: fixedBody(row, event, bodies), createdAt: Number(row.created_at) };
+  const body = fixedBody(row, event, bodies);
+  const weight = weightWith(body, event.payloadText.length);
+  return { deliveryId: row.id, event, attemptCount, trigger, body, createdAt: Number(row.created_at), weight };
 }
 
 function fixedBody({ body_key: key }: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): FixedBody | null {

@@ -6,9 +6,10 @@ import { redactedAmong } from '../events/redactions';
 import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Database, Tx } from '../store/database';
-import { insertBodies } from './bodies';
+import { bodyId, insertBodies, type StoredBody } from './bodies';
 import { isDerived, STANDARD_BODY } from './body';
 import type { Finished } from './dispatcher';
+import { charsWith } from './lane';
 import { nextDelayMs } from './retry';
 
 /** What an attempt means for its delivery. */
@@ -204,25 +205,33 @@ async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void>
 
 /** From the first attempt on a delivery sends the same bytes, whatever becomes of its webhook. */
 async function fixShapedBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
-  const shaped = new Map<string, Verdict[]>();
+  const alike = new Map<string, Verdict[]>();
+  const bodies = new Map<string, StoredBody>();
   for (const verdict of verdicts) {
     const { body, job } = verdict.finished;
-    if (job.body === null && body !== null && body.key !== STANDARD_BODY) shaped.set(body.key, [...(shaped.get(body.key) ?? []), verdict]);
+    if (job.body !== null || body === null || body.key === STANDARD_BODY) continue;
+    const { applicationId, sequence } = job.event;
+    const group = `${body.key} ${charsToClaim(verdict.finished)}`;
+    alike.set(group, [...(alike.get(group) ?? []), verdict]);
+    const id = `${applicationId} ${bodyId(sequence, body.key)}`;
+    if (!isDerived(body.key) && !bodies.has(id)) bodies.set(id, { applicationId, sequence, key: body.key, body: body.bytes.toString() });
   }
-  for (const [key, those] of shaped) {
+  for (const those of alike.values()) {
+    const [{ finished } = {}] = those;
+    if (finished === undefined) continue;
     const { sql, parameters } = oneOfThose(tx, those);
-    await tx.execute(`UPDATE deliveries SET body_key = ? WHERE ${sql}`, [key, ...parameters]);
-    if (isDerived(key)) continue;
-    await insertBodies(
-      tx,
-      those.map(({ finished: { job, body } }) => ({
-        applicationId: job.event.applicationId,
-        sequence: job.event.sequence,
-        key,
-        body: body?.bytes.toString() ?? '',
-      })),
+    await tx.execute(
+      `UPDATE deliveries SET body_key = ?, payload_chars = CASE WHEN payload_chars < ? THEN ? ELSE payload_chars END WHERE ${sql}`,
+      [finished.body?.key, charsToClaim(finished), charsToClaim(finished), ...parameters],
     );
   }
+  await insertBodies(tx, [...bodies.values()]);
+}
+
+/** What a claim has to reckon with from now on; rounded up, so that many deliveries are one statement. */
+function charsToClaim({ body, job }: Finished): number {
+  const chars = body === null || isDerived(body.key) ? 0 : charsWith(body, job.event.payloadText.length);
+  return chars === 0 ? 0 : 2 ** Math.ceil(Math.log2(chars));
 }
 
 /** Where no body could be made, none was sent and none is fixed. */

@@ -1,8 +1,10 @@
 import { type Clock, SECOND, sleep } from '../clock';
+import { DeliveryStatus } from '../deliveries/delivery';
 import { HubError } from '../errors';
 import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
+import { isDerived } from './body';
 import type { Finished } from './dispatcher';
 import { judge, settleBatch, type Verdict } from './settle';
 
@@ -25,9 +27,11 @@ interface Deps {
 }
 
 const MOST_A_BATCH = 300;
+/** The same in what `charsOf` counts: more would hold the database, and the event loop, for long. The first may have more. */
+const MOST_CHARS_A_BATCH = 4 * 1024 * 1024;
 /** Outcomes that wait while the database is away. Beyond it nothing more is sent until they are written. */
 const MOST_WAITING = 5_000;
-/** The same in characters of response bodies, each of which may have 65,536. */
+/** The same in characters of response bodies, each of which may have 65,536, and in bytes of bodies that are to be stored. */
 const MOST_WAITING_CHARS = 32 * 1024 * 1024;
 const RETRY_MS = 250;
 const MOST_RETRY_MS = 2 * SECOND;
@@ -72,7 +76,7 @@ export class Settler {
   async #run(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MOST_A_BATCH);
+      const batch = this.#waiting.splice(0, fitting(this.#waiting));
       await this.#write(batch);
       for (const { finished } of batch) this.#waitingChars -= charsOf(finished);
       this.#deps.settled(batch);
@@ -86,14 +90,15 @@ export class Settler {
 
   /** Until it is written: an outcome that is lost would be a request that is repeated. */
   async #write(batch: readonly Verdict[]): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, database, log } = this.#deps;
     for (let tries = 1, faults = 0; ; tries++) {
       try {
         await this.#writeOnce(batch, tries);
         return;
       } catch (error) {
         log.warn({ tries, attempts: batch.length, error: describe(error) }, 'settle.failed');
-        if (!isAway(error)) faults++;
+        if (database.dialect.classify(error) === 'too_large') faults = MOST_FAULTS;
+        else if (!isAway(error)) faults++;
         if (faults === MOST_FAULTS) return this.#takeApart(batch, error);
         if (clock.monotonic() > this.#givesUpAt) {
           log.error({ attempts: batch.length }, 'settle.given_up'); // others make these attempts once more
@@ -122,14 +127,15 @@ export class Settler {
     const { log } = this.#deps;
     const middle = Math.ceil(batch.length / 2);
     const [only] = batch;
+    if (only === undefined) return;
     if (batch.length > 1) {
       await this.#write(batch.slice(0, middle));
       await this.#write(batch.slice(middle));
-    } else if (only && charsOf(only.finished) > 0) {
-      await this.#write([withoutResponse(only, describe(error))]);
-    } else {
-      log.error({ deliveryId: only?.finished.job.deliveryId, error: describe(error) }, 'settle.impossible'); // released as a stray
+      return;
     }
+    const less = smaller(only, describe(error));
+    if (less) await this.#write([less]);
+    else log.error({ deliveryId: only.finished.job.deliveryId, error: describe(error) }, 'settle.impossible'); // released as a stray
   }
 
   #follow(batch: readonly Verdict[]): void {
@@ -159,19 +165,44 @@ function describe(error: unknown): string {
   return cause instanceof Error ? `${message} (${cause.message})` : message;
 }
 
-function charsOf({ exchange }: Finished): number {
-  return exchange.responseBody?.length ?? 0;
+function charsOf({ exchange, body, job }: Finished): number {
+  const fixed = body !== null && job.body === null && !isDerived(body.key) ? body.bytes.length : 0;
+  return fixed + (exchange.responseBody?.length ?? 0);
 }
 
-function withoutResponse(verdict: Verdict, reason: string): Verdict {
-  const exchange = {
-    ...verdict.finished.exchange,
-    responseHeaders: [],
-    responseBody: null,
-    responseTruncated: true,
-    error: `the response could not be stored: ${reason}`,
-  };
-  return { ...verdict, finished: { ...verdict.finished, exchange } };
+/** How many of the first make a batch. */
+function fitting(verdicts: readonly Verdict[]): number {
+  let chars = 0;
+  for (const [index, { finished }] of verdicts.entries()) {
+    chars += charsOf(finished);
+    if (index === MOST_A_BATCH || (index > 0 && chars > MOST_CHARS_A_BATCH)) return index;
+  }
+  return verdicts.length;
+}
+
+const MOST_REASON_CHARS = 300;
+
+/** Pure: the same outcome with less beside it to be stored; undefined when it is down to the facts. */
+export function smaller(verdict: Verdict, reason: string): Verdict | undefined {
+  const { finished } = verdict;
+  const { exchange, request, body, job } = finished;
+  const why = reason.slice(0, MOST_REASON_CHARS);
+  const said = exchange.error === null ? '' : `${exchange.error.slice(0, MOST_REASON_CHARS)}; `;
+  if (exchange.responseBody !== null || exchange.responseHeaders.length > 0) {
+    const error = `${said}the response could not be stored: ${why}`;
+    const without = { ...exchange, responseHeaders: [], responseBody: null, responseTruncated: true, error };
+    return { ...verdict, finished: { ...finished, exchange: without } };
+  }
+  if (body !== null && job.body === null && !isDerived(body.key)) {
+    // Every attempt has to send the same bytes, and these will not be known to the next one.
+    const error = `${said}the body could not be stored, so that it is not sent again: ${why}`;
+    const isOver = verdict.status === DeliveryStatus.RETRYING;
+    const ended = isOver ? { status: DeliveryStatus.FAILED as const, delayMs: null } : {};
+    return { ...verdict, ...ended, finished: { ...finished, body: null, exchange: { ...exchange, error } } };
+  }
+  if (request.headers.length === 0) return undefined;
+  const error = `${said}the headers of the request could not be stored: ${why}`;
+  return { ...verdict, finished: { ...finished, request: { ...request, headers: [] }, exchange: { ...exchange, error } } };
 }
 
 /** Whether the database, not what was to be written, is the reason. */

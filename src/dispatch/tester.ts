@@ -10,10 +10,10 @@ import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { refuseUnknownWebhook } from '../webhooks/webhooks';
 import { insertBodies } from './bodies';
-import { bodyFor } from './body';
 import { type Finished, payloadError, requestFor } from './dispatcher';
 import type { Exchange, OutgoingRequest } from './exchange';
 import { attemptOf } from './settle';
+import type { Shaper } from './shaper';
 import { Slots } from './slots';
 
 export interface TestInput {
@@ -26,6 +26,7 @@ interface Deps {
   readonly clock: Clock;
   readonly userAgent: string;
   readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  readonly shaper: Pick<Shaper, 'bodyFor'>;
   /** The webhook as it is stored now. */
   readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
   readonly findType: (applicationId: string, name: string) => Promise<KnownType | undefined>;
@@ -59,8 +60,8 @@ export class Tester {
     if (release === undefined)
       return refuse('id', `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`, UserErrorCode.LIMIT_REACHED);
     try {
-      const finished = await this.#send(webhook, event);
-      return await this.#deps.database.transaction((tx) => record(tx, finished));
+      const { finished, release: releaseBody } = await this.#send(webhook, event);
+      return await this.#deps.database.transaction((tx) => record(tx, finished)).finally(releaseBody);
     } finally {
       release();
     }
@@ -88,8 +89,8 @@ export class Tester {
     });
   }
 
-  async #send(webhook: LiveWebhook, event: Event): Promise<Finished> {
-    const { clock, send, userAgent } = this.#deps;
+  async #send(webhook: LiveWebhook, event: Event): Promise<{ finished: Finished; release: () => void }> {
+    const { clock, send, userAgent, shaper } = this.#deps;
     const startedAt = clock.now();
     const job = {
       deliveryId: deliveryId(TEST_SEQUENCE, webhook.id),
@@ -98,12 +99,13 @@ export class Tester {
       trigger: AttemptTrigger.TEST,
       body: null,
       createdAt: startedAt,
+      weight: 0,
     };
-    const body = await bodyFor(event, null, webhook.payloadQuery, webhook.format);
-    const fixed = 'problem' in body ? null : body;
-    const request = requestFor(job, webhook, fixed, startedAt, userAgent);
-    const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
-    return { job, webhook, request, exchange, body: fixed, startedAt };
+    const held = await shaper.bodyFor(event, null, webhook.payloadQuery, webhook.format);
+    const body = 'problem' in held ? null : held.body;
+    const request = requestFor(job, webhook, body, startedAt, userAgent);
+    const exchange = 'problem' in held ? payloadError(held.problem) : await send(request);
+    return { finished: { job, webhook, request, exchange, body, startedAt }, release: 'problem' in held ? () => {} : held.release };
   }
 }
 

@@ -122,7 +122,7 @@ export class Window {
 
   add(turn: Turn): void {
     this.#waiting++;
-    this.#weight += weightOf(turn.job.event.payloadText.length);
+    this.#weight += turn.job.weight;
     if (turn.key === null) {
       this.#unordered.push(turn);
       return;
@@ -161,7 +161,7 @@ export class Window {
   }
 
   #forget(turn: Turn): void {
-    this.#weight -= weightOf(turn.job.event.payloadText.length);
+    this.#weight -= turn.job.weight;
     const queue = turn.key === null ? this.#unordered : (this.#queues.get(turn.key) ?? []);
     const index = queue.indexOf(turn);
     if (index !== -1) queue.splice(index, 1);

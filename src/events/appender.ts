@@ -1,7 +1,7 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
-import { HubError, type InputRefused } from '../errors';
+import { HubError, InputRefused, UserErrorCode } from '../errors';
 import { FairShare } from '../fair-share';
 import type { Room } from '../fanout/fan-out';
 import type { LoggedUpdate } from '../live/update-log';
@@ -175,8 +175,14 @@ export class Appender {
       reservation.release();
       // Whatever is wrong with one of them must not be the end of its neighbours.
       if (batch.length > 1 && !(error instanceof HubError)) for (const one of batch) await this.#commit([one]);
-      else for (const { reject } of batch) reject(error);
+      else for (const { reject } of batch) reject(this.#explained(error));
     }
+  }
+
+  #explained(error: unknown): unknown {
+    if (this.#deps.database.dialect.classify(error) !== 'too_large') return error;
+    const { message } = error as Error;
+    return new InputRefused([{ field: ['payload'], message: `is too large for the database: ${message}`, code: UserErrorCode.TOO_LARGE }]);
   }
 
   #answer(batch: readonly Waiting[], result: Batch, reservation: Reservation, began: number): void {

@@ -6,7 +6,7 @@ import type { Log } from '../log';
 import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
 import type { Dialect } from './dialect';
 import { mysqlDialect } from './mysql';
-import { PATIENCE, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
+import { MIN_PACKET_BYTES, PATIENCE, type PacketLimit, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
 import { begin } from './open-transaction';
 import { sqliteDialect } from './sqlite';
 
@@ -52,6 +52,7 @@ export class Database {
   readonly #readManager: EntityManager;
   readonly #log: Log;
   readonly #patience: Patience;
+  readonly #packets: PacketLimit = { bytes: Number.POSITIVE_INFINITY };
   #turn: Promise<unknown> = Promise.resolve();
   #isMigrating = false;
 
@@ -67,9 +68,12 @@ export class Database {
   async open(): Promise<void> {
     await this.#guard(async () => {
       await this.#writer.initialize();
-      if (this.dialect.supportsManyInstances) await supervise(this.#writer, this.#patience, () => this.#isMigrating);
+      if (this.dialect.supportsManyInstances)
+        await supervise(this.#writer, this.#patience, { isPatient: () => this.#isMigrating, packets: this.#packets });
       if (this.#reader !== this.#writer) await this.#reader.initialize();
     });
+    if (this.#packets.bytes < MIN_PACKET_BYTES)
+      this.#log.warn({ bytes: this.#packets.bytes, expected: MIN_PACKET_BYTES }, 'database.small_max_allowed_packet');
   }
 
   async close(): Promise<void> {
@@ -124,7 +128,7 @@ export class Database {
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const runner = this.#writer.createQueryRunner();
     try {
-      const { tx, commit, rollback } = await begin(runner, this.dialect);
+      const { tx, commit, rollback } = await begin(runner, this.dialect, this.#packets);
       let isCommitting = false;
       try {
         const result = await work(tx);

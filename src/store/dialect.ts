@@ -46,9 +46,10 @@ export interface Returning {
  * - `transient`: the transaction was rolled back whole (deadlock, lock wait): run it again.
  * - `unavailable`: the database cannot be reached, is going down, or cannot write (disk full): nothing can be known now.
  * - `duplicate`: a unique key stood in the way.
+ * - `too_large`: a value, or all of them in one packet, is more than the database takes.
  * - `other`: a bug or a broken schema.
  */
-export type StoreFault = 'transient' | 'unavailable' | 'duplicate' | 'other';
+export type StoreFault = 'transient' | 'unavailable' | 'duplicate' | 'too_large' | 'other';
 
 /** The driver's own error code, under whatever wrapping TypeORM put around it. */
 export function driverCode(error: unknown): string {

@@ -33,9 +33,19 @@ const SESSION = [
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", // too long a value is an error; a backslash escapes
 ] as const;
 
+/** What the server takes in one packet, as it has said last. */
+export interface PacketLimit {
+  bytes: number;
+}
+
+/** MySQL's default is 64 MiB, MariaDB's 16; with less than this a payload of 1 MiB may not fit. */
+export const MIN_PACKET_BYTES = 4 * 1024 * 1024;
+const PACKET_LIMIT = 'SELECT @@max_allowed_packet AS bytes';
+type PacketLimitRows = readonly { readonly bytes: number | string }[];
+
 interface Connection {
   readonly stream: Socket;
-  query(sql: string): void;
+  query(sql: string, answered?: (error: Error | null, rows: PacketLimitRows) => void): void;
   release(): void;
 }
 
@@ -50,11 +60,19 @@ interface Pool {
 /**
  * Prepares each session of a pool, and bounds every wait. The bounds hold on the client's side, so that a server, proxy
  * or network that swallows everything and closes nothing is noticed as well. `isPatient`: no bound on statements for now.
+ * `packets` is kept up to date.
  */
-export async function supervise(source: DataSource, { acquireMs, silenceMs }: Patience, isPatient: () => boolean): Promise<void> {
+export async function supervise(
+  source: DataSource,
+  { acquireMs, silenceMs }: Patience,
+  { isPatient, packets }: { isPatient: () => boolean; packets: PacketLimit },
+): Promise<void> {
   const { pool } = source.driver as unknown as { pool: Pool };
   pool.on('connection', (connection) => {
     for (const statement of SESSION) connection.query(statement);
+    connection.query(PACKET_LIMIT, (error, rows) => {
+      if (error === null) note(packets, rows);
+    });
   });
   pool.on('acquire', ({ stream }) => {
     if (stream.listenerCount('timeout') === 0)
@@ -65,6 +83,11 @@ export async function supervise(source: DataSource, { acquireMs, silenceMs }: Pa
   const getConnection = pool.getConnection.bind(pool);
   pool.getConnection = (acquired) => getConnection(within(acquireMs, acquired));
   for (const statement of SESSION) await source.query(statement); // the one connection that is open already
+  note(packets, await source.query<PacketLimitRows>(PACKET_LIMIT));
+}
+
+function note(packets: PacketLimit, [row]: PacketLimitRows): void {
+  if (row !== undefined) packets.bytes = Number(row.bytes);
 }
 
 /** Calls `acquired` once: with what comes, or with an error when nothing has come in time. A late connection goes back. */

@@ -30,6 +30,10 @@ const UNAVAILABLE = new Set([
   'ER_ERROR_DURING_COMMIT',
 ]);
 
+export const PACKET_TOO_LARGE = 'ER_NET_PACKET_TOO_LARGE';
+/** The server ends the connection after the first of them, which is not to be taken for its going away. */
+const TOO_LARGE = new Set([PACKET_TOO_LARGE, 'ER_DATA_TOO_LONG', 'ER_TOO_LONG_STRING', 'ER_TOO_BIG_ROWSIZE']);
+
 const NOW = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)';
 
 /** Ids and the like. */
@@ -87,6 +91,7 @@ export const mysqlDialect: Dialect = {
   classify(error) {
     const code = driverCode(error);
     if (code === 'ER_DUP_ENTRY') return 'duplicate';
+    if (TOO_LARGE.has(code)) return 'too_large';
     if (TRANSIENT.has(code)) return 'transient';
     if (UNAVAILABLE.has(code) || isFatal(error)) return 'unavailable';
     return 'other';

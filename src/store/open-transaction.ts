@@ -1,6 +1,8 @@
 import type { QueryRunner } from 'typeorm';
 import type { Tx } from './database';
 import type { Dialect } from './dialect';
+import { PACKET_TOO_LARGE } from './mysql';
+import type { PacketLimit } from './mysql-pool';
 
 /** A transaction that has begun; whoever began it ends it. */
 export interface OpenTransaction {
@@ -9,8 +11,22 @@ export interface OpenTransaction {
   rollback(): Promise<void>;
 }
 
-/** MySQL takes a packet of 4 MiB or more, three bytes a character. */
+/** What gathers before it is sent. Where the server takes small packets, less of it. */
 const MOST_STATEMENT_CHARS = 1024 * 1024;
+/** A character has up to three bytes, and some are escaped by a second one. */
+const MOST_BYTES_A_CHAR = 6;
+/** Of a packet that is the protocol's own. */
+const PACKET_HEAD_BYTES = 64;
+
+/** More than the server takes in one packet. It is not sent: the server would close the connection, which looks as if it had gone away. */
+class PacketTooLarge extends Error {
+  override readonly name = 'PacketTooLarge';
+  readonly code = PACKET_TOO_LARGE;
+
+  constructor(bytes: number, mostBytes: number) {
+    super(`a statement of ${bytes} bytes is more than the database takes, which is ${mostBytes} (max_allowed_packet)`);
+  }
+}
 
 type Rows = readonly (readonly unknown[])[];
 
@@ -33,8 +49,8 @@ interface Line {
   forget(): void;
 }
 
-export async function begin(runner: QueryRunner, dialect: Dialect): Promise<OpenTransaction> {
-  const line = dialect.literal ? new Packets(runner, dialect.literal) : new Calls(runner);
+export async function begin(runner: QueryRunner, dialect: Dialect, packets: PacketLimit): Promise<OpenTransaction> {
+  const line = dialect.literal ? new Packets(runner, dialect.literal, packets.bytes) : new Calls(runner);
   await line.tell(dialect.begin, []);
   return {
     tx: txOver(line, runner, dialect),
@@ -108,14 +124,19 @@ class Packets implements Line {
   readonly #literal: (value: unknown) => string;
   /** TypeORM's own way to the server. */
   readonly #query: (sql: string) => Promise<Result>;
+  readonly #mostBytes: number;
+  readonly #mostChars: number;
   #kept: string[] = [];
   #keptChars = 0;
 
-  constructor(runner: QueryRunner, literal: (value: unknown) => string) {
+  constructor(runner: QueryRunner, literal: (value: unknown) => string, packetBytes: number) {
     this.#runner = runner;
     this.#literal = literal;
+    this.#mostBytes = packetBytes - PACKET_HEAD_BYTES;
+    // Half of a packet is left for the statement that goes with what has gathered.
+    this.#mostChars = Math.min(MOST_STATEMENT_CHARS, Math.floor(packetBytes / (2 * MOST_BYTES_A_CHAR)));
     const query = runner.query.bind(runner) as QueryRunner['query'];
-    this.#query = (sql) => query(sql, undefined, true);
+    this.#query = (sql) => query(this.#fitting(sql), undefined, true);
     // What a manager of TypeORM does comes after what is kept.
     const afterKept = async (...statement: Parameters<typeof query>) => {
       await this.flush();
@@ -125,8 +146,10 @@ class Packets implements Line {
   }
 
   async ask(sql: string, parameters: readonly unknown[]): Promise<Result> {
+    const statement = this.#filled(sql, parameters);
+    if (!this.#isSmall(this.#keptChars + statement.length)) await this.flush();
     const before = this.#takeKept();
-    const { raw, affected } = await this.#query([...before, this.#filled(sql, parameters)].join(';'));
+    const { raw, affected } = await this.#query([...before, statement].join(';'));
     if (before.length === 0) return { raw, affected };
     const last: unknown = (raw as unknown[]).at(-1);
     return { raw: last, affected: (last as { affectedRows?: number } | undefined)?.affectedRows };
@@ -138,7 +161,7 @@ class Packets implements Line {
 
   async insert(table: string, columns: readonly string[], rows: Rows): Promise<void> {
     const head = insertInto(table, columns);
-    for (const part of statementSized(rows))
+    for (const part of statementSized(rows, this.#mostChars))
       await this.#keep(`${head} ${part.map((row) => `(${row.map(this.#literal).join(',')})`).join(',')}`);
   }
 
@@ -147,7 +170,7 @@ class Packets implements Line {
   }
 
   async #keep(sql: string): Promise<void> {
-    if (this.#keptChars + sql.length > MOST_STATEMENT_CHARS) await this.flush();
+    if (this.#keptChars + sql.length > this.#mostChars) await this.flush();
     this.#kept.push(sql);
     this.#keptChars += sql.length;
   }
@@ -155,6 +178,19 @@ class Packets implements Line {
   async flush(): Promise<void> {
     const kept = this.#takeKept();
     if (kept.length > 0) await this.#query(kept.join(';'));
+  }
+
+  /** Whether so many characters of statements fit a packet whatever they are. */
+  #isSmall(chars: number): boolean {
+    return chars * 3 <= this.#mostBytes;
+  }
+
+  /** @throws PacketTooLarge */
+  #fitting(sql: string): string {
+    if (this.#isSmall(sql.length)) return sql;
+    const bytes = Buffer.byteLength(sql);
+    if (bytes > this.#mostBytes) throw new PacketTooLarge(bytes, this.#mostBytes);
+    return sql;
   }
 
   #takeKept(): readonly string[] {
@@ -178,13 +214,13 @@ function insertInto(table: string, columns: readonly string[]): string {
   return `INSERT INTO ${table} (${columns.join(',')}) VALUES`;
 }
 
-function* statementSized(rows: Rows): Iterable<Rows> {
+function* statementSized(rows: Rows, mostChars: number): Iterable<Rows> {
   let start = 0;
   let chars = 0;
   for (const [index, row] of rows.entries()) {
     let rowChars = 0;
     for (const value of row) if (typeof value === 'string') rowChars += value.length;
-    if (index > start && chars + rowChars > MOST_STATEMENT_CHARS) {
+    if (index > start && chars + rowChars > mostChars) {
       yield rows.slice(start, index);
       start = index;
       chars = 0;

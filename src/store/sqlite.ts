@@ -33,6 +33,7 @@ export const sqliteDialect: Dialect = {
     if (/^SQLITE_CONSTRAINT_(UNIQUE|PRIMARYKEY)/.test(code)) return 'duplicate';
     if (code.startsWith('SQLITE_BUSY')) return 'transient';
     if (/^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|CORRUPT|NOTADB)/.test(code)) return 'unavailable';
+    if (code === 'SQLITE_TOOBIG') return 'too_large';
     return 'other';
   },
 };

@@ -11,8 +11,11 @@ export interface PayloadQuery {
   readonly condition: Condition | null;
   /** What is wrong with it by the schema in force; null: it can run. */
   readonly problem: string | null;
-  /** What it selects of an event, as minified JSON; rejects with a sentence when an error came instead. */
-  readonly run: (event: Event) => Promise<string>;
+  /**
+   * What it selects of an event, as minified JSON; rejects with a sentence when an error came instead, or as soon as it
+   * is clear that it would be longer than `most` characters by far.
+   */
+  readonly run: (event: Event, most: number) => Promise<string>;
 }
 
 /** Knows GraphQL, so that nobody below the API needs to. */

@@ -1,5 +1,6 @@
-import { bodyFor, bodyKey, contentHeaders, derivedBody, isDerived } from '../../src/dispatch/body';
+import { bodyKey, contentHeaders, derivedBody, isDerived } from '../../src/dispatch/body';
 import type { Exchange } from '../../src/dispatch/exchange';
+import { Shaper } from '../../src/dispatch/shaper';
 import { judgeChallenge, judgeHandshake } from '../../src/dispatch/verifier';
 import { Event } from '../../src/events/event';
 import type { PayloadQuery } from '../../src/webhooks/payload-query';
@@ -17,8 +18,9 @@ const event = Object.assign(new Event(), {
 const query: PayloadQuery = { key: 'abcdefghijklmnopqrstuv', types: null, condition: null, problem: null, run: async () => '{"event":1}' };
 
 async function made(format: 'STANDARD' | 'CLOUDEVENTS_STRUCTURED' | 'CLOUDEVENTS_BINARY', shaping: PayloadQuery | null) {
-  const body = await bodyFor(event, null, shaping, format);
-  if ('problem' in body) throw new Error(body.problem);
+  const held = await new Shaper().bodyFor(event, null, shaping, format);
+  if ('problem' in held) throw new Error(held.problem);
+  const { body } = held;
   return { key: body.key, text: body.bytes.toString(), headers: contentHeaders(event, body.key) };
 }
 

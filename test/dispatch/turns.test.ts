@@ -65,7 +65,7 @@ describe('Choosing what may be taken in', () => {
 
 function turn(sequence: number, key: string | null, attemptCount = 0): Turn {
   const event = Object.assign(new Event(), { sequence, payloadText: '{}' });
-  const job: Job = { deliveryId: id(sequence), event, attemptCount, trigger: AttemptTrigger.FIRST, body: null, createdAt: 0 };
+  const job: Job = { deliveryId: id(sequence), event, attemptCount, trigger: AttemptTrigger.FIRST, body: null, createdAt: 0, weight: 516 };
   return { job, key };
 }
 

@@ -143,6 +143,7 @@ export class Store {
         trigger: AttemptTrigger.FIRST,
         body: null,
         createdAt: delivery.createdAt.getTime(),
+        weight: 0,
       },
       body: { key: STANDARD_BODY, bytes: bodyOf(event) },
       webhook,

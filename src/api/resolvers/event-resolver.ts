@@ -3,7 +3,6 @@ import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Qu
 import { Scope } from '../../applications/api-key';
 import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
-import { bodyFor } from '../../dispatch/body';
 import { HubError, InputRefused, Problems, refuse, shown, UserErrorCode } from '../../errors';
 import type { NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
@@ -172,8 +171,10 @@ export class EventResolver {
     if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
     const query = context.services.compilePayloadQuery(payloadQuery);
     if (query.problem !== null) return { body: null, errors: [query.problem] };
-    const made = await bodyFor(event, null, query);
-    return 'problem' in made ? { body: null, errors: [made.problem] } : { body: made.bytes.toString(), errors: [] };
+    const made = await context.services.shaper.bodyFor(event, null, query);
+    if ('problem' in made) return { body: null, errors: [made.problem] };
+    made.release();
+    return { body: made.body.bytes.toString(), errors: [] };
   }
 
   @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })

@@ -9,6 +9,7 @@ CREATE TABLE `api_keys` (
   `expires_at` bigint DEFAULT NULL,
   `revoked_at` bigint DEFAULT NULL,
   `origin` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `granted_scopes` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `api_keys_by_token` (`token_hash`),
   KEY `api_keys_by_application` (`application_id`)
@@ -123,6 +124,7 @@ CREATE TABLE `instances` (
   `pid` bigint NOT NULL,
   `started_at` bigint NOT NULL,
   `heartbeat_at` bigint NOT NULL,
+  `version` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 
@@ -190,6 +192,7 @@ CREATE TABLE `webhooks` (
   `created_at` bigint NOT NULL,
   `updated_at` bigint NOT NULL,
   `deleted_at` bigint DEFAULT NULL,
+  `sealed_headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 

@@ -8,7 +8,8 @@ CREATE TABLE "api_keys" (
   "created_at" bigint NOT NULL,
   "expires_at" bigint,
   "revoked_at" bigint,
-  "origin" varchar(48) NOT NULL
+  "origin" varchar(48) NOT NULL,
+  granted_scopes text
 ) WITHOUT ROWID;
 
 CREATE INDEX "api_keys_by_application" ON "api_keys" ("application_id");
@@ -125,7 +126,8 @@ CREATE TABLE "instances" (
   "host" varchar(255) NOT NULL,
   "pid" bigint NOT NULL,
   "started_at" bigint NOT NULL,
-  "heartbeat_at" bigint NOT NULL
+  "heartbeat_at" bigint NOT NULL,
+  version varchar(48)
 ) WITHOUT ROWID;
 
 CREATE TABLE "redactions" (
@@ -230,5 +232,6 @@ CREATE TABLE "webhooks" (
   "version" integer NOT NULL,
   "created_at" bigint NOT NULL,
   "updated_at" bigint NOT NULL,
-  "deleted_at" bigint
+  "deleted_at" bigint,
+  sealed_headers text
 );

@@ -39,6 +39,8 @@ export interface Loaders {
   readonly storedHealth: DataLoader<string, StoredHealth | null>;
   /** By the id of a delivery or attempt of the event. */
   readonly event: DataLoader<string, Event | null>;
+  /** The id alone, without the payload; by the same. */
+  readonly eventId: DataLoader<string, string | null>;
 }
 
 export function createContext(services: Services, caller: Caller | null, { isLasting, traceContext }: Circumstances): Context {
@@ -52,7 +54,14 @@ export function createContext(services: Services, caller: Caller | null, { isLas
       webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
       attempt: new DataLoader((ids) => inOrder(ids, services.attempts.byIds(ids), (row) => row.id), options),
       storedHealth: new DataLoader((ids) => inOrder(ids, services.storedHealth(ids), (row) => row.webhookId), { ...options, cache: false }),
-      event: new DataLoader((ids) => loadEvents(services, ids), options),
+      event: new DataLoader(
+        (ids) => ofEvents(ids, (applicationId, sequences) => services.events.bySequences(applicationId, sequences)),
+        options,
+      ),
+      eventId: new DataLoader(async (ids) => {
+        const found = await ofEvents(ids, (applicationId, sequences) => services.events.idsBySequences(applicationId, sequences));
+        return found.map((event) => event?.id ?? null);
+      }, options),
     },
   };
 }
@@ -62,16 +71,19 @@ async function inOrder<Row>(ids: readonly string[], rows: Promise<readonly Row[]
   return ids.map((id) => byId.get(id) ?? null);
 }
 
-async function loadEvents(services: Services, ids: readonly string[]): Promise<(Event | null)[]> {
+/** Something of the events that these ids of deliveries or attempts belong to. */
+async function ofEvents<Row extends { readonly sequence: number }>(
+  ids: readonly string[],
+  read: (applicationId: string, sequences: readonly number[]) => Promise<readonly Row[]>,
+): Promise<(Row | null)[]> {
   const wanted = new Map<string, Set<number>>();
   for (const id of ids) {
     const applicationId = applicationIdOf(id);
     wanted.set(applicationId, (wanted.get(applicationId) ?? new Set()).add(sequenceOf(id)));
   }
-  const found = new Map<string, Event>();
+  const found = new Map<string, Row>();
   for (const [applicationId, sequences] of wanted)
-    for (const event of await services.events.bySequences(applicationId, [...sequences]))
-      found.set(`${applicationId}${event.sequence}`, event);
+    for (const row of await read(applicationId, [...sequences])) found.set(`${applicationId}${row.sequence}`, row);
   return ids.map((id) => found.get(`${applicationIdOf(id)}${sequenceOf(id)}`) ?? null);
 }
 
@@ -86,7 +98,7 @@ export function requireAdmin(context: Context): Caller {
   return caller;
 }
 
-/** Also for what is reached through another object: a delivery leads to its event only for who may read events. */
+/** For the fields of the root types; those of records have theirs in `field-access.ts`. */
 export function requireScope(context: Context, scope: Scope): Caller {
   const caller = requireCaller(context);
   if (!caller.scopes.has(scope)) throw new HubError('FORBIDDEN', `The key lacks the scope ${scope}.`);

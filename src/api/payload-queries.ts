@@ -18,6 +18,7 @@ import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition } from '../fanout/condition';
 import type { CompilePayloadQuery, PayloadQuery } from '../webhooks/payload-query';
+import { BY_THE_HUB } from './field-access';
 import { costProblem, LIMITS, limitRules } from './limits';
 
 const MOST_CHARS = 16 * 1024;
@@ -131,7 +132,7 @@ function plain(value: unknown): unknown {
 
 async function run(schema: GraphQLSchema, document: DocumentNode, { event, most }: { event: Event; most: number }): Promise<string> {
   // The fields that a document may select need no caller and no database: they are the event's own.
-  const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: {} });
+  const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: BY_THE_HUB });
   if (errors && errors.length > 0) throw new Error(errors.slice(0, MAX_ERRORS_PER_RUN).map(where).join('; '));
   return jsonOf(data, most);
 }

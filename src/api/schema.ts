@@ -9,6 +9,7 @@ import { Delivery } from '../deliveries/delivery';
 import { Event } from '../events/event';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
+import { guardFields } from './field-access';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
 import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './resolvers/delivery-resolver';
@@ -61,5 +62,6 @@ export async function createSchema(): Promise<GraphQLSchema> {
     const root = schema.getType(name);
     if (root) root.description = description;
   }
+  guardFields(schema);
   return schema;
 }

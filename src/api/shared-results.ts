@@ -75,7 +75,8 @@ export class SharedResults {
     this.#used.set(document, used);
     const values = Object.entries(variableValues ?? {}).filter(([name]) => used.has(name));
     const { caller } = contextValue as Context;
-    return JSON.stringify([caller?.apiKey.id, operationName, values.sort()]);
+    // The scopes as well: those of a key may change while others still follow by the former.
+    return JSON.stringify([caller?.apiKey.id, [...(caller?.scopes ?? [])], operationName, values.sort()]);
   }
 }
 

@@ -1,6 +1,6 @@
 import { newApiKeyId } from '../ids';
 import type { Tx } from '../store/database';
-import { ALL_SCOPES, ApiKey } from './api-key';
+import { ALL_SCOPES, ApiKey, storedScopes } from './api-key';
 
 /** What the start found out about the admin keys. */
 export interface AdminKeyFindings {
@@ -31,7 +31,7 @@ export async function adoptAdminKey(tx: Tx, token: string, tokenHash: string, no
     name: 'LIVEHOOK_ADMIN_KEY',
     tokenHash,
     hint: token.slice(-4),
-    scopes: [...ALL_SCOPES],
+    ...storedScopes(ALL_SCOPES),
     createdAt: new Date(now),
     expiresAt: null,
     revokedAt: null,

@@ -11,20 +11,60 @@ export enum Scope {
   WEBHOOKS_READ = 'WEBHOOKS_READ',
   DELIVERIES_WRITE = 'DELIVERIES_WRITE',
   DELIVERIES_READ = 'DELIVERIES_READ',
+  PAYLOADS_READ = 'PAYLOADS_READ',
+  EVENTS_REDACT = 'EVENTS_REDACT',
+  DELIVERIES_RECEIVE = 'DELIVERIES_RECEIVE',
+  PORTAL_WRITE = 'PORTAL_WRITE',
 }
 
 export const ALL_SCOPES: readonly Scope[] = Object.values(Scope);
 
+/** The scopes of version 0.1, whose instances cannot show a key that has others. */
+const FIRST_SCOPES: readonly Scope[] = [
+  Scope.EVENTS_PUBLISH,
+  Scope.EVENTS_READ,
+  Scope.WEBHOOKS_WRITE,
+  Scope.WEBHOOKS_READ,
+  Scope.DELIVERIES_WRITE,
+  Scope.DELIVERIES_READ,
+];
+
+/** The scopes of a key as its row holds them. */
+export function storedScopes(scopes: readonly Scope[]): Pick<ApiKey, 'firstScopes' | 'grantedScopes'> {
+  return { firstScopes: scopes.filter((scope) => FIRST_SCOPES.includes(scope)), grantedScopes: [...scopes] };
+}
+
+/**
+ * What a key of version 0.1 may do, by the scopes that it was given: all that it could, under the names that it has now.
+ * Readers of events and deliveries read payloads, publishers redacted.
+ */
+export function scopesOfFirst(first: readonly Scope[]): readonly Scope[] {
+  if (FIRST_SCOPES.every((scope) => first.includes(scope))) return ALL_SCOPES;
+  const isReader = first.includes(Scope.EVENTS_READ) || first.includes(Scope.DELIVERIES_READ);
+  return [...first, ...(isReader ? [Scope.PAYLOADS_READ] : []), ...(first.includes(Scope.EVENTS_PUBLISH) ? [Scope.EVENTS_REDACT] : [])];
+}
+
 registerEnumType(Scope, {
   name: 'Scope',
-  description: "What an application's key may do.",
+  description:
+    "What an application's key may do. A field that it may not read is null, or FORBIDDEN where the field cannot be null; that holds for what a mutation answers, too.",
   valuesConfig: {
-    EVENTS_PUBLISH: { description: 'Publish events.' },
-    EVENTS_READ: { description: 'Read and watch events.' },
-    WEBHOOKS_WRITE: { description: 'Create, change, pause, resume and delete webhooks.' },
+    EVENTS_PUBLISH: { description: 'Publish events, register event types.' },
+    EVENTS_READ: { description: 'Read and watch events, event types, and what is noted with the application.' },
+    WEBHOOKS_WRITE: {
+      description:
+        'Create, change, test, pause, resume and delete webhooks. It decides where payloads are sent to, which is a way to read them.',
+    },
     WEBHOOKS_READ: { description: 'Read webhooks.' },
     DELIVERIES_WRITE: { description: 'Retry and cancel deliveries.' },
     DELIVERIES_READ: { description: 'Read and watch deliveries and their attempts.' },
+    PAYLOADS_READ: {
+      description:
+        'Read the payloads of events and the bodies of requests and responses, beside EVENTS_READ or DELIVERIES_READ for the event or attempt that has them.',
+    },
+    EVENTS_REDACT: { description: 'Blank the payloads of events for good.' },
+    DELIVERIES_RECEIVE: { description: 'Receive the requests of socket webhooks.' },
+    PORTAL_WRITE: { description: 'Create portal sessions.' },
   },
 });
 
@@ -51,9 +91,18 @@ export class ApiKey extends Node {
   @TextColumn('hint')
   hint!: string;
 
-  @Field(() => [Scope], { description: 'What it may do; an admin key may do everything.' })
+  /** Those of version 0.1, for its instances to read. */
   @JsonColumn('scopes')
-  scopes!: Scope[];
+  firstScopes!: Scope[];
+
+  /** Null: the key was made by an instance of version 0.1. */
+  @JsonColumn('granted_scopes', { nullable: true })
+  grantedScopes!: Scope[] | null;
+
+  @Field(() => [Scope], { description: 'What it may do; an admin key may do everything.' })
+  get scopes(): readonly Scope[] {
+    return this.grantedScopes ?? scopesOfFirst(this.firstScopes);
+  }
 
   @Field(() => Date, { description: 'When it was made.' })
   @TimeColumn('created_at')

@@ -5,7 +5,7 @@ import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import { type AdminKeyFindings, adoptAdminKey, hasAdminKey } from './admin-key';
-import { ALL_SCOPES, ApiKey, type Scope } from './api-key';
+import { ALL_SCOPES, ApiKey, type Scope, storedScopes } from './api-key';
 import { Application } from './application';
 import { refuseUnknown } from './applications';
 import { KeyLookup } from './key-lookup';
@@ -86,7 +86,7 @@ export class ApiKeys {
       name,
       tokenHash: hashOf(token),
       hint: token.slice(-4),
-      scopes: [...new Set(creation.scopes ?? ALL_SCOPES)],
+      ...storedScopes([...new Set(creation.scopes ?? ALL_SCOPES)]),
       createdAt: new Date(clock.now()),
       expiresAt: creation.expiresAt ?? null,
       revokedAt: null,
@@ -188,7 +188,11 @@ export class ApiKeys {
     const apiKey = await this.#lookup.find(tokenHash, isPatient);
     this.#remembered.delete(tokenHash);
     this.#unknown.delete(tokenHash);
-    const caller = apiKey && { apiKey, applicationId: apiKey.applicationId, scopes: new Set(apiKey.scopes) };
+    const caller = apiKey && {
+      apiKey,
+      applicationId: apiKey.applicationId,
+      scopes: new Set(apiKey.applicationId === null ? ALL_SCOPES : apiKey.scopes),
+    };
     if (generation === this.#generation) {
       if (caller) remember(this.#remembered, tokenHash, { caller, readAt });
       else remember(this.#unknown, tokenHash, readAt);

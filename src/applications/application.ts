@@ -11,7 +11,10 @@ export class Application extends Node {
   @PrimaryColumn({ type: 'varchar' })
   id!: string;
 
-  @Field(() => String, { nullable: true, description: 'Your own unique name for it, such as a customer number.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'Your own unique name for it, such as a customer number. Null for a key without EVENTS_READ.',
+  })
   @TextColumn('unique_key', { nullable: true })
   key!: string | null;
 
@@ -19,11 +22,14 @@ export class Application extends Node {
   @TextColumn('name')
   name!: string;
 
-  @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it.' })
+  @Field(() => GraphQLJSON, { nullable: true, description: 'Whatever you want to keep with it. Null for a key without EVENTS_READ.' })
   @JsonColumn('metadata', { nullable: true })
   metadata!: unknown;
 
-  @Field(() => Int, { nullable: true, description: "How many days its events, deliveries and attempts are kept; null: the hub's default." })
+  @Field(() => Int, {
+    nullable: true,
+    description: "How many days its events, deliveries and attempts are kept; null: the hub's default, or a key without EVENTS_READ.",
+  })
   @Column({ name: 'retention_days', type: 'integer', nullable: true })
   retentionDays!: number | null;
 

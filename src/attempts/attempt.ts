@@ -115,7 +115,7 @@ export class Attempt extends Node {
   @JsonColumn('response_headers')
   responseHeaders!: Header[];
 
-  @Field(() => String, { nullable: true, description: 'At most its first 64 KiB.' })
+  @Field(() => String, { nullable: true, description: 'At most its first 64 KiB. Null for a key without PAYLOADS_READ.' })
   @LongTextColumn('response_body', { nullable: true })
   responseBody!: string | null;
 

@@ -35,17 +35,17 @@ export const dashboardScript = String.raw`(function () {
     '{ nodes { id url description eventTypes status health healthReason } pageInfo { hasNextPage endCursor } } }';
   const DELIVERIES =
     'query Deliveries($applicationId: ID, $filter: DeliveryFilter) { deliveries(applicationId: $applicationId, first: 50, filter: $filter) ' +
-    '{ nodes { id status attemptCount createdAt completedAt event { id type sequence } webhook { id url } ' +
+    '{ nodes { id status attemptCount createdAt completedAt eventType sequence webhookId webhook { url } ' +
     'attempts(first: 10) { nodes { number outcome statusCode durationMs } } } } }';
   const DELIVERY =
     'query Delivery($id: ID!, $after: String) { delivery(id: $id) { id status attemptCount nextAttemptAt createdAt completedAt requestBody ' +
-    'event { id type sequence occurredAt } webhook { id url } attempts(first: 50, after: $after) { nodes { id number trigger startedAt ' +
+    'eventId eventType sequence webhookId event { occurredAt } webhook { url } attempts(first: 50, after: $after) { nodes { id number trigger startedAt ' +
     'durationMs outcome statusCode error requestHeaders { name value } responseHeaders { name value } responseBody responseTruncated curl } ' +
     'pageInfo { hasNextPage endCursor } } } }';
   const UPDATES =
     'subscription Updates($applicationId: ID, $filter: DeliveryFilter, $after: String, $maxBatch: Int, $intervalMs: Int) ' +
     '{ deliveryUpdates(applicationId: $applicationId, filter: $filter, after: $after, maxBatch: $maxBatch, intervalMs: $intervalMs) ' +
-    '{ updates { delivery { id status attemptCount event { id type sequence } webhook { id url } } ' +
+    '{ updates { delivery { id status attemptCount eventType sequence webhookId webhook { url } } ' +
     'attempt { number outcome statusCode durationMs } status at } cursor } }';
 
   const ERRORS = 'userErrors { field message code }';
@@ -653,7 +653,7 @@ export const dashboardScript = String.raw`(function () {
   }
 
   function paintDetails(delivery, after) {
-    setText(byId('details-title'), delivery.event.type);
+    setText(byId('details-title'), delivery.eventType);
     byId('details-facts').replaceChildren(...facts(delivery));
     setText(byId('details-body-text'), delivery.requestBody || '(fixed at the first attempt)');
     byId('cancel').hidden = !['PENDING', 'RETRYING'].includes(delivery.status);
@@ -669,11 +669,11 @@ export const dashboardScript = String.raw`(function () {
     setStatus(status, delivery.status);
     return [
       ...fact('Status', status),
-      ...fact('Webhook', element('span', 'foreign', delivery.webhook.url)),
-      ...fact('Sequence', element('span', '', delivery.event.sequence)),
-      ...fact('Event', element('code', '', delivery.event.id)),
+      ...fact('Webhook', element('span', 'foreign', delivery.webhook ? delivery.webhook.url : delivery.webhookId)),
+      ...fact('Sequence', element('span', '', delivery.sequence)),
+      ...fact('Event', element('code', '', delivery.eventId)),
       ...fact('Delivery', element('code', '', delivery.id)),
-      ...fact('Occurred', element('span', '', dateAndTime(delivery.event.occurredAt))),
+      ...fact('Occurred', element('span', '', dateAndTime(delivery.event && delivery.event.occurredAt))),
       ...fact('Attempts', element('span', '', delivery.attemptCount)),
       ...fact('Next attempt', element('span', '', dateAndTime(delivery.nextAttemptAt))),
       ...fact('Completed', element('span', '', dateAndTime(delivery.completedAt))),

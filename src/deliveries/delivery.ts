@@ -1,3 +1,4 @@
+import { GraphQLSafeInt } from 'graphql-scalars';
 import { Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { sequenceOf } from '../ids';
@@ -41,9 +42,11 @@ export class Delivery extends Node {
   @TextColumn('application_id')
   applicationId!: string;
 
+  @Field(() => ID, { description: 'The id of the webhook that it goes to.' })
   @TextColumn('webhook_id')
   webhookId!: string;
 
+  @Field(() => String, { description: 'The type of the event that it brings.' })
   @TextColumn('event_type')
   eventType!: string;
 
@@ -95,6 +98,7 @@ export class Delivery extends Node {
   @TimeColumn('completed_at', { nullable: true })
   completedAt!: Date | null;
 
+  @Field(() => GraphQLSafeInt, { name: 'sequence', description: 'The sequence of the event that it brings.' })
   get eventSequence(): number {
     return sequenceOf(this.id);
   }

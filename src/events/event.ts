@@ -66,7 +66,7 @@ export class Event extends Node {
     this.redactedAt = at;
   }
 
-  @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order.' })
+  @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order. Needs the scope PAYLOADS_READ.' })
   get payload(): unknown {
     // Parsed once, however many subscribers of this instance look at it.
     if (this.#payload === undefined) this.#payload = JSON.parse(this.payloadText);

@@ -63,6 +63,18 @@ export class Events {
     return readEvents(this.#database.read, applicationId, sequences);
   }
 
+  /** The ids alone of events of one application. */
+  async idsBySequences(applicationId: string, sequences: readonly number[]): Promise<{ readonly sequence: number; readonly id: string }[]> {
+    if (sequences.length === 0) return [];
+    const { read } = this.#database;
+    const { sql, parameters } = read.dialect.oneOf('sequence', sequences);
+    const rows = await read.query<Pick<EventRow, 'sequence' | 'id'>>(
+      `SELECT sequence, id FROM events WHERE application_id = ? AND ${sql}`,
+      [applicationId, ...parameters],
+    );
+    return rows.map(({ sequence, id }) => ({ sequence: Number(sequence), id }));
+  }
+
   /** In sequence order, without a gap: those after `sequence`. */
   async after(applicationId: string, sequence: number, most: number): Promise<Event[]> {
     const rows = await this.#database.read.query<EventRow>(

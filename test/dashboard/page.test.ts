@@ -50,8 +50,10 @@ function delivery(id: string, overrides: object = {}) {
     status: 'PENDING',
     attemptCount: 0,
     createdAt: '2026-01-31T12:00:00.000Z',
-    event: { id: `evt_${id}`, type: 'order.created', sequence: 1 },
-    webhook: { id: 'wh', url: 'https://partner.example/' },
+    eventType: 'order.created',
+    sequence: 1,
+    webhookId: 'wh',
+    webhook: { url: 'https://partner.example/' },
     ...overrides,
   };
 }

@@ -178,8 +178,12 @@ const PROMISED = /* GraphQL */ `
   enum WebhookStatus { ACTIVE PAUSED DISABLED }
   type Delivery implements Node {
     id: ID!
-    event: Event!
-    webhook: Webhook!
+    eventId: ID!
+    eventType: String!
+    sequence: SafeInt!
+    webhookId: ID!
+    event: Event
+    webhook: Webhook
     status: DeliveryStatus!
     attemptCount: Int!
     nextAttemptAt: DateTime

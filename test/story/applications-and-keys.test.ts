@@ -259,8 +259,7 @@ describeEachDatabase('API keys', (makeDatabase) => {
 
       const steps: readonly (readonly [`${Scope}`, `${Scope}`, string])[] = [
         ['EVENTS_READ', 'DELIVERIES_READ', `event(id: "${event.id}") { deliveries { nodes { id } } }`],
-        ['DELIVERIES_READ', 'EVENTS_READ', `delivery(id: "${delivery.id}") { event { id } }`],
-        ['DELIVERIES_READ', 'WEBHOOKS_READ', `delivery(id: "${delivery.id}") { webhook { id } }`],
+        ['EVENTS_READ', 'PAYLOADS_READ', `event(id: "${event.id}") { payload }`],
       ];
       for (const [scope, other, field] of steps) {
         const one = await createKey(admin, { applicationId: shop.id, scopes: [scope] });

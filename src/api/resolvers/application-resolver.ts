@@ -70,13 +70,16 @@ const ApplicationConnection = connectionType(Application);
 @Resolver(() => Application)
 export class ApplicationResolver {
   @FieldResolver(() => String, {
-    description: 'The present end of the event log: what `event(after: …)` shows from here on begins with the very next event.',
+    description:
+      'The present end of the event log: what `event(after: …)` shows from here on begins with the very next event. Needs the scope EVENTS_READ.',
   })
   eventCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
     return endOf(context, 'event', application.id);
   }
 
-  @FieldResolver(() => String, { description: 'The present end of the list of delivery updates, for `deliveryUpdates(after: …)`.' })
+  @FieldResolver(() => String, {
+    description: 'The present end of the list of delivery updates, for `deliveryUpdates(after: …)`. Needs the scope DELIVERIES_READ.',
+  })
   updateCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
     return endOf(context, 'update', application.id);
   }

@@ -29,7 +29,8 @@ import type { LoggedUpdate } from '../../live/update-log';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
 import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication } from '../context';
+import { mayReadPayloads } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -116,21 +117,31 @@ async function requestBodyOf({ loaders, services }: Context, delivery: Delivery)
 
 @Resolver(() => Delivery)
 export class DeliveryResolver {
-  @FieldResolver(() => Event, { description: 'What it brings; needs the scope EVENTS_READ.' })
-  async event(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Event> {
-    requireScope(context, Scope.EVENTS_READ);
-    return present(await context.loaders.event.load(delivery.id), 'event');
+  @FieldResolver(() => ID, { description: 'The id of what it brings.' })
+  async eventId(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<string> {
+    return present(await loaders.eventId.load(delivery.id), 'event');
   }
 
-  @FieldResolver(() => Webhook, { description: 'Where it goes; needs the scope WEBHOOKS_READ.' })
-  async webhook(@Ctx() context: Context, @Root() delivery: Delivery): Promise<Webhook> {
-    requireScope(context, Scope.WEBHOOKS_READ);
-    return present(await context.loaders.webhook.load(delivery.webhookId), 'webhook');
+  @FieldResolver(() => Event, {
+    nullable: true,
+    description: 'What it brings; null for a key without EVENTS_READ, and when it has been removed.',
+  })
+  async event(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Event | null> {
+    return loaders.event.load(delivery.id);
+  }
+
+  @FieldResolver(() => Webhook, {
+    nullable: true,
+    description: 'Where it goes; null for a key without WEBHOOKS_READ, and when it has been removed.',
+  })
+  async webhook(@Ctx() { loaders }: Context, @Root() delivery: Delivery): Promise<Webhook | null> {
+    return loaders.webhook.load(delivery.webhookId);
   }
 
   @FieldResolver(() => String, {
     nullable: true,
-    description: 'The body of every attempt, byte for byte; null where a payload query has not made it yet, or the event was redacted.',
+    description:
+      'The body of every attempt, byte for byte; null where a payload query has not made it yet, the event was redacted, or for a key without PAYLOADS_READ.',
   })
   async requestBody(@Ctx() context: Context, @Root() delivery: Delivery): Promise<string | null> {
     return requestBodyOf(context, delivery);
@@ -279,8 +290,12 @@ export class DeliveryUpdateResolver {
 
 @Resolver(() => Attempt)
 export class AttemptResolver {
-  @FieldResolver(() => String, { description: 'The request as a command for a shell.' })
+  @FieldResolver(() => String, {
+    description:
+      'The request as a command for a shell, with the values of own headers masked; without its body for a key without PAYLOADS_READ.',
+  })
   async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
+    if (!mayReadPayloads(context)) return curlOf(attempt, null);
     if (attempt.trigger === AttemptTrigger.TEST) return curlOf(attempt, await context.services.testBody(attempt));
     const delivery = await context.loaders.delivery.load(attempt.deliveryId);
     return curlOf(attempt, delivery && (await requestBodyOf(context, delivery)));

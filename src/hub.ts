@@ -399,7 +399,7 @@ export class Hub {
           shaper.forget(event);
         });
         this.#updateLog.visit(applicationId, ({ deliveryId, attempt }) => {
-          if (attempt && sequenceOf(deliveryId) === sequence) attempt.responseBody = null;
+          if (attempt && sequenceOf(deliveryId) === sequence) Object.assign(attempt, { responseBody: null, responseHeaders: [] });
         });
       },
     });
@@ -473,6 +473,7 @@ export class Hub {
     await this.#database.open();
     const applied = await this.#database.migrate();
     if (applied.length > 0) this.#log.info({ migrations: applied }, 'database.migrated');
+    await this.#database.eraseTraces(); // of what was redacted right before a crash
     const schema = await createSchema();
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
     const { generated: generatedAdminKey, problem: adminKeyProblem, isLockedOut = false } = await this.#apiKeys.ensureAdminKey(adminKey);

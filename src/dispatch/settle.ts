@@ -264,7 +264,7 @@ async function cancelledAttempts(tx: Tx, cancelled: readonly Verdict[]): Promise
   return cancelled.map((verdict) => {
     const { applicationId, sequence } = verdict.finished.job.event;
     const attempt = attemptOf(verdict);
-    if (redacted.has(`${applicationId}${sequence}`)) attempt.responseBody = null;
+    if (redacted.has(`${applicationId}${sequence}`)) Object.assign(attempt, { responseBody: null, responseHeaders: [] });
     return attempt;
   });
 }

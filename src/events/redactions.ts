@@ -39,8 +39,8 @@ export class Redactions {
   }
 
   /**
-   * Blanks the payload of an event and whatever was stored of it: shaped bodies, response bodies, which may echo it.
-   * Deliveries that are not finished are cancelled. The event keeps its place, type and keys. Again: nothing happens.
+   * Blanks the payload of an event and whatever was stored of it: shaped bodies, responses, which may echo it. On SQLite
+   * no file has a byte of it any more when this resolves, unless another program is reading. Deliveries that are not finished are cancelled. The event keeps its place, type and keys. Again: nothing happens.
    */
   async redact(id: string): Promise<Event> {
     const { database, clock, announce, forget, redacted } = this.#deps;
@@ -50,6 +50,7 @@ export class Redactions {
     if (redactedAt) forget({ applicationId, sequence, at: redactedAt });
     announce(updates);
     redacted();
+    await database.eraseTraces();
     return event;
   }
 
@@ -132,7 +133,7 @@ async function cancelUnfinished(tx: Tx, eventId: string, now: number): Promise<r
 /** The attempts of all deliveries of the event: their ids begin as those of the event's deliveries do. */
 async function blankResponses(tx: Tx, eventId: string): Promise<void> {
   const { from, to } = attemptRangeOf(deliveryRangeOf(eventId).from);
-  await tx.execute('UPDATE attempts SET response_body = NULL WHERE id >= ? AND id < ? AND response_body IS NOT NULL', [from, to]);
+  await tx.execute("UPDATE attempts SET response_body = NULL, response_headers = '[]' WHERE id >= ? AND id < ?", [from, to]);
 }
 
 /** Which of these events are redacted, as `application id` and sequence in one text. */

@@ -45,6 +45,8 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
         database.pragma('synchronous = FULL'); // an acknowledged event survives a power cut
         database.pragma('cache_size = -32000');
         database.pragma('wal_autocheckpoint = 4000'); // 16 MB: a page that many commits change is moved and synced once
+        database.pragma('secure_delete = ON'); // what is deleted or replaced is overwritten with zeros, free pages as well
+        database.pragma('temp_store = MEMORY'); // nothing of a payload lies in temporary files
         if (role === 'reader') database.pragma('query_only = ON');
         // Waiting for another process's transaction here stops everything in this one: `Database` waits instead.
         else database.pragma(`busy_timeout = ${BUSY_MS}`);

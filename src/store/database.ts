@@ -5,10 +5,12 @@ import { HubError } from '../errors';
 import type { Log } from '../log';
 import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
 import type { Dialect } from './dialect';
+import { Eraser } from './eraser';
 import { mysqlDialect } from './mysql';
 import { MIN_PACKET_BYTES, PATIENCE, type PacketLimit, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
 import { begin } from './open-transaction';
 import { sqliteDialect } from './sqlite';
+import { protectFiles } from './sqlite-files';
 
 /** Runs statements: outside a transaction for reads, inside one as `Tx`. Placeholders are `?` on both databases. */
 export interface Queries {
@@ -53,12 +55,16 @@ export class Database {
   readonly #log: Log;
   readonly #patience: Patience;
   readonly #packets: PacketLimit = { bytes: Number.POSITIVE_INFINITY };
+  /** Of SQLite's file. */
+  readonly #path: string | undefined;
+  readonly #eraser = new Eraser(systemClock, () => this.#inTurn(() => this.#truncateLog()));
   #turn: Promise<unknown> = Promise.resolve();
   #isMigrating = false;
 
   constructor(url: DatabaseUrl, log: Log, patience = PATIENCE) {
     this.#log = log;
     this.#patience = patience;
+    this.#path = url.kind === 'sqlite' ? url.path : undefined;
     this.dialect = url.kind === 'sqlite' ? sqliteDialect : mysqlDialect;
     this.#writer = new DataSource(dataSourceOptions(url, 'writer'));
     this.#reader = url.kind === 'sqlite' ? new DataSource(dataSourceOptions(url, 'reader')) : this.#writer;
@@ -67,6 +73,7 @@ export class Database {
 
   async open(): Promise<void> {
     await this.#guard(async () => {
+      if (this.#path !== undefined) protectFiles(this.#path, this.#log);
       await this.#writer.initialize();
       if (this.dialect.supportsManyInstances)
         await supervise(this.#writer, this.#patience, { isPatient: () => this.#isMigrating, packets: this.#packets });
@@ -77,6 +84,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
+    this.#eraser.stop();
     await this.#turn;
     if (this.#reader !== this.#writer && this.#reader.isInitialized) await this.#reader.destroy();
     if (!this.#writer.isInitialized) return;
@@ -123,6 +131,21 @@ export class Database {
         await sleep(systemClock, Math.min(PAUSE_MS * tries, MOST_PAUSE_MS));
       }
     }
+  }
+
+  /**
+   * Takes what was deleted or replaced out of SQLite's write-ahead log, which keeps every version of a page until it
+   * begins from the start again. Resolves when it is gone; when another program is just reading the file, it goes as soon as that
+   * ends. MySQL and MariaDB have logs of their own, which nobody can cut like this.
+   */
+  async eraseTraces(): Promise<void> {
+    if (this.#path !== undefined) await this.#eraser.erase();
+  }
+
+  /** Whether nothing stood in the way. */
+  async #truncateLog(): Promise<boolean> {
+    const [result] = (await this.#writer.query('PRAGMA wal_checkpoint(TRUNCATE)')) as { busy: number }[];
+    return result?.busy === 0;
   }
 
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {

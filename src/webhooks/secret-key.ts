@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Config } from '../config';
+import { makePrivateFolder } from '../store/sqlite-files';
 import { Seal } from './seal';
 
 /** The seal that the configuration asks for. */
@@ -13,7 +13,7 @@ export function sealFor(config: Config): Seal {
 function keyBeside({ databaseUrl }: Config): Buffer {
   if (databaseUrl.kind !== 'sqlite') throw new Error('expected LIVEHOOK_SECRET_KEY: config.ts requires it with MySQL');
   const path = `${databaseUrl.path}.key`;
-  mkdirSync(dirname(path), { recursive: true });
+  makePrivateFolder(path);
   try {
     writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {

@@ -154,6 +154,12 @@ export const SETTINGS = {
     description: 'operations a second that each key of an application may send to an instance; admin keys are exempt',
     parse: (text) => integer(text, 1, 1_000_000),
   }),
+  introspection: setting({
+    name: 'LIVEHOOK_INTROSPECTION',
+    default: 'true',
+    description: 'who may read the schema by introspection: true (everyone), keys (those with a valid key) or false (nobody)',
+    parse: parseIntrospection,
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -351,6 +357,11 @@ function parseRatio(text: string): number {
   const ratio = /^(\d+(\.\d+)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
   if (!(ratio >= 0 && ratio <= 1)) throw new Error('expected a number from 0 to 1');
   return ratio;
+}
+
+function parseIntrospection(text: string): 'true' | 'keys' | 'false' {
+  if (text !== 'true' && text !== 'keys' && text !== 'false') throw new Error('expected true, keys or false');
+  return text;
 }
 
 function parseLogLevel(text: string): LogLevel {

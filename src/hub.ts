@@ -425,6 +425,7 @@ export class Hub {
       readiness: () => this.#readiness(),
       metrics: () => metrics.exposition(),
       mostConnections: config.connections,
+      introspection: config.introspection,
       services: {
         applications,
         apiKeys: this.#apiKeys,

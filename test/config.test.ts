@@ -31,6 +31,7 @@ describe('The configuration', () => {
       connectionsPerKey: 5_000,
       subscriptions: 100_000,
       subscriptionsPerKey: 10_000,
+      introspection: 'true',
       logLevel: 'info',
     };
     expect(readConfig({})).toEqual(expected);

@@ -1,16 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApolloServer, type ApolloServerPlugin, HeaderMap } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
-import { GraphQLError, type GraphQLSchema } from 'graphql';
+import { type ExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
+import type { Clock } from '../clock';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
 import { type Context, createContext } from './context';
+import type { Meter } from './cpu-budget';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import { LIMITS } from './limits';
-import type { Operations } from './operations';
+import { type OperationRequest, type Operations, tooLongWithoutKey } from './operations';
 import { asGraphqlError, presentError } from './present-error';
-import { parseJson, readBody } from './request-body';
+import { BadRequest, parseJson, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Services } from './services';
 
@@ -27,10 +29,12 @@ interface Deps {
 export class GraphqlHttp {
   readonly #deps: Deps;
   readonly #apollo: ApolloServer<Context>;
+  /** Of requests without a valid key. */
+  readonly #meters = new WeakMap<Context, Meter>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { schema, operations, log } = deps;
+    const { schema, operations, services, log } = deps;
     this.#apollo = new ApolloServer<Context>({
       schema,
       introspection: true,
@@ -45,7 +49,8 @@ export class GraphqlHttp {
       plugins: [
         ApolloServerPluginCacheControlDisabled(), // it would wrap every resolver
         ApolloServerPluginLandingPageDisabled(),
-        judging(operations),
+        judging(operations, this.#meters),
+        metering(this.#meters, services.clock),
       ],
       logger: {
         debug() {},
@@ -65,18 +70,30 @@ export class GraphqlHttp {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { services, identify, intake } = this.#deps;
+    const { services, operations, identify, intake } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     services.keyLimits.request(caller);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
     const isJson = /^application\/(graphql\+)?json\b/i.test(request.headers['content-type'] ?? '');
     const text = request.method === 'POST' ? await readBody(request, holding) : '';
-    const body = request.method === 'POST' && isJson ? parseJson(text) : text;
+    const meter = caller === null ? operations.meterUnauthenticated(text + url.search) : undefined;
+    const parse = () => (request.method === 'POST' && isJson ? parseJson(text) : text);
+    const body = meter ? meter.run(parse) : parse();
+    const operation = operationIn(body, url);
+    const tooLong = operation && tooLongWithoutKey(operation.query, caller);
+    if (tooLong) throw new BadRequest(413, tooLong.message);
+    const known = operation && isPlain(body) ? operations.knownIntrospection(operation, caller) : undefined;
+    const mediaType = mediaTypeFor(request.headers.accept);
+    if (known !== undefined && mediaType !== undefined) return sendAs(response, mediaType, known);
     const traceContext = traceContextOf(request.headers.traceparent, request.headers.tracestate);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
       httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },
-      context: async () => createContext(services, caller, { isLasting: false, traceContext }),
+      context: async () => {
+        const context = createContext(services, caller, { isLasting: false, traceContext });
+        if (meter) this.#meters.set(context, meter);
+        return context;
+      },
     });
     for (const [name, value] of answer.headers) response.setHeader(name, value);
     const content = answer.body.kind === 'complete' ? answer.body.string : '';
@@ -87,20 +104,78 @@ export class GraphqlHttp {
 }
 
 /** Refuses what `Operations` refuses. Not in Apollo's `validationRules`: the limits must come before the other rules. */
-function judging(operations: Operations): ApolloServerPlugin<Context> {
+function judging(operations: Operations, meters: WeakMap<Context, Meter>): ApolloServerPlugin<Context> {
   return {
     requestDidStart: async () => ({
-      responseForOperation: async ({ document, request, operation }) => {
-        const wrong = operations.judge(document, request, { hasOwnVariableCheck: true });
+      responseForOperation: async ({ document, request, operation, contextValue }) => {
+        const judge = () => operations.judge(document, request, contextValue.caller, { hasOwnVariableCheck: true });
+        const introspect = () =>
+          operations.introspect({ document, operationName: request.operationName ?? null, variableValues: request.variables ?? {} });
+        const meter = meters.get(contextValue);
+        const wrong = meter ? meter.run(judge) : judge();
         const errors = wrong.length === 0 && operation?.operation === 'subscription' ? [needsStream()] : wrong;
-        if (errors.length === 0) return null;
-        return {
-          http: { status: 400, headers: new HeaderMap() },
-          body: { kind: 'single', singleResult: { errors: operations.present(errors) } },
-        };
+        if (errors.length > 0) return single(400, { errors: operations.present(errors) });
+        const introspected = meter ? meter.run(introspect) : introspect();
+        return introspected && !introspected.errors ? single(200, { data: introspected.data }) : null;
       },
     }),
   };
+}
+
+function single(status: number, { data, errors }: { data?: ExecutionResult['data']; errors?: readonly GraphQLFormattedError[] }) {
+  return {
+    http: { status, headers: new HeaderMap() },
+    body: { kind: 'single' as const, singleResult: { ...(data !== undefined && { data }), ...(errors && { errors }) } },
+  };
+}
+
+/** Apollo parses: what that takes is known only from outside. */
+function metering(meters: WeakMap<Context, Meter>, clock: Clock): ApolloServerPlugin<Context> {
+  return {
+    requestDidStart: async ({ contextValue }) => {
+      const meter = meters.get(contextValue);
+      if (!meter) return {};
+      return {
+        parsingDidStart: async () => {
+          const began = clock.monotonic();
+          return async () => meter.add(clock.monotonic() - began);
+        },
+      };
+    },
+  };
+}
+
+function operationIn(body: unknown, { searchParams }: URL): OperationRequest | undefined {
+  if (typeof body !== 'object' || body === null) {
+    const query = searchParams.get('query');
+    return query === null ? undefined : { query };
+  }
+  const { query, variables, operationName } = body as Record<string, unknown>;
+  if (typeof query !== 'string' || (operationName !== undefined && operationName !== null && typeof operationName !== 'string'))
+    return undefined;
+  return { query, operationName, variables: variables as OperationRequest['variables'] };
+}
+
+/** Nothing that Apollo would have to look at. */
+function isPlain(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return false;
+  const { variables = null, extensions } = body as Record<string, unknown>;
+  return extensions === undefined && typeof variables === 'object' && !Array.isArray(variables);
+}
+
+const RESPONSE_JSON = 'application/graphql-response+json';
+
+/** What to answer as, where that is plain to see; undefined: Apollo finds out, or refuses. */
+function mediaTypeFor(accept = '*/*'): string | undefined {
+  if (accept === '*/*' || accept === 'application/json') return 'application/json; charset=utf-8';
+  return accept === RESPONSE_JSON || accept === `${RESPONSE_JSON}, application/json` ? `${RESPONSE_JSON}; charset=utf-8` : undefined;
+}
+
+function sendAs(response: ServerResponse, mediaType: string, data: string): void {
+  response.setHeader('content-type', mediaType);
+  response.setHeader('cache-control', 'no-store');
+  response.setHeader('content-length', Buffer.byteLength(data));
+  response.end(data);
 }
 
 function needsStream(): GraphQLError {

@@ -67,6 +67,7 @@ export class GraphqlWs {
         return true;
       },
       onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),
+      execute: (args) => operations.execute(args),
       subscribe: (args) => operations.subscribe(args),
       onOperation({ extra }, id, payload, _args, result) {
         if (!(result instanceof Results)) return;

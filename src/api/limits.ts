@@ -13,6 +13,7 @@ import {
 import { type ComplexityEstimator, getComplexity } from 'graphql-query-complexity';
 import { DEFAULT_BATCH, MOST_BATCH } from '../live/streams';
 import { DEFAULT_FIRST, MOST_FIRST } from './connection';
+import { introspectionRule } from './introspection';
 
 /** One operation may ask for this much, on every transport. */
 export const LIMITS = {
@@ -36,12 +37,39 @@ export const LIMITS = {
   cost: 50_000,
 } as const;
 
+/** Without a valid key nothing is answered but the schema: a document of tools that ask for it has 1.9 KB and 60 fields. */
+export const UNAUTHENTICATED_LIMITS = {
+  documentChars: 4 * 1024,
+  fields: 100,
+  aliases: 5,
+  /** Of CPU time, that all of them share: 5 % of a core. */
+  cpu: { burstMs: 250, perSecondMs: 50 },
+} as const;
+
 /** To be checked before the rules of the specification: they bound what those can cost. */
 export const limitRules: readonly ValidationRule[] = [
   maxFieldsRule,
   maxDepthRule({ n: LIMITS.depth, ignoreIntrospection: true, ...reporting() }) as unknown as ValidationRule,
   maxAliasesRule({ n: LIMITS.aliases, ...reporting() }) as unknown as ValidationRule,
+  introspectionRule,
 ];
+
+/** What is too much of a document that came without a valid key. */
+export function unauthenticatedProblem(document: DocumentNode): GraphQLError | undefined {
+  let [fields, aliases] = [0, 0];
+  visit(document, {
+    enter: (node) => {
+      if (node.kind !== Kind.FIELD) return;
+      fields++;
+      if (node.alias) aliases++;
+    },
+  });
+  const most = UNAUTHENTICATED_LIMITS;
+  if (fields <= most.fields && aliases <= most.aliases) return undefined;
+  return new GraphQLError(
+    `Without a valid key a document has at most ${most.fields} fields and ${most.aliases} aliases; found ${fields} and ${aliases}.`,
+  );
+}
 
 function maxFieldsRule(context: ValidationContext): ReturnType<ValidationRule> {
   let fields = 0;

@@ -15,9 +15,12 @@ import {
 } from 'graphql';
 import type { Caller } from '../applications/api-keys';
 import type { Clock } from '../clock';
+import { HubError } from '../errors';
 import type { Log } from '../log';
 import { createContext } from './context';
-import { costProblem, LIMITS, limitRules, sizesOf } from './limits';
+import { CpuBudget, type Meter } from './cpu-budget';
+import { Introspection, type IntrospectionAccess, readsSchema } from './introspection';
+import { costProblem, LIMITS, limitRules, sizesOf, UNAUTHENTICATED_LIMITS, unauthenticatedProblem } from './limits';
 import { asGraphqlError, presentError } from './present-error';
 import type { Services } from './services';
 import { type Results, SharedResults } from './shared-results';
@@ -39,6 +42,8 @@ export interface Asking {
 export interface Runnable {
   readonly kind: OperationTypeNode;
   readonly args: ExecutionArgs;
+  /** Of a caller without a valid key. */
+  readonly meter?: Meter;
 }
 
 export type Prepared = Runnable | { readonly errors: readonly GraphQLError[] };
@@ -48,7 +53,13 @@ interface Deps {
   readonly services: Services;
   readonly clock: Clock;
   readonly log: Log;
+  readonly introspection: IntrospectionAccess;
 }
+
+/** What a request without a key takes at least, and more for its size, and when it reads the schema. */
+const LEAST_ESTIMATE_MS = 0.5;
+const INTROSPECTION_ESTIMATE_MS = 10;
+const CHARS_PER_ESTIMATED_MS = 2_000;
 
 /** Of documents that are kept parsed: a syntax tree takes some hundred times the memory of its text. */
 const MOST_KEPT_CHARS = 256 * 1024;
@@ -70,26 +81,47 @@ export class Operations {
   readonly #affordable = new WeakMap<DocumentNode, Set<string>>();
 
   readonly #shared: SharedResults;
+  readonly #introspection = new Introspection();
+  readonly #unauthenticatedCpu: CpuBudget;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#unauthenticatedCpu = new CpuBudget(deps.clock, UNAUTHENTICATED_LIMITS.cpu);
     this.#shared = new SharedResults({ clock: deps.clock, present: (result) => this.presentResult(result) });
   }
 
   /** Ready to run, or what is wrong with it; never throws for what a client can send. */
-  prepare(request: OperationRequest, { caller, traceContext }: Asking): Prepared {
-    const { schema, services } = this.#deps;
+  prepare(request: OperationRequest, asking: Asking): Prepared {
+    const { caller } = asking;
     try {
-      services.keyLimits.request(caller);
+      this.#deps.services.keyLimits.request(caller);
+      if (caller !== null) return this.#prepare(request, asking);
+      const meter = this.meterUnauthenticated(request.query);
+      return { ...meter.run(() => this.#prepare(request, asking)), meter };
     } catch (error) {
       return { errors: [asGraphqlError(error)] };
     }
+  }
+
+  /**
+   * What work takes that has `text` to read and came without a valid key.
+   * @throws HubError RATE_LIMITED when such work has taken too much of late
+   */
+  meterUnauthenticated(text: string): Meter {
+    const extraMs = /__(schema|type)\b/.test(text) ? INTROSPECTION_ESTIMATE_MS : 0;
+    return this.#unauthenticatedCpu.begin(LEAST_ESTIMATE_MS + extraMs + text.length / CHARS_PER_ESTIMATED_MS);
+  }
+
+  #prepare(request: OperationRequest, { caller, traceContext }: Asking): Prepared {
+    const { schema, services } = this.#deps;
+    const tooLong = tooLongWithoutKey(request.query, caller);
+    if (tooLong) return { errors: [tooLong] };
     const document = this.#parse(request.query);
     if (document instanceof GraphQLError) return { errors: [document] };
-    const errors = this.judge(document, request);
+    const errors = this.judge(document, request, caller);
     const operation = getOperationAST(document, request.operationName);
     if (errors.length > 0 || !operation) return { errors };
-    this.#keep(request.query, document);
+    if (caller !== null) this.#keep(request.query, document);
     return {
       kind: operation.operation,
       args: {
@@ -109,11 +141,15 @@ export class Operations {
   judge(
     document: DocumentNode,
     { variables, operationName }: Omit<OperationRequest, 'query'>,
+    caller: Caller | null,
     { hasOwnVariableCheck }: { hasOwnVariableCheck: boolean } = { hasOwnVariableCheck: false },
   ): readonly GraphQLError[] {
+    const tooMuch = caller === null ? unauthenticatedProblem(document) : undefined;
+    if (tooMuch) return [coded(tooMuch, 'GRAPHQL_VALIDATION_FAILED')];
+    if (!this.mayIntrospect(caller) && readsSchema(document)) return [this.#introspectionRefused()];
     if (!this.#valid.has(document)) {
       const errors = this.#validate(document);
-      if (errors.length > 0) return errors;
+      if (errors.length > 0) return this.mayIntrospect(caller) ? errors : errors.map(withoutSuggestion);
       this.#valid.add(document);
     }
     const operation = getOperationAST(document, operationName);
@@ -126,8 +162,37 @@ export class Operations {
   }
 
   /** A result, or results over time. */
-  async run({ kind, args }: Runnable): Promise<ExecutionResult | Results> {
-    return kind === OperationTypeNode.SUBSCRIPTION ? this.subscribe(args) : execute(args);
+  async run({ kind, args, meter }: Runnable): Promise<ExecutionResult | Results> {
+    if (kind === OperationTypeNode.SUBSCRIPTION) return this.subscribe(args);
+    return meter ? meter.run(() => this.execute(args)) : this.execute(args);
+  }
+
+  execute(args: ExecutionArgs): ExecutionResult | Promise<ExecutionResult> {
+    return this.introspect(args) ?? (execute(args) as ExecutionResult | Promise<ExecutionResult>);
+  }
+
+  /** What an operation is answered that asks for nothing but the schema; undefined: it asks for more. */
+  introspect(args: Pick<ExecutionArgs, 'document' | 'operationName' | 'variableValues'>): ExecutionResult | undefined {
+    return this.#introspection.answer({ ...args, schema: this.#deps.schema });
+  }
+
+  /** The text of such an answer that was given before, if the caller may have it. */
+  knownIntrospection({ query, variables, operationName }: OperationRequest, caller: Caller | null): string | undefined {
+    return this.mayIntrospect(caller) ? this.#introspection.known(query, operationName, variables) : undefined;
+  }
+
+  mayIntrospect(caller: Caller | null): boolean {
+    const { introspection } = this.#deps;
+    return introspection === 'true' || (introspection === 'keys' && caller !== null);
+  }
+
+  #introspectionRefused(): GraphQLError {
+    const isForKeys = this.#deps.introspection === 'keys';
+    return asGraphqlError(
+      isForKeys
+        ? new HubError('UNAUTHENTICATED', 'Introspection needs a valid key on this hub.')
+        : new HubError('FORBIDDEN', 'Introspection is turned off on this hub.'),
+    );
   }
 
   /** Results over time, or what is wrong with the subscription. */
@@ -191,6 +256,21 @@ export class Operations {
       this.#keptChars -= oldest.length;
     }
   }
+}
+
+/** Known before anything is parsed; undefined: it is not, or a valid key came with it. */
+export function tooLongWithoutKey(query: string, caller: Caller | null): GraphQLError | undefined {
+  if (caller !== null || query.length <= UNAUTHENTICATED_LIMITS.documentChars) return undefined;
+  const message = `Without a valid key a document has at most ${UNAUTHENTICATED_LIMITS.documentChars} characters; found ${query.length}.`;
+  return coded(new GraphQLError(message), 'GRAPHQL_VALIDATION_FAILED');
+}
+
+/** Suggestions name fields and types of the schema. */
+function withoutSuggestion(error: GraphQLError): GraphQLError {
+  const message = error.message.replace(/ Did you mean .*$/s, '');
+  return message === error.message
+    ? error
+    : new GraphQLError(message, { nodes: error.nodes, source: error.source, positions: error.positions, extensions: error.extensions });
 }
 
 type Code = 'GRAPHQL_PARSE_FAILED' | 'GRAPHQL_VALIDATION_FAILED' | 'BAD_USER_INPUT' | 'OPERATION_RESOLUTION_FAILURE';

@@ -14,6 +14,7 @@ import { GraphqlSse } from './graphql-sse';
 import { GraphqlWs } from './graphql-ws';
 import { identifier } from './identify';
 import { Intake } from './intake';
+import type { IntrospectionAccess } from './introspection';
 import { Operations } from './operations';
 import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic, sendText } from './respond';
 import type { Services } from './services';
@@ -46,6 +47,7 @@ interface Deps {
   /** For Prometheus. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly content: string }>;
   readonly mostConnections: number;
+  readonly introspection: IntrospectionAccess;
 }
 
 interface Graphql {
@@ -101,7 +103,7 @@ export class ApiServer {
     const { apiKeys, keyLimits, clock } = services;
     const identify = identifier(apiKeys, this.#connections);
     const intake = this.#intake;
-    const operations = new Operations({ schema, services, clock, log });
+    const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
     this.#graphql = {
       http: new GraphqlHttp({ schema, operations, services, identify, intake, log }),
       sse: new GraphqlSse({ operations, apiKeys, keyLimits, identify, intake, clock }),

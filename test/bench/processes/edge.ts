@@ -68,6 +68,7 @@ const questions = {
       services: services as Services,
       log: silentLog,
       mostConnections: config.connections,
+      introspection: 'true',
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
       metrics: async () => ({ contentType: 'text/plain', content: '' }),
     });

@@ -73,6 +73,12 @@ export class Problems {
 
 /** A value as an error message may show it: short, on one line, never a whole payload. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'string' ? JSON.stringify(value) : plain(value);
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+/** `String` would call what an object says is its `toString`, and run out of stack on deep lists. */
+function plain(value: unknown): string {
+  if (typeof value !== 'object' || value === null || value instanceof Date) return String(value);
+  return Array.isArray(value) ? 'a list' : 'an object';
 }

@@ -1,4 +1,4 @@
-import { sourceOf } from './json-source';
+import { duplicateName, squeeze, writtenAs } from './json-source';
 
 /**
  * Values nested deeper than this are refused: beyond some thousand levels `JSON.stringify` overflows the stack, and
@@ -6,18 +6,39 @@ import { sourceOf } from './json-source';
  */
 export const MOST_JSON_DEPTH = 500;
 
-/** Minified JSON, as it came in the request where JavaScript would change it; null for what is nested too deeply; undefined for what is no JSON. */
+/** Minified JSON; null for what is nested too deeply; undefined for what is no JSON. */
 export function minified(value: unknown): string | null | undefined {
   try {
-    const text: string | undefined = sourceOf(value) ?? JSON.stringify(value);
+    const text: string | undefined = JSON.stringify(value);
     return text !== undefined && isDeep(text) ? null : text;
   } catch {
     return null; // nested deeper than the stack
   }
 }
 
-/** Looks at the text, about a nanosecond a character: shorter than two brackets a level it can't be deep. */
-function isDeep(text: string): boolean {
+/** A payload as text, or what is wrong with it. */
+export type PayloadText = { readonly text: string } | { readonly problem: 'deep' | 'missing' } | { readonly duplicate: string };
+
+/** Minified JSON, exactly as it came in the request: its names in their order, its numbers with all their digits. */
+export function payloadTextOf(payload: unknown): PayloadText {
+  const came = writtenAs(payload);
+  if (came === undefined) {
+    const text = minified(payload);
+    return typeof text === 'string' ? { text } : { problem: text === null ? 'deep' : 'missing' };
+  }
+  if (came.depth > MOST_JSON_DEPTH) return { problem: 'deep' };
+  const { source, start, end } = came;
+  const text = JSON.stringify(payload);
+  // Most clients write as JavaScript does. Where they do, nothing was lost in parsing.
+  if (text.length === end - start && source.slice(start, end) === text) return { text };
+  const exact = squeeze(came);
+  if (exact.text === text) return { text }; // white space is all there was
+  const { names } = squeeze({ source: text, start: 0, end: text.length });
+  return exact.names === names ? { text: exact.text } : { duplicate: duplicateName(exact.text) ?? '' };
+}
+
+/** Whether JSON is nested too deeply. Looks at the text, about a nanosecond a character: shorter than two brackets a level it can't be deep. */
+export function isDeep(text: string): boolean {
   if (text.length <= 2 * MOST_JSON_DEPTH) return false;
   let depth = 0;
   for (let index = 0; index < text.length; index++) {

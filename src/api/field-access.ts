@@ -65,6 +65,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     cursor: ANY,
     type: EVENTS,
     payload: EVENT_PAYLOADS,
+    payloadText: EVENT_PAYLOADS,
     get: EVENT_PAYLOADS,
     idempotencyKey: EVENTS,
     orderingKey: EVENTS,

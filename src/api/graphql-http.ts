@@ -78,7 +78,11 @@ export class GraphqlHttp {
     const isJson = /^application\/(graphql\+)?json\b/i.test(request.headers['content-type'] ?? '');
     const text = request.method === 'POST' ? await readBody(request, holding) : '';
     const meter = caller === null ? operations.meterUnauthenticated(text + url.search) : undefined;
-    const parse = () => (request.method === 'POST' && isJson ? parseJson(text) : text);
+    const inQuery = request.method === 'POST' ? null : url.searchParams.get('variables');
+    const parse = () => {
+      if (inQuery) parseJson(inQuery, []); // Apollo reads them itself, however deep they are
+      return request.method === 'POST' && isJson ? parseJson(text) : text;
+    };
     const body = meter ? meter.run(parse) : parse();
     const operation = operationIn(body, url);
     const tooLong = operation && tooLongWithoutKey(operation.query, caller);

@@ -197,6 +197,6 @@ function operationInQuery({ searchParams }: URL): OperationRequest {
   return operationOf({
     query: searchParams.get('query') ?? undefined,
     operationName: searchParams.get('operationName') ?? undefined,
-    variables: variables === null ? undefined : parseJson(variables),
+    variables: variables === null ? undefined : parseJson(variables, []),
   });
 }

@@ -91,7 +91,7 @@ function reporting() {
 
 /** Fields that may be as large as a payload or a response body weigh like this many others. */
 const LARGE = 10;
-const LARGE_FIELDS: ReadonlySet<string> = new Set(['payload', 'get', 'requestBody', 'responseBody', 'curl']);
+const LARGE_FIELDS: ReadonlySet<string> = new Set(['payload', 'payloadText', 'get', 'requestBody', 'responseBody', 'curl']);
 
 /** A field costs one, or more when it is large, and what is below it as often as that can be there. */
 const estimate: ComplexityEstimator = ({ args, childComplexity, field }) =>

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { parseKeepingPayloads } from '../json-source';
+import { MOST_EVENTS_A_PUBLISH } from '../events/publish';
+import { JsonRefused, parseRequest } from '../json-source';
 import type { Holding } from './intake';
 import { LIMITS } from './limits';
 
@@ -56,10 +57,16 @@ function tooLarge(mostBytes: number): BadRequest {
   );
 }
 
-export function parseJson(text: string): unknown {
+/** `variablesAt`: the names that lead to the variables of the operation, whose payloads are sent on exactly as they came. */
+export function readJson(text: string, variablesAt: readonly string[]): unknown {
+  return parseRequest(text, { variablesAt, mostEvents: MOST_EVENTS_A_PUBLISH });
+}
+
+/** As `readJson`, of an HTTP request. */
+export function parseJson(text: string, variablesAt: readonly string[] = ['variables']): unknown {
   try {
-    return parseKeepingPayloads(text);
-  } catch {
-    throw new BadRequest(400, 'expected a body of JSON');
+    return readJson(text, variablesAt);
+  } catch (error) {
+    throw new BadRequest(400, error instanceof JsonRefused ? error.message : 'expected a body of JSON');
   }
 }

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import type { GraphQLSchema } from 'graphql';
+import type { GraphQLScalarType, GraphQLSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchema, type PubSub } from 'type-graphql';
 import { ApiKey } from '../applications/api-key';
@@ -10,6 +10,7 @@ import { Event } from '../events/event';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { guardFields } from './field-access';
+import { parseJsonLiteral } from './json-literal';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
 import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './resolvers/delivery-resolver';
@@ -63,5 +64,6 @@ export async function createSchema(): Promise<GraphQLSchema> {
     if (root) root.description = description;
   }
   guardFields(schema);
+  (schema.getType('JSON') as GraphQLScalarType).parseLiteral = parseJsonLiteral;
   return schema;
 }

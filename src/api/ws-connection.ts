@@ -4,10 +4,12 @@ import type { WebSocket } from 'ws';
 import type { Caller } from '../applications/api-keys';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
+import { JsonRefused } from '../json-source';
 import type { Log } from '../log';
 import type { Holding, Intake } from './intake';
 import type { Release } from './key-limits';
 import { LIMITS } from './limits';
+import { readJson } from './request-body';
 import type { Results } from './shared-results';
 import { textFrame } from './text-frame';
 
@@ -29,8 +31,10 @@ const MESSAGE_TOO_BIG = 1009;
 const INTERNAL_ERROR = 1011;
 const TRY_AGAIN_LATER = 1013;
 
-/** What graphql-ws calls for each message. */
+/** What graphql-ws calls for each message: it takes them parsed as well. */
 type Listener = (data: string) => Promise<void>;
+
+const VARIABLES_AT = ['payload', 'variables'];
 
 /** One socket: what graphql-ws needs of it, whose it is, and whether anybody is there. */
 export class WsConnection {
@@ -51,7 +55,7 @@ export class WsConnection {
   #unanswered = 0;
   #bytesTaken = 0;
   /** The message that graphql-ws is reading, and what it holds of the intake. */
-  #message = '';
+  #message: unknown;
   #reading: Holding | undefined;
 
   constructor(client: WebSocket, request: IncomingMessage, deps: WsDeps) {
@@ -171,7 +175,7 @@ export class WsConnection {
   readonly close = (code?: number, reason?: string): void => {
     const id = code === CloseCode.BadRequest ? subscribeId(this.#message) : undefined;
     if (id === undefined) this.#close(code, reason);
-    else this.#refuse(id);
+    else this.#refuse(id, 'expected `query` to be a string, `variables` an object and `operationName` a string');
   };
 
   readonly onMessage = (listener: Listener): void => {
@@ -246,16 +250,18 @@ export class WsConnection {
   async #receive(listener: Listener, message: string): Promise<void> {
     const holding = this.#deps.intake.hold(this.caller);
     this.#running++;
-    this.#message = message;
     try {
       holding.take(message.length);
+      this.#message = readJson(message, VARIABLES_AT);
       this.#reading = holding;
-      const read = listener(message);
-      this.#message = '';
+      const read = listener(this.#message as string);
+      this.#message = undefined;
       this.#reading = undefined;
       await read;
     } catch (error) {
-      this.#fail(error);
+      if (error instanceof JsonRefused) this.#refuseUnread(message, error.message);
+      else if (error instanceof SyntaxError) this.#close(CloseCode.BadRequest, 'Invalid message received');
+      else this.#fail(error);
     } finally {
       this.#running--;
       holding.release();
@@ -272,8 +278,14 @@ export class WsConnection {
     }
   }
 
-  #refuse(id: string): void {
-    const message = 'expected `query` to be a string, `variables` an object and `operationName` a string';
+  /** A message that was not even read: the fault of one operation, where it says of which. */
+  #refuseUnread(message: string, why: string): void {
+    const id = /^\{[^{}[\]]*?"id"\s*:\s*"([^"\\]{1,255})"/.exec(message.slice(0, 1_000))?.[1];
+    if (id === undefined || this.caller === null) this.#close(CloseCode.BadRequest, 'Invalid message received');
+    else this.#refuse(id, why);
+  }
+
+  #refuse(id: string, message: string): void {
     const refusal = { id, type: 'error', payload: [{ message, extensions: { code: 'BAD_REQUEST' } }] };
     void this.send(JSON.stringify(refusal));
   }
@@ -306,11 +318,7 @@ function isServersMessage(error: unknown): boolean {
 }
 
 /** The id of a `subscribe` message, whatever else is wrong with it. */
-function subscribeId(message: string): string | undefined {
-  try {
-    const { type, id } = JSON.parse(message) as { type?: unknown; id?: unknown };
-    return type === 'subscribe' && typeof id === 'string' && id !== '' ? id : undefined;
-  } catch {
-    return undefined;
-  }
+function subscribeId(message: unknown): string | undefined {
+  const { type, id } = (typeof message === 'object' && message !== null ? message : {}) as { type?: unknown; id?: unknown };
+  return type === 'subscribe' && typeof id === 'string' && id !== '' ? id : undefined;
 }

@@ -26,7 +26,10 @@ export class Event extends Node {
   @TextColumn('type')
   type!: string;
 
-  /** Minified JSON, its keys in the order they were published: the `data` of every request, byte for byte. */
+  @Field(() => String, {
+    description:
+      'The payload as minified JSON, exactly as it was published: every digit of its numbers, its keys in their order. The `data` of every request, byte for byte. Needs the scope PAYLOADS_READ.',
+  })
   @LongTextColumn('payload')
   payloadText!: string;
 

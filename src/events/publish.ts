@@ -1,5 +1,5 @@
-import { Problems, UserErrorCode } from '../errors';
-import { MOST_JSON_DEPTH, minified } from '../json';
+import { type Problems, shown, UserErrorCode } from '../errors';
+import { MOST_JSON_DEPTH, type PayloadText, payloadTextOf } from '../json';
 import { keyProblem } from '../key';
 import type { NewEvent } from './append';
 import { foreignTypeProblem } from './event-type';
@@ -49,18 +49,24 @@ export function checkType(input: EventInput, known: KnownType | undefined, probl
 }
 
 function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
-  const text = minified(payload);
-  if (text === null) {
-    problems.add(path, `expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
+  const made = payloadTextOf(payload);
+  if (!('text' in made)) {
+    problems.add(path, ...payloadProblem(made));
     return '';
   }
-  if (text === undefined) {
-    problems.add(path, 'expected JSON, got nothing', UserErrorCode.REQUIRED);
-    return '';
-  }
+  const { text } = made;
   // A character has 1 to 3 bytes: most payloads need no counting.
   const bytes = text.length * 3 <= MOST_PAYLOAD_BYTES ? 0 : Buffer.byteLength(text);
   if (bytes > MOST_PAYLOAD_BYTES)
     problems.add(path, `expected at most ${MOST_PAYLOAD_BYTES} bytes of minified JSON, got ${bytes}`, UserErrorCode.TOO_LARGE);
   return text;
+}
+
+function payloadProblem(wrong: Exclude<PayloadText, { text: string }>): readonly [message: string, code: UserErrorCode] {
+  // What was checked must be what is sent, and receivers differ in which of the two they read.
+  if ('duplicate' in wrong)
+    return [`expected objects that have each name once, got ${shown(wrong.duplicate)} twice in one`, UserErrorCode.INVALID];
+  return wrong.problem === 'deep'
+    ? [`expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE]
+    : ['expected JSON, got nothing', UserErrorCode.REQUIRED];
 }

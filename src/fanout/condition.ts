@@ -16,6 +16,7 @@ import {
   createQueryTester,
 } from 'sift';
 import { shown } from '../errors';
+import { isDeep } from '../json';
 
 /** Decides whether an event is wanted. */
 export type Condition = (event: { readonly type: string; readonly payload: unknown }) => boolean;
@@ -94,7 +95,8 @@ export function compileCondition(given: unknown): { readonly condition: Conditio
 export function readFilter(given: unknown): unknown {
   if (typeof given !== 'string') return given;
   try {
-    return JSON.parse(given);
+    const filter: unknown = JSON.parse(given);
+    return isDeep(given) ? given : filter;
   } catch {
     return given;
   }

@@ -1,0 +1,163 @@
+import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
+import { RawWebSocket } from '../support/raw-web-socket';
+import { codesOf, TRANSPORTS, type Transport } from '../support/transports';
+import { type TestHub, withHub } from '../support/with-hub';
+
+const EXACT = '{"n":1.0,"big":12345678901234567890,"2":"b","1":"a"}';
+const FIELDS = '{ event { payloadText } userErrors { field message code } }';
+const RESULTS = '{ results { event { payloadText } userErrors { field message code } } }';
+
+/** An operation, and where in its variables the payload stands. */
+const WAYS: readonly (readonly [name: string, query: string, variables: (payload: string) => string])[] = [
+  ['$p', `mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: $p }) ${FIELDS} }`, (payload) => `{"p":${payload}}`],
+  [
+    '$input',
+    `mutation($input: EventPublishInput!) { eventPublish(input: $input) ${FIELDS} }`,
+    (payload) => `{"input":{"type":"a.b","payload":${payload}}}`,
+  ],
+  [
+    '$events',
+    `mutation($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) ${RESULTS} }`,
+    (payload) => `{"events":[{"type":"a.b","payload":${payload}},{"payload": ${payload},"type":"a.b"}]}`,
+  ],
+  [
+    '$batch',
+    `mutation($batch: EventsPublishInput!) { eventsPublish(input: $batch) ${RESULTS} }`,
+    (payload) => `{"batch":{"events":[{"type":"a.b","payload":${payload}}]}}`,
+  ],
+  [
+    'a list of one, written as one',
+    `mutation($batch: EventsPublishInput!) { eventsPublish(input: $batch) ${RESULTS} }`,
+    (payload) => `{"batch":{"events":{"type":"a.b","payload":${payload}}}}`,
+  ],
+];
+
+interface Answer {
+  readonly data?: Record<string, unknown> | null;
+  readonly errors?: readonly { readonly message: string; readonly extensions?: Readonly<Record<string, unknown>> }[];
+}
+
+/** The answer to a request whose variables are given as text, which no client library would write like this. */
+async function ask(transport: Transport, url: string, key: string, query: string, variables = '{}'): Promise<Answer> {
+  const operation = `{"query":${JSON.stringify(query)},"variables":${variables}}`;
+  if (transport === 'WebSocket') {
+    const socket = await RawWebSocket.connect(url, key);
+    try {
+      socket.send(`{"id":"1","type":"subscribe","payload":${operation}}`);
+      const { type, payload } = await socket.next(({ id }) => id === '1');
+      return type === 'error' ? { errors: payload as Answer['errors'] & {} } : (payload as Answer);
+    } finally {
+      socket.close();
+    }
+  }
+  const response = await fetch(new URL('/graphql', url), {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${key}`,
+      accept: transport === 'SSE' ? 'text/event-stream' : 'application/json',
+    },
+    body: operation,
+  });
+  const text = await response.text();
+  return JSON.parse(/^data: (\{.*)$/m.exec(text)?.[1] ?? text) as Answer;
+}
+
+const withSqliteHub = (work: (hub: TestHub) => Promise<void>) => withHub(createSqliteDatabase, work);
+
+describe.each(TRANSPORTS)('A payload that JavaScript would change, published over %s', (transport) => {
+  test.each(WAYS)('in %s, reaches receivers exactly as it was written', async (_name, query, variables) => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      await shop.webhook('/hook');
+      const { data, errors } = await ask(transport, url, shop.key, query, variables(EXACT));
+      expect(errors).toBeUndefined();
+      expect(JSON.stringify(data)).toContain(`"payloadText":${JSON.stringify(EXACT)}`);
+      const requests = await receiver.waitFor(_name === '$events' ? 2 : 1, '/hook');
+      for (const { body } of requests) expect(body.toString()).toContain(`"data":${EXACT}}`);
+    });
+  });
+
+  test('in the document itself, around a variable and in one, reaches receivers exactly as it was written', async () => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      await shop.webhook('/hook');
+      const literal = `mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: { z: 1.0, big: 12345678901234567890, list: [$p, "\\u00e9\\n", null, -0] } }) ${FIELDS} }`;
+      const { data, errors } = await ask(transport, url, shop.key, literal, `{"p":${EXACT}}`);
+      expect(errors).toBeUndefined();
+      const written = `{"z":1.0,"big":12345678901234567890,"list":[${EXACT},"é\\n",null,-0]}`;
+      expect(data).toEqual({ eventPublish: { event: { payloadText: written }, userErrors: [] } });
+      const [request] = await receiver.waitFor(1, '/hook');
+      expect(request?.body.toString()).toContain(`"data":${written}}`);
+    });
+  });
+
+  test.each(WAYS)('in %s, is refused when it has a name twice', async (_name, query, variables) => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      const { data } = await ask(transport, url, shop.key, query, variables('{"amount":1,"to":{"iban":"A","iban":"B"}}'));
+      const text = JSON.stringify(data);
+      expect(text).toContain('expected objects that have each name once, got \\"iban\\" twice in one');
+      expect(text).toContain('"event":null');
+    });
+  });
+
+  test('is refused when it has a name twice in the document itself', async () => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      const literal = `mutation { eventPublish(input: { type: "a.b", payload: { to: [{ iban: "A", iban: "B" }] } }) ${FIELDS} }`;
+      const { errors } = await ask(transport, url, shop.key, literal);
+      expect(errors).toEqual([expect.objectContaining({ message: 'There can be only one input field named "iban".' })]);
+    });
+  });
+
+  test('is refused when it is nested by the hundred thousand, as are filters and schemas, and the hub goes on', async () => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      const target = JSON.stringify(receiver.url('/hook'));
+      const mutations: readonly (readonly [query: string, variable: string])[] = [
+        [`mutation($x: JSON!) { eventPublish(input: { type: "a.b", payload: $x }) ${FIELDS} }`, 'payload: $x'],
+        ['mutation($x: JSON!) { eventTypeRegister(input: { name: "a.b", schema: $x }) { userErrors { message } } }', 'schema: $x'],
+        [`mutation($x: JSON!) { webhookCreate(input: { url: ${target}, filter: $x }) { userErrors { message } } }`, 'filter: $x'],
+        ['subscription($x: JSON!) { event(filter: $x) { id } }', 'filter: $x'],
+      ];
+      for (const [query, variable] of mutations)
+        for (const [open, close] of [
+          ['[', ']'],
+          ['{"a":', '}'],
+        ] as const) {
+          const deep = (levels: number) => `${open.repeat(levels)}1${close.repeat(levels)}`;
+          if (query.startsWith('subscription') && transport === 'HTTP') continue; // needs a stream
+          const tooDeep = await ask(transport, url, shop.key, query, `{"x":${deep(100_000)}}`);
+          expect(tooDeep.errors?.[0]).toMatchObject({
+            message: 'expected JSON of at most 1000 levels, got more',
+            extensions: { code: 'BAD_REQUEST' },
+          });
+          const refused = await ask(transport, url, shop.key, query, `{"x":${deep(900)}}`);
+          expect(JSON.stringify(refused)).toMatch(/expected (a condition|a schema|a JSON Schema|an object|JSON|type or payload)/);
+          const inString = await ask(transport, url, shop.key, query, `{"x":${JSON.stringify(deep(100_000))}}`);
+          expect(JSON.stringify(inString)).not.toContain('INTERNAL_SERVER_ERROR');
+          const literal = deep(2_000).replaceAll('"', '');
+          const document = query.replace(/\(\$x: JSON!\)/, '').replace(variable, variable.replace('$x', literal));
+          const written = await ask(transport, url, shop.key, document);
+          expect(codesOf(written as never)).toEqual([expect.stringMatching(/GRAPHQL_(PARSE|VALIDATION)_FAILED/)]);
+        }
+      expect(await shop.publish()).toMatchObject({ sequence: expect.any(Number) });
+    });
+  });
+});
+
+describeEachDatabase('The text of a payload', (makeDatabase) => {
+  test('is read back from the database exactly as it was written', async () => {
+    await withHub(makeDatabase, async ({ application, url }) => {
+      const shop = await application();
+      const spaced = EXACT.replaceAll(':', ' : ').replaceAll(',', ',\n  ');
+      const query = 'mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: $p }) { event { id } userErrors { message } } }';
+      const { data } = await ask('HTTP', url, shop.key, query, `{"p":${spaced}}`);
+      const { id } = (data as { eventPublish: { event: { id: string } } }).eventPublish.event;
+      expect(await shop.client.query('query($id: ID!) { event(id: $id) { payloadText } }', { id })).toEqual({
+        event: { payloadText: EXACT },
+      });
+    });
+  });
+});

@@ -4,6 +4,7 @@ import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-polic
 import { PortRanges } from './dispatch/port-ranges';
 import { shown } from './errors';
 import type { LogLevel } from './log';
+import { mysqlTls, redisTls, type TlsSettings } from './tls-parameters';
 import { parseUrl } from './url';
 
 /** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the README's table. */
@@ -23,14 +24,16 @@ export const SETTINGS = {
   databaseUrl: setting({
     name: 'DATABASE_URL',
     default: 'sqlite:./livehook.db',
-    description: 'embedded SQLite, or mysql://user:password@host:port/database (MySQL 8+, MariaDB 10.6+)',
+    description:
+      'embedded SQLite, or mysql://user:password@host:port/database (MySQL 8+, MariaDB 10.6+); TLS with ?ssl-mode=VERIFY_IDENTITY&ssl-ca=<file>',
     secret: true,
     parse: parseDatabaseUrl,
   }),
   redisUrl: setting({
     name: 'REDIS_URL',
     default: null,
-    description: 'redis://user:password@host:port or rediss://…, Redis 6 or later: instances tell each other at once what has changed',
+    description:
+      'redis://user:password@host:port or rediss://… (TLS, ?cacert=<file>), Redis 6 or later: instances tell each other at once what has changed',
     secret: true,
     parse: parseRedisUrl,
   }),
@@ -183,7 +186,14 @@ type Optional =
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
 
-export type DatabaseUrl = { readonly kind: 'sqlite'; readonly path: string } | { readonly kind: 'mysql'; readonly url: string };
+export type DatabaseUrl =
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'mysql'; readonly url: string; readonly tls?: TlsSettings };
+
+export interface RedisUrl {
+  readonly url: string;
+  readonly tls?: TlsSettings;
+}
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -226,7 +236,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
     facts[name] = secret ? (value === undefined ? 'none' : 'given') : (value ?? 'none');
   }
   const { databaseUrl } = config;
-  facts[SETTINGS.databaseUrl.name] = databaseUrl.kind === 'sqlite' ? `sqlite:${databaseUrl.path}` : withoutPassword(databaseUrl.url);
+  facts[SETTINGS.databaseUrl.name] = databaseUrl.kind === 'sqlite' ? `sqlite:${databaseUrl.path}` : shownMysql(databaseUrl);
   return facts;
 }
 
@@ -235,9 +245,10 @@ export function settingLines(): readonly { name: string; default: string; descri
   return Object.values(SETTINGS).map(({ name, default: fallback, description }) => ({ name, default: fallback ?? '', description }));
 }
 
-function withoutPassword(url: string): string {
+function shownMysql({ url, tls }: Extract<DatabaseUrl, { kind: 'mysql' }>): string {
   const parsed = new URL(url);
   if (parsed.password !== '') parsed.password = '***';
+  if (tls) parsed.searchParams.set('ssl-mode', tls.verifyIdentity ? 'VERIFY_IDENTITY' : tls.rejectUnauthorized ? 'VERIFY_CA' : 'REQUIRED');
   return parsed.toString();
 }
 
@@ -274,14 +285,21 @@ function parseDatabaseUrl(text: string): DatabaseUrl {
   const url = parseUrl(text);
   if (url === undefined || !['mysql:', 'mariadb:'].includes(url.protocol)) throw new Error(expected);
   if (url.hostname === '' || url.pathname.length < 2) throw new Error(`${expected}; host and database must both be named`);
-  return { kind: 'mysql', url: text };
+  const tls = mysqlTls(url);
+  return { kind: 'mysql', url: withoutQuery(text), ...(tls && { tls }) };
 }
 
-function parseRedisUrl(text: string): string {
+/** The rest stays as it was written: drivers take names and passwords apart in their own ways. */
+function withoutQuery(url: string): string {
+  return url.replace(/\?.*$/s, '');
+}
+
+function parseRedisUrl(text: string): RedisUrl {
   const url = parseUrl(text);
   if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '')
     throw new Error('expected redis://user:password@host:port or rediss://user:password@host:port');
-  return text;
+  const tls = redisTls(url);
+  return { url: withoutQuery(text), ...(tls && { tls }) };
 }
 
 function parseAdminKey(text: string): string {

@@ -142,7 +142,7 @@ export class Hub {
 
     this.#doorbell = new Doorbell({
       instanceId,
-      url: config.redisUrl,
+      redis: config.redisUrl,
       clock,
       log,
       heard: (topic, ids) =>

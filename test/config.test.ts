@@ -44,8 +44,16 @@ describe('The configuration', () => {
     ['DATABASE_URL', 'sqlite:///var/lib/hub.db', 'databaseUrl', { kind: 'sqlite', path: '/var/lib/hub.db' }],
     ['DATABASE_URL', MYSQL, 'databaseUrl', { kind: 'mysql', url: MYSQL }],
     ['DATABASE_URL', 'mariadb://localhost/hub', 'databaseUrl', { kind: 'mysql', url: 'mariadb://localhost/hub' }],
-    ['REDIS_URL', 'redis://localhost', 'redisUrl', 'redis://localhost'],
-    ['REDIS_URL', 'rediss://hub:p%40ss@redis.example:6380', 'redisUrl', 'rediss://hub:p%40ss@redis.example:6380'],
+    ['REDIS_URL', 'redis://localhost', 'redisUrl', { url: 'redis://localhost' }],
+    [
+      'REDIS_URL',
+      'rediss://hub:p%40ss@redis.example:6380',
+      'redisUrl',
+      {
+        url: 'rediss://hub:p%40ss@redis.example:6380',
+        tls: { rejectUnauthorized: true, verifyIdentity: true, minVersion: 'TLSv1.2' },
+      },
+    ],
     ['HOST', '::', 'host', '::'],
     ['PORT', '0', 'port', 0],
     ['PORT', ' 65535 ', 'port', 65_535],

@@ -1,5 +1,7 @@
+import { isIP } from 'node:net';
 import { createClient } from '@redis/client';
 import { type Cancel, type Clock, SECOND } from '../clock';
+import type { RedisUrl } from '../config';
 import type { Log } from '../log';
 
 /**
@@ -11,8 +13,8 @@ export type Topic = (typeof TOPICS)[number];
 
 interface Deps {
   readonly instanceId: string;
-  /** Null: there is no Redis, the poll does it alone. */
-  readonly url: string | undefined;
+  /** Undefined: there is no Redis, the poll does it alone. */
+  readonly redis: RedisUrl | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Another instance says that something has changed; `ids` of applications where the topic is about some. */
@@ -60,7 +62,7 @@ export class Doorbell {
   }
 
   start(): void {
-    if (this.#deps.url !== undefined) void this.#connect(this.#deps.url);
+    if (this.#deps.redis !== undefined) void this.#connect(this.#deps.redis);
   }
 
   /** Tells the others, soon, when they can be reached. Call it after the commit. */
@@ -110,10 +112,10 @@ export class Doorbell {
     await this.#connection?.publish(CHANNEL, JSON.stringify({ from: this.#deps.instanceId, said })).catch(() => {});
   }
 
-  async #connect(url: string): Promise<void> {
-    const connection = connectionTo(url);
+  async #connect(redis: RedisUrl): Promise<void> {
+    const connection = connectionTo(redis);
     this.#connection = connection;
-    const broken = (error: Error) => this.#broken(url, connection, error);
+    const broken = (error: Error) => this.#broken(redis, connection, error);
     connection.on('error', broken);
     try {
       await connection.connect();
@@ -129,7 +131,7 @@ export class Doorbell {
   }
 
   /** May be called several times for one connection: as an event, and by what it fails. */
-  #broken(url: string, connection: Connection, error: Error): void {
+  #broken(redis: RedisUrl, connection: Connection, error: Error): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     this.#isListening = false;
@@ -138,7 +140,7 @@ export class Doorbell {
     if (this.#isClosed) return;
     if (!this.#isAwaySaid) this.#deps.log.warn({ error: error.message }, 'doorbell.away');
     this.#isAwaySaid = true;
-    this.#cancelReconnect = this.#deps.clock.after(RECONNECT_MS, () => void this.#connect(url));
+    this.#cancelReconnect = this.#deps.clock.after(RECONNECT_MS, () => void this.#connect(redis));
   }
 
   #hear(message: string): void {
@@ -152,13 +154,20 @@ export class Doorbell {
   }
 }
 
-function connectionTo(url: string) {
+function connectionTo({ url, tls }: RedisUrl) {
+  const { hostname } = new URL(url);
+  const { ca, cert, key, rejectUnauthorized, minVersion } = tls ?? {};
+  const encrypted = tls && {
+    tls: true as const,
+    ...(isIP(hostname.replace(/^\[|\]$/g, '')) === 0 && { servername: hostname }),
+    ...{ ca, cert, key, rejectUnauthorized, minVersion },
+  };
   return createClient({
     url,
     RESP: 3, // publishes and listens on one connection
     disableOfflineQueue: true,
     pingInterval: PING_MS,
-    socket: { connectTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_MS, reconnectStrategy: false },
+    socket: { ...encrypted, connectTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_MS, reconnectStrategy: false },
   });
 }
 

@@ -56,6 +56,7 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
     ...common,
     type: 'mysql',
     url: url.url.replace(/^mariadb:/, 'mysql:'),
+    ...(url.tls && { ssl: url.tls }),
     charset: 'utf8mb4_bin',
     timezone: 'Z',
     supportBigNumbers: true,

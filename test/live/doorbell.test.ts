@@ -14,7 +14,7 @@ function doorbellAt(url: string, { instanceId = 'ins_1', clock = systemClock } =
   const said: string[] = [];
   const note = (_facts: object, event: string) => void said.push(event);
   const log: Log = { debug: note, info: note, warn: note, error: note };
-  const doorbell = new Doorbell({ instanceId, url, clock, log, heard: (topic, ids) => heard.push([topic, ids]) });
+  const doorbell = new Doorbell({ instanceId, redis: { url }, clock, log, heard: (topic, ids) => heard.push([topic, ids]) });
   doorbell.start();
   return {
     doorbell,
@@ -146,7 +146,7 @@ describe('The doorbell', () => {
   test('is silent without a Redis', async () => {
     const doorbell = new Doorbell({
       instanceId: 'ins_1',
-      url: undefined,
+      redis: undefined,
       clock: systemClock,
       log: { debug: fail, info: fail, warn: fail, error: fail },
       heard: fail,

@@ -9,17 +9,20 @@ import { until } from './until';
 export class Redis {
   readonly #directory: string;
   readonly #port: number;
+  readonly #settings: Readonly<Record<string, string>>;
   #process: GuardedProcess | undefined;
 
-  static async start(): Promise<Redis> {
-    const redis = new Redis(await mkdtemp(join(tmpdir(), 'livehook-redis-')), await freePort());
+  /** `settings` beyond the usual, e.g. `{ 'tls-port': '6380' }`. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Redis> {
+    const redis = new Redis(await mkdtemp(join(tmpdir(), 'livehook-redis-')), await freePort(), settings);
     await redis.restart();
     return redis;
   }
 
-  private constructor(directory: string, port: number) {
+  private constructor(directory: string, port: number, settings: Readonly<Record<string, string>>) {
     this.#directory = directory;
     this.#port = port;
+    this.#settings = settings;
   }
 
   /** As `REDIS_URL` takes it; the same after a restart. */
@@ -29,7 +32,7 @@ export class Redis {
 
   async restart(): Promise<void> {
     await this.kill();
-    const settings = { port: this.#port, bind: '127.0.0.1', dir: this.#directory, save: '', appendonly: 'no' };
+    const settings = { port: this.#port, bind: '127.0.0.1', dir: this.#directory, save: '', appendonly: 'no', ...this.#settings };
     const options = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
     this.#process = await GuardedProcess.start([findBinary(['redis-server'], 'redis-server'), ...options], this.#directory);
     await until(() => answers(this.#port), { description: `redis-server to answer on port ${this.#port}` });

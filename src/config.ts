@@ -1,6 +1,7 @@
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
 import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-policy';
+import { parseEgressProxy } from './dispatch/egress-proxy';
 import { PortRanges } from './dispatch/port-ranges';
 import { shown } from './errors';
 import type { LogLevel } from './log';
@@ -82,6 +83,13 @@ export const SETTINGS = {
     default: '80,443,1024-65535',
     description: 'ports that webhooks may reach: numbers and ranges, comma-separated',
     parse: (text) => new PortRanges(text),
+  }),
+  egressProxy: setting({
+    name: 'LIVEHOOK_EGRESS_PROXY',
+    default: null,
+    description: 'http://user:password@host:port or https://…: an HTTP proxy that every request to a webhook goes through, by CONNECT',
+    secret: true,
+    parse: parseEgressProxy,
   }),
   allowHttp: setting({ name: 'LIVEHOOK_ALLOW_HTTP', default: 'false', description: 'permit http:// targets', parse: boolean }),
   retrySchedule: setting({
@@ -180,6 +188,7 @@ type Optional =
   | 'previousSecretKeys'
   | 'allowedTargets'
   | 'deniedTargets'
+  | 'egressProxy'
   | 'otlpEndpoint'
   | 'otlpHeaders'
   | 'requestsPerSecond';

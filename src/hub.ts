@@ -232,7 +232,7 @@ export class Hub {
     this.#stats = new Stats({ instanceId, database, clock, log });
 
     const shaper = new Shaper();
-    this.#sender = new Sender({ policy, clock, log });
+    this.#sender = new Sender({ policy, clock, log, proxy: config.egressProxy });
     this.#settler = new Settler({
       instanceId,
       database,

@@ -4,7 +4,8 @@ import { type buildConnector, Client } from 'undici';
 import { type Clock, MINUTE, SECOND, sleep } from '../clock';
 import type { Log } from '../log';
 import type { AddressPolicy } from './address-policy';
-import { blocked, ReceivedTooMuch, refusal, SendFailure, unresolved } from './failure';
+import { type EgressProxy, TunnelRefused, tunnelThrough } from './egress-proxy';
+import { blocked, proxyFailure, ReceivedTooMuch, refusal, SendFailure, unresolved } from './failure';
 import type { Lookup } from './system-lookup';
 import { tlsReason } from './tls-reason';
 
@@ -24,6 +25,8 @@ const MAX_IDLE_MS = MINUTE;
 const MAX_CONNECTION_AGE_MS = 5 * MINUTE;
 /** Of one name's addresses, how many are tried: a hostile zone may list thousands. */
 const MAX_ADDRESSES = 8;
+/** The proxy is asked for one after the other. */
+const MAX_ADDRESSES_BY_PROXY = 3;
 /** How long one of several addresses may take to accept. Node's 250 ms gives up on receivers a continent away. */
 const ADDRESS_ATTEMPT_MS = SECOND;
 /** A name that brings no address that may be reached fails at a multiple of this: how fast it did says nothing about why. */
@@ -36,6 +39,8 @@ export interface Rim {
   readonly log: Log;
   readonly lookup: Lookup;
   readonly secureContext: SecureContext;
+  /** Null: connections are made directly. */
+  readonly proxy: EgressProxy | null;
 }
 
 /** How long the steps of making a connection took, in milliseconds; one that has not ended is absent. */
@@ -60,7 +65,7 @@ export class Connection {
   /** What requests are written to. */
   #socket: Socket | null = null;
   /** The socket that meets the network: the same one, or the one under TLS. */
-  #wire: Socket | null = null;
+  #wire: { readonly bytesRead?: number; destroy(): unknown } | null = null;
   /** What had come over the wire when the present exchange began. */
   #receivedBefore = 0;
   /** Requests written to the present socket. */
@@ -159,7 +164,8 @@ export class Connection {
     const addresses = isIP(hostname) === 0 ? await this.#resolve(hostname) : [this.#checked(hostname)];
     this.#refuseIfDiscarded();
     this.stage = 'connecting';
-    const wire = await this.#reach(addresses, portNumber);
+    const { proxy } = this.#rim;
+    const wire = await (proxy === null ? this.#reach(addresses, portNumber) : this.#tunnel(proxy, addresses, portNumber));
     this.#lap('connectMs');
     const socket = secure ? await this.#handshake(wire, hostname) : wire;
     this.stage = 'open';
@@ -234,6 +240,30 @@ export class Connection {
     if (problem === null) return socket;
     socket.destroy();
     throw problem;
+  }
+
+  /** A tunnel to the first of these addresses that the proxy reaches; IPv4 first, since many proxies have no other. */
+  async #tunnel(proxy: EgressProxy, addresses: readonly string[], port: number): Promise<Socket> {
+    const ordered = [...addresses].sort((one, other) => isIP(one) - isIP(other)).slice(0, MAX_ADDRESSES_BY_PROXY);
+    let failure = new Error('no address');
+    for (const address of ordered) {
+      const [request, tunnel] = tunnelThrough(proxy, address, port);
+      this.#wire = request;
+      try {
+        const socket = await tunnel;
+        this.#refuseIfDiscarded();
+        this.#wire = socket.setNoDelay(true).setKeepAlive(true, MINUTE);
+        return socket;
+      } catch (error) {
+        request.destroy();
+        this.#refuseIfDiscarded();
+        failure = error as Error;
+        const { status, reason } = error instanceof TunnelRefused ? error : { status: undefined, reason: failure.message };
+        this.#rim.log.warn({ host: this.#host, address, port, status, reason }, 'egress_proxy.failed');
+        if (!(error instanceof TunnelRefused && error.isUnreachable)) break;
+      }
+    }
+    throw proxyFailure(failure, this.#host);
   }
 
   /** Looks at where the socket has really arrived, whatever was asked for. */

@@ -1,4 +1,5 @@
 import { errors } from 'undici';
+import { TunnelRefused } from './egress-proxy';
 import type { Outcome } from './exchange';
 import { tlsReason } from './tls-reason';
 
@@ -56,6 +57,20 @@ export function refusal(error: Error, host: string): string {
       return `the connection was closed at once by ${host}`;
     default:
       return `cannot connect to ${host}`;
+  }
+}
+
+/** What a tenant reads when the hub's proxy made no connection: nothing of the proxy, or of what it says. */
+export function proxyFailure(error: Error, host: string): SendFailure {
+  if (!(error instanceof TunnelRefused))
+    return new SendFailure('CONNECT', "the hub's egress proxy cannot be reached: tell the operator of the hub");
+  switch (error.status) {
+    case 401:
+    case 403:
+    case 407:
+      return new SendFailure('CONNECT', `the hub's egress proxy does not permit connections to ${host}`);
+    default:
+      return new SendFailure('CONNECT', `the hub's egress proxy cannot connect to ${host}`);
   }
 }
 

@@ -4,6 +4,7 @@ import { type Log, silentLog } from '../log';
 import type { AddressPolicy } from './address-policy';
 import { Call, type Pool, readTarget, type Target } from './call';
 import { Connection, type Rim } from './connection';
+import type { EgressProxy } from './egress-proxy';
 import type { Exchange, OutgoingRequest } from './exchange';
 import { CLOSED, SendFailure } from './failure';
 import { type Lookup, systemLookup } from './system-lookup';
@@ -19,6 +20,8 @@ export interface SenderOptions {
   readonly log?: Log;
   /** Default: {@link systemLookup}. */
   readonly lookup?: Lookup;
+  /** Every connection goes through it. Default: none. */
+  readonly proxy?: EgressProxy | undefined;
   readonly tls?: {
     /** PEM certificates of authorities that are trusted beside the public ones. */
     readonly extraCa?: readonly string[];
@@ -49,12 +52,13 @@ export class Sender {
     clock,
     log = silentLog,
     lookup = systemLookup(),
+    proxy,
     tls,
     maxIdleConnections = DEFAULT_MAX_IDLE_CONNECTIONS,
   }: SenderOptions) {
     const ca = tls?.extraCa === undefined ? undefined : [...rootCertificates, ...tls.extraCa];
     // Made once: parsing the root certificates takes longer than a handshake.
-    this.#rim = { policy, clock, log, lookup, secureContext: createSecureContext({ ca, minVersion: 'TLSv1.2' }) };
+    this.#rim = { policy, clock, log, lookup, proxy: proxy ?? null, secureContext: createSecureContext({ ca, minVersion: 'TLSv1.2' }) };
     this.#maxIdle = maxIdleConnections;
   }
 

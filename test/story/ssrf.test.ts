@@ -1,6 +1,7 @@
 import { createSqliteDatabase } from '../support/databases';
 import type { Client } from '../support/graphql-client';
 import { withRows } from '../support/rows';
+import { Tinyproxy } from '../support/tinyproxy';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
@@ -30,6 +31,14 @@ async function lastAttempt(
     },
     { description: `an attempt of ${webhookId}` },
   );
+}
+
+async function attemptsOf(shop: TestApplication, webhookId: string): Promise<{ attempts: unknown }> {
+  const attempts = await shop.client.query(
+    'query ($id: ID!) { webhook(id: $id) { deliveries { nodes { attempts { nodes { error curl requestHeaders { name value } responseHeaders { name value } } } } } } }',
+    { id: webhookId },
+  );
+  return { attempts };
 }
 
 const NOTHING_ALLOWED = { environment: { LIVEHOOK_ALLOWED_TARGETS: '', LIVEHOOK_ALLOW_HTTP: 'false' } };
@@ -196,6 +205,59 @@ describe('Targets that webhooks must not reach', () => {
         expect((await create(shop.client, 'http://[::ffff:127.0.0.2]/')).webhook).not.toBeNull();
       },
       { environment: { LIVEHOOK_ALLOWED_TARGETS: '127.0.0.2/32' } },
+    );
+  });
+});
+
+describe('An egress proxy', () => {
+  test('carries deliveries, ordered ones, tests and verifications, and tells its password to nobody', async () => {
+    const proxy = await Tinyproxy.start();
+    try {
+      await withHub(
+        createSqliteDatabase,
+        async ({ application, receiver }) => {
+          const shop = await application();
+          receiver.answer('/checked', ({ body }) => ({ body: JSON.stringify({ challenge: JSON.parse(String(body)).challenge }) }));
+          await shop.webhook('/plain', { retrySchedule: [] });
+          const { id } = await shop.webhook('/ordered', { ordering: 'STRICT', retrySchedule: [] });
+          await shop.webhook('/checked', { verification: 'CHALLENGE', eventTypes: ['none'] });
+          await shop.publish();
+          await until(() => receiver.requests('/plain').length === 1 && receiver.requests('/ordered').length === 1, {
+            description: 'both deliveries',
+          });
+          await shop.client.mutate(
+            'mutation ($id: ID!) { webhookTest(id: $id, input: { eventType: "a.b", payload: 1 }) { attempt { outcome } } }',
+            { id },
+          );
+          expect(receiver.requests('/ordered')).toHaveLength(2);
+          expect(receiver.requests('/checked')).toHaveLength(1);
+          const tunnels = await proxy.tunnels();
+          expect(new Set(tunnels)).toEqual(new Set([new URL(receiver.url('/')).host]));
+          for (const { headers } of receiver.requests()) expect(JSON.stringify(headers)).not.toContain('proxy');
+          const { attempts } = await attemptsOf(shop, id);
+          expect(JSON.stringify(attempts)).not.toMatch(/proxy|c2VjcmV0|secret/);
+        },
+        { environment: { LIVEHOOK_EGRESS_PROXY: proxy.url } },
+      );
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  test('that is down leaves deliveries to be tried again, with an error that names nothing of it', async () => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ application }) => {
+        const shop = await application();
+        const { id } = await shop.webhook('/hook', { retrySchedule: [] });
+        await shop.publish();
+        expect(await lastAttempt(shop, id)).toEqual({
+          outcome: 'CONNECT',
+          statusCode: null,
+          error: "the hub's egress proxy cannot be reached: tell the operator of the hub",
+        });
+      },
+      { environment: { LIVEHOOK_EGRESS_PROXY: 'http://hub:secret@127.0.0.1:1' } },
     );
   });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
 import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-policy';
@@ -215,17 +216,25 @@ export class ConfigError extends Error {
 }
 
 /** Reads every setting once and reports all mistakes at once, as a `ConfigError`. */
-export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+export function readConfig(environment: Environment): Config {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, { name, default: fallback, parse, secret }] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
-    const given = environment[name]?.trim();
-    const text = given === undefined || given === '' ? fallback : given;
+    let source = name;
+    let text: string | null;
+    try {
+      const inFile = secret && given(environment, fileNameOf(name)) !== undefined;
+      if (inFile) source = fileNameOf(name);
+      text = (inFile ? readSecret(environment, name) : given(environment, name)) ?? fallback;
+    } catch (error) {
+      problems.push(`${source}: ${(error as Error).message}`);
+      continue;
+    }
     if (text === null) continue;
     try {
       values[key] = parse(text);
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}; got ${secret ? `a value of ${text.length} characters` : shown(text)}`);
+      problems.push(`${source}: ${(error as Error).message}; got ${secret ? `a value of ${text.length} characters` : shown(text)}`);
     }
   }
   const database = values.databaseUrl as DatabaseUrl | undefined;
@@ -235,6 +244,30 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     );
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(values) as unknown as Config;
+}
+
+/** Of a secret: the setting that names a file with it, as Docker and Kubernetes mount them. */
+export const fileNameOf = (name: string) => `${name}_FILE`;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function given(environment: Environment, name: string): string | undefined {
+  const text = environment[name]?.trim();
+  return text === '' ? undefined : text;
+}
+
+/** White space around it, such as the line's end that editors write, is no part of a secret. */
+function readSecret(environment: Environment, name: string): string {
+  if (given(environment, name) !== undefined) throw new Error(`expected either ${name} or ${fileNameOf(name)}, got both`);
+  const file = given(environment, fileNameOf(name)) ?? '';
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new Error(`expected the path of a file that can be read (${(error as Error).message})`);
+  }
+  if (text === '') throw new Error(`expected a file with the value of ${name}, got an empty one: ${shown(file)}`);
+  return text;
 }
 
 /** The settings as a start-up log line may show them: secrets only as given or not. */
@@ -251,7 +284,11 @@ export function describeConfig(config: Config): Record<string, unknown> {
 
 /** The table of settings as lines for `--help` and `.env.example`. */
 export function settingLines(): readonly { name: string; default: string; description: string }[] {
-  return Object.values(SETTINGS).map(({ name, default: fallback, description }) => ({ name, default: fallback ?? '', description }));
+  return (Object.values(SETTINGS) as Setting<unknown>[]).map(({ name, default: fallback, description, secret }) => ({
+    name,
+    default: fallback ?? '',
+    description: secret ? `${description}; or ${fileNameOf(name)}, a file that holds it` : description,
+  }));
 }
 
 function shownMysql({ url, tls }: Extract<DatabaseUrl, { kind: 'mysql' }>): string {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ConfigError, describeConfig, readConfig, SETTINGS, settingLines } from '../src/config';
 import { PortRanges } from '../src/dispatch/port-ranges';
 
@@ -157,6 +160,56 @@ describe('The configuration', () => {
     expect(() => readConfig({ PORT: 'x', LIVEHOOK_ALLOW_HTTP: '?' })).toThrow(
       /^The configuration has 2 mistakes:\n {2}PORT: .*\n {2}LIVEHOOK_ALLOW_HTTP: /,
     );
+  });
+
+  describe('read from files', () => {
+    let folder = '';
+    const file = (text: string, name = 'secret') => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    beforeAll(() => {
+      folder = mkdtempSync(join(tmpdir(), 'livehook-secrets-'));
+    });
+    afterAll(() => rmSync(folder, { recursive: true }));
+
+    const secrets = (Object.values(SETTINGS) as { name: string; secret?: true }[]).filter(({ secret }) => secret).map(({ name }) => name);
+
+    test('are all secrets, without the line end that editors write', () => {
+      const path = file(`${'k'.repeat(32)}\r\n`);
+      expect(readConfig({ LIVEHOOK_ADMIN_KEY_FILE: path }).adminKey).toBe('k'.repeat(32));
+      expect(readConfig({ DATABASE_URL_FILE: file('sqlite:/var/lib/hub.db\n') }).databaseUrl).toEqual({
+        kind: 'sqlite',
+        path: '/var/lib/hub.db',
+      });
+      expect(readConfig({ DATABASE_URL: MYSQL, LIVEHOOK_SECRET_KEY_FILE: file(SECRET_KEY) }).secretKey).toEqual(Buffer.alloc(32, 250));
+      expect(secrets).toEqual(
+        expect.arrayContaining(['DATABASE_URL', 'REDIS_URL', 'LIVEHOOK_PREVIOUS_SECRET_KEYS', 'OTEL_EXPORTER_OTLP_HEADERS']),
+      );
+      for (const name of secrets)
+        expect(problemsOf({ [`${name}_FILE`]: '/not/there' })).toEqual([
+          expect.stringMatching(new RegExp(`^${name}_FILE: expected the path of a file that can be read \\(ENOENT`)),
+        ]);
+    });
+
+    test('and from the environment at once are refused, as are empty files and wrong values, which are not repeated', () => {
+      const path = file('hunter2');
+      for (const name of secrets)
+        expect(problemsOf({ [name]: 'x', [`${name}_FILE`]: path })).toEqual([
+          `${name}_FILE: expected either ${name} or ${name}_FILE, got both`,
+        ]);
+      expect(problemsOf({ LIVEHOOK_ADMIN_KEY_FILE: path })).toEqual([
+        'LIVEHOOK_ADMIN_KEY_FILE: expected at least 32 characters; got a value of 7 characters',
+      ]);
+      expect(problemsOf({ REDIS_URL_FILE: file(' \n', 'empty') })).toEqual([
+        expect.stringContaining('REDIS_URL_FILE: expected a file with the value of REDIS_URL, got an empty one'),
+      ]);
+    });
+
+    test('are what is secret and nothing else', () => {
+      expect(readConfig({ PORT_FILE: '/not/there' }).port).toBe(4_000);
+      expect(describeConfig(readConfig({ LIVEHOOK_ADMIN_KEY_FILE: file('k'.repeat(32)) }))).toMatchObject({ LIVEHOOK_ADMIN_KEY: 'given' });
+    });
   });
 
   test('wants a secret key with MySQL, and says why', () => {

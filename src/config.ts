@@ -93,6 +93,12 @@ export const SETTINGS = {
     parse: parseEgressProxy,
   }),
   allowHttp: setting({ name: 'LIVEHOOK_ALLOW_HTTP', default: 'false', description: 'permit http:// targets', parse: boolean }),
+  requireVerification: setting({
+    name: 'LIVEHOOK_REQUIRE_VERIFICATION',
+    default: 'false',
+    description: 'send only to targets that have passed a verification: webhooks without one are refused, or their deliveries wait',
+    parse: boolean,
+  }),
   retrySchedule: setting({
     name: 'LIVEHOOK_RETRY_SCHEDULE',
     default: '5s,5m,30m,2h,5h,10h,10h',

@@ -181,6 +181,7 @@ export class Hub {
       seal,
       defaultRetryDelaysMs: config.retrySchedule,
       origin: config.origin,
+      isVerificationRequired: config.requireVerification,
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       changed: (applicationId, snapshot) => {
         eventTypes.forget(applicationId);
@@ -198,6 +199,7 @@ export class Hub {
       seal,
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       verify: (candidate) => verifier.verify(candidate),
+      isVerificationRequired: config.requireVerification,
       signingKeys: async (webhookId) => (await findWebhookAnew(webhookId))?.signingKeys ?? [],
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
@@ -463,6 +465,7 @@ export class Hub {
         eventLog: this.#eventLog,
         updateLog: this.#updateLog,
         clock,
+        isVerificationRequired: config.requireVerification,
         defaultRetrySchedule: config.retrySchedule.map((delayMs) => Math.round(delayMs / SECOND)),
       },
     });

@@ -25,6 +25,7 @@ describe('The configuration', () => {
       port: 4000,
       allowedPorts: new PortRanges('80,443,1024-65535'),
       allowHttp: false,
+      requireVerification: false,
       retrySchedule: [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
       retention: 7_776_000_000,
       origin: 'livehook',

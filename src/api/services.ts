@@ -57,5 +57,7 @@ export interface Services {
   readonly orderProblem: (webhook: Webhook) => Promise<string | null>;
   readonly clock: Clock;
   /** Seconds between attempts where a webhook has no schedule of its own. */
+  /** Targets get nothing before they have passed a verification. */
+  readonly isVerificationRequired: boolean;
   readonly defaultRetrySchedule: readonly number[];
 }

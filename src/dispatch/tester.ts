@@ -55,6 +55,12 @@ export class Tester {
   async test(webhookId: string, input: TestInput): Promise<Attempt> {
     const webhook = await this.#deps.findWebhook(webhookId);
     if (webhook === undefined) return refuseUnknownWebhook(webhookId);
+    if (!webhook.isVerified)
+      return refuse(
+        'id',
+        'the target has passed no verification, which this hub requires: set `verification` first',
+        UserErrorCode.CONFLICT,
+      );
     const event = await this.#eventOf(webhook, input);
     const release = this.#slots.take(webhookId);
     if (release === undefined)

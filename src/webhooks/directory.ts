@@ -29,6 +29,8 @@ export interface LiveWebhook {
   readonly isSending: boolean;
   /** Kept as key objects: `createHmac` with a raw key costs 22 µs on Node 24, with a key object 5. */
   readonly signingKeys: readonly SigningKey[];
+  /** False: its target has passed no verification, and this hub requires one. */
+  readonly isVerified: boolean;
   readonly status: WebhookStatus;
   readonly version: number;
 }
@@ -48,6 +50,8 @@ interface Deps {
   readonly compilePayloadQuery: CompilePayloadQuery;
   /** The DNS name under which this hub asks for permission to send. */
   readonly origin: string;
+  /** Nothing is sent to a target that has passed no verification. */
+  readonly isVerificationRequired: boolean;
   /** Called with every application whose webhooks were read anew. */
   readonly changed: (applicationId: string, snapshot: Snapshot) => void;
 }
@@ -152,9 +156,10 @@ export class Directory {
   }
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
-    const { defaultRetryDelaysMs, compilePayloadQuery, origin } = this.#deps;
+    const { defaultRetryDelaysMs, compilePayloadQuery, origin, isVerificationRequired } = this.#deps;
     const own = record.headers.map(({ name, value }) => [name.toLowerCase(), value] as const);
     const payloadQuery = record.payloadQuery === null ? null : compilePayloadQuery(record.payloadQuery);
+    const isVerified = !isVerificationRequired || record.verification !== WebhookVerification.NONE;
     return {
       id: record.id,
       applicationId: record.applicationId,
@@ -170,8 +175,9 @@ export class Directory {
       condition: conditionOf(record.filter),
       format: record.format,
       payloadQuery,
-      isSending: record.status === WebhookStatus.ACTIVE && (payloadQuery?.problem ?? null) === null,
+      isSending: record.status === WebhookStatus.ACTIVE && isVerified && (payloadQuery?.problem ?? null) === null,
       signingKeys,
+      isVerified,
       status: record.status,
       version: record.version,
     };

@@ -22,6 +22,8 @@ export interface Diagnosis {
 export interface Findings {
   /** Why its payload query no longer fits the schema. */
   readonly payloadQueryProblem: string | null;
+  /** The hub requires a verification, and its target has passed none. */
+  readonly isVerificationMissing: boolean;
   /** Which event holds up those after it, and until when. */
   readonly orderProblem: string | null;
   readonly stored: StoredHealth | null;
@@ -30,7 +32,10 @@ export interface Findings {
 }
 
 /** The gravest first. */
-export function diagnose({ status }: Pick<Webhook, 'status'>, { payloadQueryProblem, orderProblem, stored, caution }: Findings): Diagnosis {
+export function diagnose(
+  { status }: Pick<Webhook, 'status'>,
+  { payloadQueryProblem, isVerificationMissing, orderProblem, stored, caution }: Findings,
+): Diagnosis {
   if (status === WebhookStatus.DISABLED)
     return {
       health: WebhookHealth.DISABLED,
@@ -40,6 +45,11 @@ export function diagnose({ status }: Pick<Webhook, 'status'>, { payloadQueryProb
     return {
       health: WebhookHealth.PAYLOAD_QUERY_INVALID,
       reason: `The payload query no longer fits the schema: ${payloadQueryProblem}. Deliveries wait until it is mended.`,
+    };
+  if (isVerificationMissing)
+    return {
+      health: WebhookHealth.UNVERIFIED,
+      reason: 'This hub requires a verification. Deliveries wait until webhookUpdate sets `verification` and the target passes it.',
     };
   if (orderProblem !== null) return { health: WebhookHealth.ORDER_BLOCKED, reason: orderProblem };
   if (caution?.kind === 'CIRCUIT_OPEN') return { health: WebhookHealth.CIRCUIT_OPEN, reason: caution.reason };

@@ -3,7 +3,7 @@ import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
 import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
-import { type Header, Ordering, SigningScheme, type WebhookFormat } from './webhook';
+import { type Header, Ordering, SigningScheme, type WebhookFormat, type WebhookVerification } from './webhook';
 
 /** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
 export interface WebhookSettings {
@@ -23,6 +23,8 @@ export interface WebhookSettings {
   readonly payloadQuery?: string | null;
   readonly signing?: readonly SigningScheme[] | null;
   readonly format?: WebhookFormat | null;
+  /** What the target has to pass first, and again whenever the URL changes. Default NONE. */
+  readonly verification?: WebhookVerification | null;
 }
 
 export const DEFAULT_TIMEOUT_SECONDS = 15;

@@ -17,6 +17,7 @@ export enum WebhookHealth {
   FAILING = 'FAILING',
   CIRCUIT_OPEN = 'CIRCUIT_OPEN',
   PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
+  UNVERIFIED = 'UNVERIFIED',
   DISABLED = 'DISABLED',
 }
 
@@ -30,6 +31,7 @@ registerEnumType(WebhookHealth, {
     FAILING: { description: 'Several attempts in a row have failed and none has succeeded since.' },
     CIRCUIT_OPEN: { description: 'Its receiver is away or overloaded: deliveries wait, one at a time tries whether it is back.' },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
+    UNVERIFIED: { description: 'This hub requires a verification and its target has passed none: deliveries wait until one is passed.' },
     DISABLED: { description: 'It failed for too long, or its target is gone: it gets no more deliveries until it is resumed.' },
   },
 });
@@ -191,7 +193,7 @@ export class Webhook extends Node {
   format!: WebhookFormat;
 
   @Field(() => WebhookVerification, {
-    description: 'What its target had to pass when the webhook was created, and has to again when its URL changes.',
+    description: 'What its target had to pass before it got events, and has to again when the URL changes.',
   })
   @TextColumn('verification')
   verification!: WebhookVerification;

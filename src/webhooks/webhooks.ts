@@ -27,8 +27,6 @@ export interface WebhookCreation extends WebhookSettings {
   readonly url: string;
   /** `whsec_…`; generated when absent. */
   readonly secret?: string | null;
-  /** What the target has to pass first, here and whenever the URL changes. Default NONE. */
-  readonly verification?: WebhookVerification | null;
 }
 
 export interface WebhookChange extends WebhookSettings {
@@ -61,6 +59,8 @@ interface Deps {
   readonly target: (url: string) => TargetUrl;
   readonly compilePayloadQuery: CompilePayloadQuery;
   readonly verify: (candidate: Candidate) => Promise<Verdict>;
+  /** Every target has to pass a verification. */
+  readonly isVerificationRequired: boolean;
   /** The keys that a webhook signs with now. */
   readonly signingKeys: (webhookId: string) => Promise<readonly SigningKey[]>;
   /** Called after the commit of any change. */
@@ -108,7 +108,7 @@ export class Webhooks {
 
   async update(id: string, change: WebhookChange): Promise<Webhook> {
     const url = this.#check(change, { isUrlRequired: false });
-    const moved = url === undefined ? undefined : await this.#verifyMove(id, url, change);
+    const moved = await this.#verifyMove(id, url, change);
     return this.#edit(id, async (webhook, tx) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
         refuse(
@@ -116,12 +116,12 @@ export class Webhooks {
           `expected version ${change.expectedVersion}, but the webhook is at version ${webhook.version}`,
           UserErrorCode.CONFLICT,
         );
-      if (url !== undefined && url !== webhook.url) {
-        if (webhook.verification !== WebhookVerification.NONE && moved === undefined)
+      const next = moveOf(webhook, url, change);
+      if (next !== undefined) {
+        if (next.verification !== WebhookVerification.NONE && (moved?.url !== next.url || moved.verification !== next.verification))
           refuse('url', 'the webhook has been changed meanwhile: try again', UserErrorCode.CONFLICT);
-        await forgetHealth(tx, id);
-        webhook.url = url;
-        webhook.allowedRatePerMinute = moved ?? null;
+        if (next.url !== webhook.url) await forgetHealth(tx, id);
+        Object.assign(webhook, next, { allowedRatePerMinute: moved?.allowedRatePerMinute ?? null });
       }
       const values = settled(change);
       for (const [field, given] of Object.entries(FIELDS)) {
@@ -252,15 +252,21 @@ export class Webhooks {
     return verdict.allowedRatePerMinute;
   }
 
-  /** Before a webhook with verification gets another URL; undefined where there is nothing to verify. */
-  async #verifyMove(id: string, url: string, change: WebhookChange): Promise<number | null | undefined> {
+  /** Before a webhook gets another URL or verification; undefined where there is nothing to verify. */
+  async #verifyMove(id: string, url: string | undefined, change: WebhookChange): Promise<VerifiedMove | undefined> {
+    if (url === undefined && change.verification === undefined) return undefined;
     const webhook = await this.byId(id);
-    if (webhook === null || webhook.verification === WebhookVerification.NONE || webhook.url === url) return undefined;
+    const next = webhook === null ? undefined : moveOf(webhook, url, change);
+    if (webhook === null || next === undefined) return undefined;
     if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version) return undefined;
-    webhook.url = url;
+    if (next.verification === WebhookVerification.NONE) {
+      if (this.#deps.isVerificationRequired) refuse('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
+      return undefined;
+    }
+    Object.assign(webhook, next);
     if (change.headers !== undefined) webhook.headers = settled(change).headers;
     if (change.timeoutSeconds !== undefined) webhook.timeoutSeconds = settled(change).timeoutSeconds;
-    return this.#verified(webhook, await this.#deps.signingKeys(id));
+    return { ...next, allowedRatePerMinute: await this.#verified(webhook, await this.#deps.signingKeys(id)) };
   }
 
   /** Makes and stores a secret for each scheme; returns the one to be shown, once. */
@@ -354,10 +360,34 @@ export class Webhooks {
       if ('problem' in target) problems.add('url', target.problem);
       else url = target.url;
     }
+    const isVerificationGone = settings.verification === null || settings.verification === WebhookVerification.NONE;
+    if (this.#deps.isVerificationRequired && (isVerificationGone || (isUrlRequired && settings.verification === undefined)))
+      problems.add('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
     checkSettings(settings, problems, this.#deps.compilePayloadQuery);
     problems.throwIfAny();
     return url;
   }
+}
+
+const VERIFICATION_REQUIRED = 'expected CHALLENGE or CLOUDEVENTS: on this hub every target has to show first that it wants events';
+
+/** Where a webhook will point, and what its target has to pass for that. */
+interface Move {
+  readonly url: string;
+  readonly verification: WebhookVerification;
+}
+
+interface VerifiedMove extends Move {
+  readonly allowedRatePerMinute: number | null;
+}
+
+/** Undefined where both stay as they are. */
+function moveOf(webhook: Webhook, url: string | undefined, { verification }: WebhookSettings): Move | undefined {
+  const next = {
+    url: url ?? webhook.url,
+    verification: verification === undefined ? webhook.verification : (verification ?? WebhookVerification.NONE),
+  };
+  return next.url === webhook.url && next.verification === webhook.verification ? undefined : next;
 }
 
 /** The record's fields and the settings they come from. */

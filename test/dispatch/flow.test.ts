@@ -19,6 +19,7 @@ const WEBHOOK: LiveWebhook = {
   condition: null,
   payloadQuery: null,
   isSending: true,
+  isVerified: true,
   signingKeys: [],
   status: 'ACTIVE' as LiveWebhook['status'],
   version: 1,

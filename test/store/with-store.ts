@@ -53,6 +53,7 @@ export class Store {
     this.directory = new Directory({
       database,
       seal,
+      isVerificationRequired: false,
       compilePayloadQuery: noPayloadQueries,
       defaultRetryDelaysMs: [1_000, 2_000],
       origin: 'livehook',
@@ -63,6 +64,7 @@ export class Store {
       database,
       clock: systemClock,
       seal,
+      isVerificationRequired: false,
       compilePayloadQuery: noPayloadQueries,
       target: (url) => ({ url }),
       verify: async () => ({ allowedRatePerMinute: null }),

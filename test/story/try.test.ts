@@ -336,3 +336,69 @@ describeEachDatabase('Verification of a target', (makeDatabase) => {
     );
   });
 });
+
+describeEachDatabase('A hub that requires verification', (makeDatabase) => {
+  const environment = { LIVEHOOK_REQUIRE_VERIFICATION: 'true' };
+  const REQUIRED = {
+    field: ['verification'],
+    message: 'expected CHALLENGE or CLOUDEVENTS: on this hub every target has to show first that it wants events',
+    code: 'REQUIRED',
+  };
+
+  test('refuses webhooks without one, and verifies again when the URL changes', async () => {
+    await withHub(
+      makeDatabase,
+      async ({ application, receiver }) => {
+        const shop = await application();
+        receiver.answer('/good', echoing).answer('/other', echoing).answer('/bad', { body: 'hello' });
+        for (const verification of [undefined, null, 'NONE'])
+          expect(await mutate(shop.client, 'webhookCreate', { input: { url: receiver.url('/good'), verification } })).toMatchObject({
+            userErrors: [REQUIRED],
+          });
+        expect(receiver.requests()).toEqual([]);
+        const { id } = await shop.webhook('/good', { verification: 'CHALLENGE' });
+        const update = (input: object) => mutate(shop.client, 'webhookUpdate', { id, input }, 'webhook { url verification }');
+        for (const verification of [null, 'NONE']) expect(await update({ verification })).toMatchObject({ userErrors: [REQUIRED] });
+        expect(await update({ url: receiver.url('/bad') })).toMatchObject({ userErrors: [{ field: ['url'], code: 'INVALID' }] });
+        expect(await update({ url: receiver.url('/other') })).toMatchObject({
+          webhook: { url: receiver.url('/other'), verification: 'CHALLENGE' },
+          userErrors: [],
+        });
+      },
+      { environment },
+    );
+  });
+
+  test.each(['NONE', 'STRICT'])('sends nothing to webhooks that were made without, until they pass one; ordering %s', async (ordering) => {
+    await withHub(
+      makeDatabase,
+      async ({ application, receiver, databaseUrl }) => {
+        const shop = await application();
+        receiver.answer('/late', echoing);
+        const { id } = await shop.webhook('/late', { verification: 'CHALLENGE', ordering });
+        await withRows(databaseUrl, (_query, database) =>
+          database.transaction(async (tx) => {
+            await tx.execute("UPDATE webhooks SET verification = 'NONE' WHERE id = ?", [id]);
+            await tx.execute('UPDATE counters SET version = version + 1');
+          }),
+        );
+        await shop.publish();
+        const HEALTH = 'query ($id: ID!) { webhook(id: $id) { health deliveries { nodes { status } } } }';
+        expect(await shop.client.query(HEALTH, { id })).toEqual({
+          webhook: { health: 'UNVERIFIED', deliveries: { nodes: [{ status: 'PENDING' }] } },
+        });
+        expect(await mutate(shop.client, 'webhookTest', { id, input: { eventType: 'a.b', payload: 1 } })).toMatchObject({
+          userErrors: [{ field: ['id'], code: 'CONFLICT' }],
+        });
+        expect(await mutate(shop.client, 'webhookUpdate', { id, input: { url: receiver.url('/moved') } })).toMatchObject({
+          userErrors: [REQUIRED],
+        });
+        expect(receiver.requests()).toHaveLength(1);
+        expect(await mutate(shop.client, 'webhookUpdate', { id, input: { verification: 'CHALLENGE' } })).toMatchObject({ userErrors: [] });
+        await until(() => receiver.requests('/late').length === 3, { description: 'the second challenge and the delivery' });
+        expect(await shop.client.query(HEALTH, { id })).toMatchObject({ webhook: { health: 'HEALTHY' } });
+      },
+      { environment },
+    );
+  });
+});

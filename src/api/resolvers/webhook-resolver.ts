@@ -70,6 +70,13 @@ abstract class WebhookSettingsInput {
 
   @Field(() => WebhookFormat, { nullable: true, description: 'Default STANDARD. A delivery keeps the format of its first attempt.' })
   format?: WebhookFormat | null;
+
+  @Field(() => WebhookVerification, {
+    nullable: true,
+    description:
+      'What the target has to pass before this is stored, and again when the URL changes. Default NONE, unless LIVEHOOK_REQUIRE_VERIFICATION asks for one.',
+  })
+  verification?: WebhookVerification | null;
 }
 
 @InputType({ description: 'Where events go, which ones, and how.' })
@@ -82,12 +89,6 @@ export class WebhookCreateInput extends WebhookSettingsInput {
 
   @Field(() => String, { nullable: true, description: 'whsec_…; generated when absent.' })
   secret?: string | null;
-
-  @Field(() => WebhookVerification, {
-    nullable: true,
-    description: 'What the target has to pass before the webhook is stored, and again when its URL changes. Default NONE.',
-  })
-  verification?: WebhookVerification | null;
 }
 
 @InputType({ description: 'An omitted field stays as it is, null puts the default back.' })
@@ -285,6 +286,7 @@ export class WebhookResolver {
 async function diagnosis(context: Context, webhook: Webhook): Promise<Diagnosis> {
   return diagnose(webhook, {
     payloadQueryProblem: payloadQueryProblem(context, webhook),
+    isVerificationMissing: context.services.isVerificationRequired && webhook.verification === WebhookVerification.NONE,
     orderProblem: await context.services.orderProblem(webhook),
     stored: await context.loaders.storedHealth.load(webhook.id),
     caution: context.services.caution(webhook.id, webhook.version),

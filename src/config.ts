@@ -151,7 +151,7 @@ export const SETTINGS = {
   connectionsPerKey: setting({
     name: 'LIVEHOOK_CONNECTIONS_PER_KEY',
     default: '5000',
-    description: 'WebSockets and event streams that one key has open at most, on an instance',
+    description: 'connections that one key has open at most, on an instance; each counts for the key that used it last',
     parse: (text) => integer(text, 1, 1_000_000),
   }),
   subscriptions: setting({

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Release } from './key-limits';
 
 /** Connections beyond the limit that are still taken, to be told so; past them they are dropped. */
 const HEADROOM = 0.1;
@@ -6,18 +7,25 @@ const LEAST_HEADROOM = 16;
 /** Of all connections, those over which no valid key has come may be this many. */
 const STRANGERS = 0.5;
 
+/** The key that a connection counts for: the one of the last request that came over it. */
+interface Owner {
+  readonly keyId: string;
+  readonly release: Release;
+}
+
 /**
- * The server's TCP connections. Those over which no valid key has come have a share of their own: when it is full, the
- * one that is silent longest has to go for each that comes, so that whoever holds connections open without a key holds
- * nobody else's place.
+ * The server's TCP connections. Those over which no valid key has come have a share of their own: when it is full, or when
+ * there is no other place, the one that is silent longest has to go for each that comes, so that whoever holds connections
+ * open without a key holds nobody else's place.
  */
 export class Connections {
   readonly #most: number;
   /** What is taken at all. */
   readonly #hardLimit: number;
   readonly #mostStrangers: number;
-  #open = 0;
+  readonly #open = new Set<Socket>();
   readonly #strangers = new Set<Socket>();
+  readonly #owners = new Map<Socket, Owner>();
   /** Those that came when all places were taken. */
   readonly #surplus = new Set<Socket>();
 
@@ -28,7 +36,7 @@ export class Connections {
   }
 
   get open(): number {
-    return this.#open;
+    return this.#open.size;
   }
 
   /** Without a valid key so far. */
@@ -41,22 +49,26 @@ export class Connections {
    * full they hand it around for ever, at half a core.
    */
   readonly add = (socket: Socket): void => {
-    if (this.#open >= this.#hardLimit) {
+    if (this.#isFull || this.#strangers.size >= this.#mostStrangers) this.#evictOldestStranger();
+    if (this.#open.size >= this.#hardLimit) {
       socket.destroy();
       return;
     }
-    this.#open++;
+    if (this.#isFull) this.#surplus.add(socket);
+    this.#open.add(socket);
     this.#strangers.add(socket);
-    if (this.#open - this.#surplus.size > this.#most) this.#surplus.add(socket);
     socket.once('close', () => this.#remove(socket));
-    const [oldest] = this.#strangers;
-    if (oldest === undefined || this.#strangers.size <= this.#mostStrangers) return;
-    this.#strangers.delete(oldest);
-    oldest.destroy();
   };
 
-  /** A valid key came over it. */
-  introduce(socket: Socket): void {
+  /**
+   * A request of a valid key came over it. A reverse proxy sends those of many keys over one: it counts for the last.
+   * @throws HubError RATE_LIMITED from `open`, when the key has too many
+   */
+  introduce(socket: Socket, keyId: string, open: () => Release): void {
+    const owner = this.#owners.get(socket);
+    if (owner?.keyId === keyId || !this.#open.has(socket)) return;
+    this.#owners.set(socket, { keyId, release: open() });
+    owner?.release();
     this.#strangers.delete(socket);
   }
 
@@ -65,9 +77,25 @@ export class Connections {
     return this.#surplus.has(socket);
   }
 
+  get #isFull(): boolean {
+    return this.#open.size - this.#surplus.size >= this.#most;
+  }
+
+  /** Those that are to be told that there is no place go by themselves. */
+  #evictOldestStranger(): void {
+    for (const oldest of this.#strangers) {
+      if (this.#surplus.has(oldest)) continue;
+      this.#remove(oldest);
+      oldest.destroy();
+      return;
+    }
+  }
+
   #remove(socket: Socket): void {
-    this.#open--;
+    if (!this.#open.delete(socket)) return;
     this.#strangers.delete(socket);
+    this.#owners.get(socket)?.release();
+    this.#owners.delete(socket);
     if (this.#surplus.delete(socket)) return;
     const [next] = this.#surplus;
     if (next) this.#surplus.delete(next);

@@ -6,7 +6,6 @@ import { HubError } from '../errors';
 import { traceContextOf } from '../trace-context';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
-import type { KeyLimits } from './key-limits';
 import type { OperationRequest, Operations } from './operations';
 import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
@@ -16,7 +15,6 @@ import type { Results } from './shared-results';
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
-  readonly keyLimits: KeyLimits;
   readonly identify: Identify;
   readonly intake: Intake;
   readonly clock: Clock;
@@ -48,7 +46,7 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys, keyLimits, identify, intake } = this.#deps;
+    const { operations, apiKeys, identify, intake } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
@@ -67,13 +65,6 @@ export class GraphqlSse {
     });
     response.write(':\n\n');
     if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
-    if (prepared.kind === 'subscription' && caller !== null) {
-      try {
-        whenClosed(response, keyLimits.openConnection(caller));
-      } catch (error) {
-        return this.#end(response, this.#failure(error));
-      }
-    }
     const result = await operations.run(prepared);
     if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
     const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});

@@ -10,7 +10,6 @@ import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
-import type { KeyLimits } from './key-limits';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
@@ -20,7 +19,6 @@ import { WsConnection } from './ws-connection';
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
-  readonly keyLimits: KeyLimits;
   readonly identify: Identify;
   readonly intake: Intake;
   readonly clock: Clock;
@@ -53,7 +51,7 @@ export class GraphqlWs {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { operations, apiKeys, keyLimits, identify } = deps;
+    const { operations, apiKeys, identify } = deps;
     this.#protocol = makeServer<Record<string, unknown>, Extra>({
       connectionInitWaitTimeout: 0, // the connection has a clock of its own
       onConnect: async ({ extra: { connection }, connectionParams }) => {
@@ -63,7 +61,7 @@ export class GraphqlWs {
           connection.close(CloseCode.Unauthorized, 'Unauthorized');
           return false;
         }
-        connection.admit(caller, keyLimits.openConnection(caller), (whose, ended) => apiKeys.watch(whose, ended));
+        connection.admit(caller, (whose, ended) => apiKeys.watch(whose, ended));
         return true;
       },
       onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),

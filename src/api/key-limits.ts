@@ -1,9 +1,12 @@
-import type { Caller } from '../applications/api-keys';
+import { type Caller, holderOf } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
+import { FairShare } from '../fair-share';
 
 export interface KeyLimitSettings {
-  /** WebSockets and event streams that one key may have open. */
+  /** That this instance has open at most. */
+  readonly connections: number;
+  /** Over which the last request of one key has come, whatever the transport. */
   readonly connectionsPerKey: number;
   /** Subscriptions that may run on this instance. */
   readonly subscriptions: number;
@@ -27,8 +30,8 @@ export class KeyLimits {
   readonly #subscriptions: Shares;
   readonly #pace: Pace | undefined;
 
-  constructor(clock: Clock, { connectionsPerKey, subscriptions, subscriptionsPerKey, requestsPerSecond }: KeyLimitSettings) {
-    this.#connections = new Shares('connections', connectionsPerKey, Number.POSITIVE_INFINITY);
+  constructor(clock: Clock, { connections, connectionsPerKey, subscriptions, subscriptionsPerKey, requestsPerSecond }: KeyLimitSettings) {
+    this.#connections = new Shares('connections', connectionsPerKey, connections);
     this.#subscriptions = new Shares('subscriptions', subscriptionsPerKey, subscriptions);
     this.#pace = requestsPerSecond === undefined ? undefined : new Pace(clock, requestsPerSecond);
   }
@@ -44,13 +47,13 @@ export class KeyLimits {
   }
 
   /** @throws HubError RATE_LIMITED */
-  openConnection({ apiKey }: Caller): Release {
-    return this.#connections.take(apiKey.id);
+  openConnection(caller: Caller): Release {
+    return this.#connections.take(caller);
   }
 
   /** @throws HubError RATE_LIMITED */
-  openSubscription({ apiKey }: Caller): Release {
-    return this.#subscriptions.take(apiKey.id);
+  openSubscription(caller: Caller): Release {
+    return this.#subscriptions.take(caller);
   }
 
   /**
@@ -62,36 +65,40 @@ export class KeyLimits {
   }
 }
 
-/** How many of something each key has open. A key that has none is forgotten. */
+/** How many of something each key has open, and each application. A key that has none is forgotten. */
 class Shares {
   readonly #what: string;
   readonly #mostPerKey: number;
-  readonly #most: number;
   readonly #held = new Map<string, number>();
-  #total = 0;
+  readonly #byHolder: FairShare;
 
   constructor(what: string, mostPerKey: number, most: number) {
     this.#what = what;
     this.#mostPerKey = mostPerKey;
-    this.#most = most;
+    this.#byHolder = new FairShare(most);
   }
 
   get total(): number {
-    return this.#total;
+    return this.#byHolder.total;
   }
 
   get keys(): number {
     return this.#held.size;
   }
 
-  take(keyId: string): Release {
+  take(caller: Caller): Release {
+    const keyId = caller.apiKey.id;
+    const holder = holderOf(caller);
     if (this.#of(keyId) >= this.#mostPerKey) throw tooMany(`A key has at most ${this.#mostPerKey} ${this.#what} open at a time.`);
-    if (this.#total >= this.#most) throw tooMany(`The hub has at most ${this.#most} ${this.#what} open at a time.`);
+    if (!this.#byHolder.take(holder, 1))
+      throw tooMany(`The hub has at most ${this.#byHolder.most} ${this.#what} open at a time, divided between applications.`);
     this.#add(keyId, 1);
     let isHeld = true;
     return () => {
-      if (isHeld) this.#add(keyId, -1);
+      if (!isHeld) return;
       isHeld = false;
+      this.#add(keyId, -1);
+      this.#byHolder.giveBack(holder, 1);
     };
   }
 
@@ -101,7 +108,6 @@ class Shares {
 
   #add(keyId: string, change: 1 | -1): void {
     const held = this.#of(keyId) + change;
-    this.#total += change;
     if (held === 0) this.#held.delete(keyId);
     else this.#held.set(keyId, held);
   }

@@ -101,13 +101,13 @@ export class ApiServer {
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
     const { apiKeys, keyLimits, clock } = services;
-    const identify = identifier(apiKeys, this.#connections);
+    const identify = identifier(apiKeys, this.#connections, keyLimits);
     const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
     this.#graphql = {
       http: new GraphqlHttp({ schema, operations, services, identify, intake, log }),
-      sse: new GraphqlSse({ operations, apiKeys, keyLimits, identify, intake, clock }),
-      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, intake, clock, log }),
+      sse: new GraphqlSse({ operations, apiKeys, identify, intake, clock }),
+      ws: new GraphqlWs({ operations, apiKeys, identify, intake, clock, log }),
     };
     await this.#graphql.http.start();
     await new Promise<void>((resolve, reject) => {

@@ -7,7 +7,6 @@ import { HubError } from '../errors';
 import { JsonRefused } from '../json-source';
 import type { Log } from '../log';
 import type { Holding, Intake } from './intake';
-import type { Release } from './key-limits';
 import { LIMITS } from './limits';
 import { readJson } from './request-body';
 import type { Results } from './shared-results';
@@ -48,7 +47,6 @@ export class WsConnection {
   readonly #cancelInit: Cancel;
   #cancelPing: Cancel = () => {};
   #stopWatching: () => void = () => {};
-  #leavePlace: Release = () => {};
   /** Of a message that is still arriving. */
   #arriving: Holding;
   #running = 0;
@@ -97,17 +95,14 @@ export class WsConnection {
     this.#cancelInit();
   }
 
-  /** Lets `caller` use this socket as long as `watch` does not call back; `leavePlace` when it is closed. */
-  admit(caller: Caller, leavePlace: Release, watch: (caller: Caller, ended: () => void) => () => void): void {
+  /** Lets `caller` use this socket as long as `watch` does not call back. */
+  admit(caller: Caller, watch: (caller: Caller, ended: () => void) => () => void): void {
     this.caller = caller;
-    this.#leavePlace = leavePlace;
     this.#arriving.evicted = undefined;
     this.#arriving.release();
     this.#arriving = this.#deps.intake.hold(caller);
     this.#stopWatching = watch(caller, () => this.#close(CloseCode.Unauthorized, 'The key has ended'));
-    if (this.isOpen) return;
-    this.#stopWatching();
-    this.#leavePlace();
+    if (!this.isOpen) this.#stopWatching();
   }
 
   /** Resolves when the socket has taken the message, or is closed: whoever left misses nothing. */
@@ -206,7 +201,6 @@ export class WsConnection {
     this.#cancelInit();
     this.#cancelPing();
     this.#stopWatching();
-    this.#leavePlace();
     this.#arriving.release();
     this.#endStreams();
   }

@@ -8,7 +8,7 @@ function caller(id: string, applicationId: string | null = 'app_shop'): Caller {
   return { apiKey: Object.assign(new ApiKey(), { id }), applicationId, scopes: new Set<Scope>() };
 }
 
-const settings = { connectionsPerKey: 3, subscriptionsPerKey: 4, subscriptions: 10, requestsPerSecond: 20 };
+const settings = { connections: 100, connectionsPerKey: 3, subscriptionsPerKey: 4, subscriptions: 10, requestsPerSecond: 20 };
 
 /** How many of `times` tries are let through, and what the first of the others is told. */
 function tries(times: number, work: () => unknown): { passed: number; refusal: HubError | undefined } {
@@ -86,6 +86,14 @@ describe('what a key has open', () => {
     expect(tries(10, () => releases.push(open(limits, caller('a')))).passed).toBe(1);
     for (const release of releases) release();
     expect([limits.keys, limits.subscriptions]).toEqual([0, 0]);
+  });
+
+  test('is divided between applications, whatever keys they have: one alone gets a half, and the next finds room', () => {
+    const limits = new KeyLimits(new FakeClock(), { ...settings, subscriptions: 12 });
+    let key = 0;
+    expect(tries(100, () => limits.openSubscription(caller(`key ${key++}`, 'app_greedy'))).passed).toBe(6);
+    expect(tries(100, () => limits.openSubscription(caller(`key ${key++}`, 'app_other'))).passed).toBe(4);
+    expect(tries(100, () => limits.openSubscription(caller(`key ${key++}`, 'app_late'))).passed).toBe(2);
   });
 
   test('of subscriptions is bounded over all keys together', () => {

@@ -305,9 +305,16 @@ describe('livehook serve --processes 2', () => {
         'application { id }',
       );
       const query = `subscription { event(applicationId: "${application.id}") { id } }`;
+      // Each counts as an application of its own: one alone would get no more than half of the places.
+      const callers: Client[] = [];
+      for (let made = 0; made < 60; made++) {
+        const { token } = await mutated<{ token: string }>(admin, 'apiKeyCreate', { input: { name: 'watcher' } }, 'token');
+        callers.push(new Client(hub.url, token));
+      }
+      let next = 0;
       await until(
         async () => {
-          streams.push(...Array.from({ length: 10 }, () => admin.subscribeSse(query)));
+          for (let asked = 0; asked < 10; asked++) streams.push((callers[next++ % callers.length] as Client).subscribeSse(query));
           const open = (await metricsOf(hub.url)).matchAll(/^livehook_subscribers\{transport="sse",process="\d"\} (\d+)$/gm);
           return [...open].map(([, value]) => Number(value)).join() === '40,40';
         },

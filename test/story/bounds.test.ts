@@ -136,10 +136,16 @@ describe('Connections', () => {
     await withHub(
       createSqliteDatabase,
       async ({ url, hub, application }) => {
-        const shop = await application();
+        const [shop, other, last] = [await application(), await application('other'), await application('last')];
         await until(() => hub.live.connections === 0, { description: 'idle connections to be closed' });
         const admitted: RawWebSocket[] = [];
-        for (let index = 0; index < 20; index++) admitted.push(await RawWebSocket.connect(url, shop.key));
+        // Each as many as it may have beside the others: the next found room.
+        for (const [{ key }, share] of [
+          [shop, 10],
+          [other, 6],
+          [last, 4],
+        ] as const)
+          for (let index = 0; index < share; index++) admitted.push(await RawWebSocket.connect(url, key));
         expect(hub.live).toMatchObject({ connections: 20, strangers: 0, sockets: 20 });
         for (let index = 0; index < 100; index++) {
           const answer = await ask(url, viewerPath, shop.key);
@@ -161,11 +167,64 @@ describe('Connections', () => {
 
         admitted.pop()?.terminate();
         await until(() => hub.live.connections === 19, { description: 'a place to be free' });
-        expect(await ask(url, viewerPath, shop.key)).toMatch(/^HTTP\/1.1 200 /);
+        expect(await ask(url, viewerPath, last.key)).toMatch(/^HTTP\/1.1 200 /);
         for (const socket of admitted) socket.terminate();
         await until(() => hub.live.connections === 0, { description: 'all of them to be gone' });
       },
       few,
+    );
+  });
+
+  test('without a key make room one by one when every place is taken, and those with one find it', async () => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ url, hub, application }) => {
+        const [shop, other] = [await application(), await application('other')];
+        await until(() => hub.live.connections === 0, { description: 'idle connections to be closed' });
+        const idle: Socket[] = [];
+        const admitted: RawWebSocket[] = [];
+        for (let index = 0; index < 10; index++) idle.push(await openTcp(url));
+        for (let index = 0; index < 10; index++) admitted.push(await RawWebSocket.connect(url, shop.key));
+        for (let index = 0; index < 5; index++) admitted.push(await RawWebSocket.connect(url, other.key));
+        expect(hub.live).toMatchObject({ connections: 20, strangers: 5, sockets: 15 });
+        for (const connection of idle) connection.destroy();
+        for (const socket of admitted) socket.terminate();
+      },
+      few,
+    );
+  });
+
+  test('of a key are bounded over plain HTTP as well, and a connection counts for the key that used it last', async () => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ url, hub, application }) => {
+        const [shop, other] = [await application(), await application('other')];
+        await until(() => hub.live.connections === 0, { description: 'idle connections to be closed' });
+        const request = (key: string) =>
+          `GET ${viewerPath} HTTP/1.1\r\nhost: x\r\naccept: application/json\r\nauthorization: Bearer ${key}\r\n\r\n`;
+        const askOn = async (socket: Socket, key: string) => {
+          socket.write(request(key));
+          const [answer] = (await once(socket, 'data')) as [Buffer];
+          return answer.toString();
+        };
+        const open: Socket[] = [];
+        for (let index = 0; index < 3; index++) {
+          open.push(await openTcp(url));
+          for (let times = 0; times < 3; times++) expect(await askOn(open[index] as Socket, shop.key)).toMatch(/^HTTP\/1.1 200 /);
+        }
+        const late = await openTcp(url);
+        expect(await askOn(late, shop.key)).toMatch(/^HTTP\/1.1 429 .*\r\nretry-after: 1\r\n.*"code":"RATE_LIMITED","retryAfter":1/is);
+        const socket = await RawWebSocket.open(url);
+        socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${shop.key}` } });
+        expect(await socket.closed).toEqual({ code: 1013, reason: 'RATE_LIMITED' });
+        expect(await askOn(open[0] as Socket, other.key)).toMatch(/^HTTP\/1.1 200 /);
+        expect(await askOn(late, shop.key)).toMatch(/^HTTP\/1.1 200 /);
+        late.destroy();
+        await until(() => hub.live.connections === 3, { description: 'it to be gone' });
+        (await RawWebSocket.connect(url, shop.key)).terminate();
+        for (const connection of open) connection.destroy();
+      },
+      { environment: { LIVEHOOK_CONNECTIONS_PER_KEY: '3' } },
     );
   });
 
@@ -182,12 +241,13 @@ describe('Connections', () => {
           const socket = await RawWebSocket.open(url);
           socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${shop.key}` } });
           expect(await socket.closed).toEqual({ code: 1013, reason: 'RATE_LIMITED' });
-          const answer = await askOver('SSE', shop.client, EVENTS);
-          expect(answer.errors).toMatchObject([{ extensions: RATE_LIMITED }]);
+          const streamed = await fetch(`${url}/graphql?query=${encodeURIComponent(EVENTS)}`, {
+            headers: { accept: 'text/event-stream', authorization: `Bearer ${shop.key}` },
+          });
+          expect([streamed.status, await streamed.json()]).toMatchObject([429, { errors: [{ extensions: RATE_LIMITED }] }]);
           expect([hub.live.eventStreams, hub.live.subscriptions]).toEqual([1, 1]);
         }
         sockets.push(await RawWebSocket.connect(url, other.key));
-        expect(await askOver('SSE', shop.client, VIEWER)).toEqual({ data: { viewer: { admin: false } } }); // no stream
         await stream.return();
         await until(() => hub.live.eventStreams === 0, { description: 'the stream to be gone' });
         sockets.push(await RawWebSocket.connect(url, shop.key));
@@ -281,16 +341,16 @@ describe('Subscriptions', () => {
     );
   });
 
-  test('of an instance stay at the limit, whoever asks for them', async () => {
+  test('of an instance stay at the limit, divided between those who ask for them', async () => {
     await withHub(
       createSqliteDatabase,
       async (scene) => {
         const { url, hub, admin, application } = scene;
         const shops = [await application('a'), await application('b'), await application('c')];
         const sockets = await Promise.all(shops.map(({ key }) => RawWebSocket.connect(url, key)));
-        await subscribeMany(sockets[0] as RawWebSocket, hub, 10, 10);
+        await subscribeMany(sockets[0] as RawWebSocket, hub, 10, 7);
         await subscribeMany(sockets[1] as RawWebSocket, hub, 50, 5);
-        await subscribeMany(sockets[2] as RawWebSocket, hub, 90, 0);
+        await subscribeMany(sockets[2] as RawWebSocket, hub, 90, 3);
         expect(codesOf(await askOver('SSE', (shops[2] as TestApplication).client, EVENTS))).toEqual(['RATE_LIMITED']);
         expect(await admin.query(VIEWER)).toEqual({ viewer: { admin: true } });
         for (const socket of sockets) socket.terminate();

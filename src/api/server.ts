@@ -16,6 +16,8 @@ import { identifier } from './identify';
 import { Intake } from './intake';
 import type { IntrospectionAccess } from './introspection';
 import { Operations } from './operations';
+import { Pipelines } from './pipelines';
+import { BadRequest } from './request-body';
 import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic, sendText } from './respond';
 import type { Services } from './services';
 
@@ -57,6 +59,8 @@ interface Graphql {
 }
 
 const MOST_HEADER_BYTES = 16 * 1024;
+/** For the headers of a request, and for all of it. Node looks every 30 s unless it is told otherwise, so 60 were up to 90. */
+export const TIMEOUTS = { headersTimeout: 15 * SECOND, requestTimeout: 60 * SECOND, connectionsCheckingInterval: 1 * SECOND } as const;
 /** How long requests under way may take to finish when the hub stops. */
 const DRAIN_MS = 10 * SECOND;
 /** A connection on which nothing moves for so long is dropped, such as one whose client takes no answer. Streams are pinged. */
@@ -68,16 +72,19 @@ export class ApiServer {
   readonly #http: Server;
   readonly #connections: Connections;
   readonly #intake = new Intake();
+  readonly #pipelines = new Pipelines();
   readonly #underWay = new Set<ServerResponse>();
   #graphql: Graphql | undefined;
   #lastDone: (() => void) | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#http = createServer({ maxHeaderSize: MOST_HEADER_BYTES, requestTimeout: 60_000, headersTimeout: 15_000 }, (request, response) => {
-      this.#track(request, response);
-      this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));
-    });
+    this.#http = createServer({ maxHeaderSize: MOST_HEADER_BYTES, ...TIMEOUTS }, (request, response) =>
+      this.#pipelines.add(request.socket, response, () => {
+        this.#track(request, response);
+        this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));
+      }),
+    );
     this.#connections = new Connections(deps.mostConnections);
     this.#http.timeout = IDLE_MS;
     this.#http.on('connection', this.#connections.add);
@@ -154,6 +161,7 @@ export class ApiServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff');
+    if (hostsOf(request) > 1) throw new BadRequest(400, 'expected one Host header, got several');
     const url = urlOf(request);
     const isSurplus = this.#connections.isSurplus(request.socket);
     if (isSurplus) response.setHeader('connection', 'close');
@@ -191,9 +199,10 @@ export class ApiServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
-    if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql')
+    if (hostsOf(request) > 1) endWith(socket, '400 Bad Request');
+    else if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql')
       this.#graphql.ws.upgrade(request, socket, head, this.#connections.isSurplus(request.socket));
-    else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    else endWith(socket, '404 Not Found');
   }
 
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -204,6 +213,20 @@ export class ApiServer {
     else if (request.complete) sendError(response, failure);
     else refuseUnread(request, response, this.#deps.services.clock, failure);
   }
+}
+
+function endWith(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
+
+/** Node takes the first and says nothing; a proxy before the hub may have taken the last. */
+function hostsOf({ rawHeaders }: IncomingMessage): number {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts;
 }
 
 /** What a request asks for; undefined for a target that is no path, like the `*` of `OPTIONS *`. */

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { GRAPHIQL_CSP } from '../../src/api/graphiql';
 import { LIMITS } from '../../src/api/limits';
+import { TIMEOUTS } from '../../src/api/server';
 import { staticFile, staticPaths } from '../../src/api/static-files';
 import { DASHBOARD_CSP } from '../../src/dashboard/page';
 import { createSqliteDatabase } from '../support/databases';
@@ -209,12 +210,12 @@ describe('a request body', () => {
   });
 });
 
+const UPGRADE = 'upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
+
 describe('a connection', () => {
   test.each(['//', '*', '/other', 'http://['])('that would upgrade %s is refused, and the hub goes on', async (target) => {
     await withHub(createSqliteDatabase, async ({ url, admin }) => {
-      const upgrade =
-        'upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
-      expect(await send(url, `GET ${target} HTTP/1.1\r\nhost: x\r\n${upgrade}\r\n\r\n`)).toMatch(/^HTTP\/1.1 404 /);
+      expect(await send(url, `GET ${target} HTTP/1.1\r\nhost: x\r\n${UPGRADE}\r\n\r\n`)).toMatch(/^HTTP\/1.1 404 /);
       expect(await admin.query(VIEWER)).toEqual({ viewer: { admin: true } });
     });
   });
@@ -222,6 +223,16 @@ describe('a connection', () => {
   test.each<[what: string, bytes: string, status: RegExp]>([
     ['no HTTP at all', '\u0000\u0001\u0002\r\n\r\n', /^HTTP\/1.1 400 /],
     ['headers beyond 16 KiB', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, /^HTTP\/1.1 431 /],
+    [
+      'two Host headers',
+      'GET /healthz HTTP/1.1\r\nhost: x\r\nHost: y\r\nconnection: close\r\n\r\n',
+      /^HTTP\/1.1 400 .*expected one Host header, got several/s,
+    ],
+    ['two Host headers and an upgrade', `GET /graphql HTTP/1.1\r\nhost: x\r\nhost: x\r\n${UPGRADE}\r\n\r\n`, /^HTTP\/1.1 400 /],
+    ['no Host header', 'GET /healthz HTTP/1.1\r\n\r\n', /^HTTP\/1.1 400 /],
+    ['a length and chunks', `${post('content-length: 5\r\ntransfer-encoding: chunked')}0\r\n\r\n`, /^HTTP\/1.1 400 /],
+    ['chunks and a length', `${post('transfer-encoding: chunked\r\ncontent-length: 5')}0\r\n\r\n`, /^HTTP\/1.1 400 /],
+    ['two lengths', `${post('content-length: 5\r\ncontent-length: 6')}hello`, /^HTTP\/1.1 400 /],
     [
       'a broken WebSocket handshake',
       'GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n',
@@ -233,6 +244,18 @@ describe('a connection', () => {
       expect(await admin.query(VIEWER)).toEqual({ viewer: { admin: true } });
     });
   });
+
+  test('has the time that the README says: 15 s for the headers of a request, looked at every second, and not 60', async () => {
+    expect(TIMEOUTS).toEqual({ headersTimeout: 15_000, requestTimeout: 60_000, connectionsCheckingInterval: 1_000 });
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      const [silent, headers, body] = [await open(url), await open(url), await open(url)];
+      headers.socket.write('POST /graphql HTTP/1.1\r\nhost: x\r\n');
+      body.socket.write(`${post('content-length: 100')}{`);
+      expect(await Promise.all([silent.answer, headers.answer])).toEqual([expect.any(String), expect.stringMatching(/^HTTP\/1.1 408 /)]);
+      expect(body.socket.readyState).toBe('open');
+      body.socket.destroy();
+    });
+  }, 60_000);
 
   test('that breaks in the middle of a body costs nothing', async () => {
     await withHub(createSqliteDatabase, async ({ url, admin }) => {

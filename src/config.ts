@@ -56,7 +56,7 @@ export const SETTINGS = {
   secretKey: setting({
     name: 'LIVEHOOK_SECRET_KEY',
     default: null,
-    description: '32 bytes, base64; encrypts signing secrets at rest. Generated beside the SQLite file; required with MySQL',
+    description: '32 bytes, base64; encrypts secrets at rest. Generated beside the SQLite file; required with MySQL',
     secret: true,
     parse: parseSecretKey,
   }),
@@ -246,7 +246,7 @@ export function readConfig(environment: Environment): Config {
   const database = values.databaseUrl as DatabaseUrl | undefined;
   if (database?.kind === 'mysql' && values.secretKey === undefined && !problems.some((line) => line.startsWith('LIVEHOOK_SECRET_KEY')))
     problems.push(
-      'LIVEHOOK_SECRET_KEY: required with a MySQL DATABASE_URL, because every instance must read the signing secrets; make one with: openssl rand -base64 32',
+      'LIVEHOOK_SECRET_KEY: required with a MySQL DATABASE_URL, because every instance must read the secrets; make one with: openssl rand -base64 32',
     );
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(values) as unknown as Config;

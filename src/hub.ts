@@ -52,6 +52,7 @@ import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import { HeaderSealing } from './webhooks/header-sealing';
 import { closeAllCircuits, readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
@@ -98,6 +99,7 @@ export class Hub {
   readonly #database: Database;
   readonly #apiKeys: ApiKeys;
   readonly #directory: Directory;
+  readonly #headerSealing: HeaderSealing;
   readonly #appender: Appender;
   readonly #dispatcher: Dispatcher;
   readonly #sender: Sender;
@@ -137,6 +139,7 @@ export class Hub {
     const instanceId = this.#instanceId;
     const database = new Database(config.databaseUrl, log);
     const seal = sealFor(config);
+    this.#headerSealing = new HeaderSealing({ database, seal, clock, log });
     const policy = new AddressPolicy(config.allowedTargets, { denied: config.deniedTargets, ports: config.allowedPorts });
     this.#database = database;
 
@@ -197,6 +200,7 @@ export class Hub {
       database,
       clock,
       seal,
+      headerSealing: this.#headerSealing,
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       verify: (candidate) => verifier.verify(candidate),
       isVerificationRequired: config.requireVerification,
@@ -483,6 +487,7 @@ export class Hub {
     const { generated: generatedAdminKey, problem: adminKeyProblem, isLockedOut = false } = await this.#apiKeys.ensureAdminKey(adminKey);
     if (adminKeyProblem !== undefined) await this.#reportAdminKey(adminKeyProblem, isLockedOut);
     await this.#lease.start();
+    await this.#headerSealing.start();
     if (this.#lease.fleet.instances === 1) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
     this.#usher.start();
@@ -539,6 +544,7 @@ export class Hub {
     await Promise.all([
       this.#scout.stop(),
       this.#poll.stop(),
+      this.#headerSealing.stop(),
       this.#healthRounds.stop(),
       this.#strays.stop(),
       this.#remover.stop(),

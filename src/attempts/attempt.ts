@@ -127,7 +127,9 @@ export class Attempt extends Node {
   @JsonColumn('phases', { nullable: true })
   phases!: readonly (number | null)[] | null;
 
-  @Field(() => [Header], { description: 'As they were sent.' })
+  @Field(() => [Header], {
+    description: "As they were sent; the values of the webhook's own by their last four characters, `••••1234`.",
+  })
   get requestHeaders(): Header[] {
     return unpackHeaders(this.id, this.packedRequestHeaders).map(([name, value]) => ({ name, value }));
   }

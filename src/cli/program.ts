@@ -36,10 +36,10 @@ export function createProgram(): Command {
     .option('--scope <scope...>', "what it may do; left out: everything an application's key can")
     .option('--expires-in <duration>', 'how long it lasts, such as 90d; left out: until it is revoked')
     .action(createKey);
-  const secrets = program.command('secrets').description('signing secrets at rest');
+  const secrets = program.command('secrets').description('secrets at rest: what webhooks sign with, and the values of their headers');
   secrets
     .command('rekey')
-    .description('encrypt every signing secret with LIVEHOOK_SECRET_KEY; former keys are read from LIVEHOOK_PREVIOUS_SECRET_KEYS')
+    .description('encrypt every secret with LIVEHOOK_SECRET_KEY; former keys are read from LIVEHOOK_PREVIOUS_SECRET_KEYS')
     .action(rekey);
   return program;
 }

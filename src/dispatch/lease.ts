@@ -3,6 +3,7 @@ import { type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
+import { VERSION } from '../version';
 import type { Fleet } from './share';
 
 interface Deps {
@@ -144,8 +145,8 @@ export class Lease {
 
 async function register(tx: Tx, instanceId: string): Promise<void> {
   await tx.execute(
-    `INSERT INTO instances (id, host, pid, started_at, heartbeat_at) VALUES (?, ?, ?, ${tx.dialect.now}, ${tx.dialect.now})`,
-    [instanceId, hostname(), process.pid],
+    `INSERT INTO instances (id, host, pid, started_at, heartbeat_at, version) VALUES (?, ?, ?, ${tx.dialect.now}, ${tx.dialect.now}, ?)`,
+    [instanceId, hostname(), process.pid, VERSION],
   );
 }
 

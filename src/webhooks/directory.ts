@@ -2,6 +2,7 @@ import { SECOND } from '../clock';
 import { type Condition, compileCondition } from '../fanout/condition';
 import { applicationIdOf, idRange } from '../ids';
 import type { Database, Queries } from '../store/database';
+import { openHeaders } from './own-headers';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, type SigningKey } from './signing-secret';
@@ -157,7 +158,7 @@ export class Directory {
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
     const { defaultRetryDelaysMs, compilePayloadQuery, origin, isVerificationRequired } = this.#deps;
-    const own = record.headers.map(({ name, value }) => [name.toLowerCase(), value] as const);
+    const own = openHeaders(this.#deps.seal, record).map(({ name, value }) => [name.toLowerCase(), value] as const);
     const payloadQuery = record.payloadQuery === null ? null : compilePayloadQuery(record.payloadQuery);
     const isVerified = !isVerificationRequired || record.verification !== WebhookVerification.NONE;
     return {

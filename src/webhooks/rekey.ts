@@ -3,13 +3,34 @@ import type { Seal } from './seal';
 
 const ROWS_A_STEP = 200;
 
+/** Where sealed values are, by the ids that they are sealed for. */
+const SEALED = [
+  { table: 'webhook_secrets', column: 'sealed' },
+  { table: 'webhooks', column: 'sealed_headers' },
+] as const;
+
+interface Rekeyed {
+  readonly changed: number;
+  readonly total: number;
+}
+
 /** Seals what was sealed with former keys anew, a few hundred rows a transaction; instances may be running meanwhile. */
-export async function rekeySecrets(database: Database, seal: Seal): Promise<{ changed: number; total: number }> {
+export async function rekeySecrets(database: Database, seal: Seal): Promise<Rekeyed> {
+  let [changed, total] = [0, 0];
+  for (const place of SEALED) {
+    const done = await rekeyColumn(database, seal, place);
+    changed += done.changed;
+    total += done.total;
+  }
+  return { changed, total };
+}
+
+async function rekeyColumn(database: Database, seal: Seal, { table, column }: (typeof SEALED)[number]): Promise<Rekeyed> {
   let changed = 0;
   let total = 0;
   for (let after = ''; ; ) {
     const rows = await database.read.query<{ id: string; sealed: string }>(
-      `SELECT id, sealed FROM webhook_secrets WHERE id > ? ORDER BY id LIMIT ${ROWS_A_STEP}`,
+      `SELECT id, ${column} AS sealed FROM ${table} WHERE id > ? AND ${column} IS NOT NULL ORDER BY id LIMIT ${ROWS_A_STEP}`,
       [after],
     );
     if (rows.length === 0) return { changed, total };
@@ -20,7 +41,7 @@ export async function rekeySecrets(database: Database, seal: Seal): Promise<{ ch
       let updated = 0;
       for (const { id, sealed } of old) {
         const anew = seal.close(seal.open(sealed, id), id);
-        updated += await tx.execute('UPDATE webhook_secrets SET sealed = ? WHERE id = ? AND sealed = ?', [anew, id, sealed]);
+        updated += await tx.execute(`UPDATE ${table} SET ${column} = ? WHERE id = ? AND ${column} = ?`, [anew, id, sealed]);
       }
       return updated;
     });

@@ -4,7 +4,7 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
 /**
- * Encrypts signing secrets at rest: AES-256-GCM, bound to the row that holds it, so that a secret moved to another
+ * Encrypts secrets at rest, those that webhooks sign with and those in their headers: AES-256-GCM, bound to the row that holds it, so that a secret moved to another
  * webhook's row does not open. Stored as `<key id>.<base64url of iv, tag, ciphertext>`; the key id tells which
  * LIVEHOOK_SECRET_KEY it needs.
  */
@@ -46,7 +46,7 @@ export class Seal {
     const key = this.#keys.get(keyId);
     if (key === undefined)
       throw new Error(
-        `a signing secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${keyId}, known are ${[...this.#keys.keys()].join(', ')}`,
+        `a secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${keyId}, known are ${[...this.#keys.keys()].join(', ')}`,
       );
     return key;
   }

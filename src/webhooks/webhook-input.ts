@@ -1,6 +1,7 @@
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
+import { isMask } from './header-mask';
 import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
 import { type Header, Ordering, SigningScheme, type WebhookFormat, type WebhookVerification } from './webhook';
@@ -33,11 +34,14 @@ export const DEFAULT_ORDERING = Ordering.NONE;
 export const DEFAULT_SIGNING: readonly SigningScheme[] = [SigningScheme.V1];
 export const DEFAULT_EVENT_TYPES: readonly string[] = ['*'];
 
+/** Names and values together. */
+export const MAX_HEADER_CHARS_PER_WEBHOOK = 4_096;
+
 const MOST = {
   descriptionChars: 2_000,
   eventTypes: 100,
   headers: 20,
-  headerChars: 4_096,
+  headerChars: MAX_HEADER_CHARS_PER_WEBHOOK,
   retries: 30,
   retryDelaySeconds: 7 * 24 * 3600,
   timeoutSeconds: 30,
@@ -124,7 +128,7 @@ function checkHeaders(headers: readonly Header[], problems: Problems): void {
     else if (RESERVED.test(folded(name)))
       problems.add([...at, 'name'], `${name} is set by the hub or by HTTP itself and can't be overridden`);
     else if (seen.has(name.toLowerCase())) problems.add([...at, 'name'], `${name} is given twice`);
-    const [odd] = UNPRINTABLE.exec(value) ?? [];
+    const [odd] = (isMask(value) ? null : UNPRINTABLE.exec(value)) ?? []; // what a mask stands for is looked up later
     if (odd !== undefined) problems.add([...at, 'value'], `expected printable ASCII on one line, got one with ${codePoint(odd)}`);
     seen.add(name.toLowerCase());
     chars += name.length + value.length;

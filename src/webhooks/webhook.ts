@@ -3,6 +3,7 @@ import { Field, Float, ID, Int, ObjectType, registerEnumType } from 'type-graphq
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { Node } from '../node';
 import { JsonColumn, LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
+import { maskedHeaders } from './header-mask';
 
 export enum WebhookStatus {
   ACTIVE = 'ACTIVE',
@@ -150,9 +151,21 @@ export class Webhook extends Node {
   @JsonColumn('event_types')
   eventTypes!: string[];
 
-  @Field(() => [Header], { description: 'Sent with every request, beside our own.' })
+  /** Masked where the values are sealed; with their values as long as instances of version 0.1 run. */
   @JsonColumn('headers')
-  headers!: Header[];
+  storedHeaders!: Header[];
+
+  /** The same with their values, encrypted; null where there are none, or not yet. */
+  @LongTextColumn('sealed_headers', { nullable: true })
+  sealedHeaders!: string | null;
+
+  @Field(() => [Header], {
+    description:
+      'Sent with every request, beside our own. Their values are secrets: shown by their last four characters, `••••1234`, short ones by none.',
+  })
+  get headers(): Header[] {
+    return maskedHeaders(this.storedHeaders);
+  }
 
   /** Seconds; null: the hub's default. */
   @JsonColumn('retry_schedule', { nullable: true })

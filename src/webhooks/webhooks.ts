@@ -6,12 +6,14 @@ import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import type { HeaderSealing } from './header-sealing';
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
+import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
 import type { TargetUrl } from './target-url';
-import { SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
+import { type Header, SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import {
   checkSettings,
   DEFAULT_EVENT_TYPES,
@@ -55,6 +57,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly seal: Seal;
+  readonly headerSealing: Pick<HeaderSealing, 'open' | 'toStore'>;
   /** The normal form of a target URL, or what is wrong with it. */
   readonly target: (url: string) => TargetUrl;
   readonly compilePayloadQuery: CompilePayloadQuery;
@@ -77,14 +80,16 @@ export class Webhooks {
 
   async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string | null }> {
     const url = this.#check(creation, { isUrlRequired: true }) ?? '';
-    const { clock } = this.#deps;
+    const { clock, headerSealing } = this.#deps;
     const id = newWebhookId(applicationId);
+    const headers = withStoredValues(creation.headers ?? [], []);
     const now = new Date(clock.now());
     const webhook = Object.assign(new Webhook(), {
       id,
       applicationId,
       url,
       ...settled(creation),
+      ...headerSealing.toStore(id, headers),
       verification: creation.verification ?? WebhookVerification.NONE,
       allowedRatePerMinute: null as number | null,
       secretHint: '',
@@ -97,7 +102,7 @@ export class Webhooks {
     });
     const secrets = makeSecrets(webhook.signing, creation.secret ?? undefined);
     const keys = secrets.map(({ scheme, key }) => ({ scheme, key: keyObject(scheme, key), expiresAt: null }));
-    webhook.allowedRatePerMinute = await this.#verified(webhook, keys);
+    webhook.allowedRatePerMinute = await this.#verified(webhook, headers, keys);
     const signingSecret = await this.#changing(applicationId, async (tx) => {
       const shown = await this.#storeSecrets(tx, webhook, secrets);
       await tx.manager.insert(Webhook, webhook as never); // TypeORM's type for partial entities has no place for `unknown`
@@ -108,6 +113,7 @@ export class Webhooks {
 
   async update(id: string, change: WebhookChange): Promise<Webhook> {
     const url = this.#check(change, { isUrlRequired: false });
+    const { headerSealing } = this.#deps;
     const moved = await this.#verifyMove(id, url, change);
     return this.#edit(id, async (webhook, tx) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
@@ -127,6 +133,8 @@ export class Webhooks {
       for (const [field, given] of Object.entries(FIELDS)) {
         if (change[given] !== undefined) Object.assign(webhook, { [field]: values[field as keyof typeof values] });
       }
+      if (change.headers !== undefined)
+        Object.assign(webhook, headerSealing.toStore(id, withStoredValues(change.headers ?? [], headerSealing.open(webhook))));
       await this.#fitSecrets(tx, webhook);
     });
   }
@@ -237,8 +245,8 @@ export class Webhooks {
   }
 
   /** Asks the target whether it wants events, where the webhook says so; returns the rate that it allows. */
-  async #verified(webhook: Webhook, signingKeys: readonly SigningKey[]): Promise<number | null> {
-    const { applicationId, verification, url, headers, timeoutSeconds } = webhook;
+  async #verified(webhook: Webhook, headers: readonly Header[], signingKeys: readonly SigningKey[]): Promise<number | null> {
+    const { applicationId, verification, url, timeoutSeconds } = webhook;
     if (verification === WebhookVerification.NONE) return null;
     const verdict = await this.#deps.verify({
       applicationId,
@@ -264,9 +272,10 @@ export class Webhooks {
       return undefined;
     }
     Object.assign(webhook, next);
-    if (change.headers !== undefined) webhook.headers = settled(change).headers;
+    const stored = this.#deps.headerSealing.open(webhook);
+    const headers = change.headers === undefined ? stored : withStoredValues(change.headers ?? [], stored);
     if (change.timeoutSeconds !== undefined) webhook.timeoutSeconds = settled(change).timeoutSeconds;
-    return { ...next, allowedRatePerMinute: await this.#verified(webhook, await this.#deps.signingKeys(id)) };
+    return { ...next, allowedRatePerMinute: await this.#verified(webhook, headers, await this.#deps.signingKeys(id)) };
   }
 
   /** Makes and stores a secret for each scheme; returns the one to be shown, once. */
@@ -320,12 +329,15 @@ export class Webhooks {
       async (tx) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
+        const before = webhook.storedHeaders;
         if ((await step(webhook, tx)) === false) return webhook;
         await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
-        const { id: _, applicationId: __, ...columns } = webhook;
-        await tx.manager.update(Webhook, { id }, columns as never);
+        const { id: _, applicationId: __, storedHeaders, sealedHeaders, ...columns } = webhook;
+        // Left alone otherwise: they may be sealed, or sealed with a new key, at the same time.
+        const headers = storedHeaders === before ? {} : { storedHeaders, sealedHeaders };
+        await tx.manager.update(Webhook, { id }, { ...columns, ...headers } as never);
         return webhook;
       },
       () => refuseUnknownWebhook(id),
@@ -394,7 +406,6 @@ function moveOf(webhook: Webhook, url: string | undefined, { verification }: Web
 const FIELDS = {
   description: 'description',
   eventTypes: 'eventTypes',
-  headers: 'headers',
   ownRetrySchedule: 'retrySchedule',
   timeoutSeconds: 'timeoutSeconds',
   maxConcurrency: 'maxConcurrency',
@@ -411,7 +422,6 @@ function settled(settings: WebhookSettings): Pick<Webhook, keyof typeof FIELDS> 
   return {
     description: settings.description ?? null,
     eventTypes: [...new Set(settings.eventTypes ?? DEFAULT_EVENT_TYPES)],
-    headers: (settings.headers ?? []).map(({ name, value }) => ({ name, value })),
     ownRetrySchedule: settings.retrySchedule ? [...settings.retrySchedule] : null,
     timeoutSeconds: settings.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     maxConcurrency: settings.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY,

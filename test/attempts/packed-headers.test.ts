@@ -24,9 +24,28 @@ test('headers come back as they went in, and take little room', () => {
   expect(text).not.toContain(delivery);
 });
 
-test("a webhook's own headers follow the standard ones", () => {
-  const headers = [...standard, ['x-key', 'a "quoted" value'], ['x-empty', '']] as const;
-  expect(unpackHeaders(id, packHeaders(id, headers))).toEqual(headers);
+test("a webhook's own headers follow the standard ones, with their values masked", () => {
+  const text = packHeaders(id, [
+    ...standard,
+    ['traceparent', '00-1-2-00'],
+    ['x-key', 'a "quoted" value'],
+    ['x-short', 'seven77'],
+    ['x-empty', ''],
+  ]);
+  expect(text).not.toMatch(/quoted|seven/);
+  expect(unpackHeaders(id, text)).toEqual([
+    ...standard,
+    ['traceparent', '00-1-2-00'],
+    ['x-key', '••••alue'],
+    ['x-short', '••••'],
+    ['x-empty', '••••'],
+  ]);
+});
+
+test('headers that are kept whole have the values of own ones masked, too', () => {
+  const text = packHeaders(id, [...standard.slice(1), ['authorization', 'Bearer 0123456789']]);
+  expect(text).not.toContain('Bearer');
+  expect(unpackHeaders(id, text)).toEqual([...standard.slice(1), ['authorization', '••••6789']]);
 });
 
 test.each([
@@ -45,5 +64,8 @@ test.each([
 });
 
 test('rows of earlier versions are read as well', () => {
-  expect(unpackHeaders(id, JSON.stringify(standard.map(([name, value]) => ({ name, value }))))).toEqual(standard);
+  const open = [...standard, ['authorization', 'Bearer 0123456789'] as const];
+  const masked = [...standard, ['authorization', '••••6789']];
+  expect(unpackHeaders(id, JSON.stringify(open.map(([name, value]) => ({ name, value }))))).toEqual(masked);
+  expect(unpackHeaders(id, JSON.stringify(open))).toEqual(masked);
 });

@@ -16,6 +16,7 @@ import { silentLog } from '../../src/log';
 import { Database, type Tx } from '../../src/store/database';
 import type { Patience } from '../../src/store/mysql-pool';
 import { Directory, type LiveWebhook } from '../../src/webhooks/directory';
+import { openHeaders, sealedHeaders } from '../../src/webhooks/own-headers';
 import { Seal } from '../../src/webhooks/seal';
 import type { Webhook } from '../../src/webhooks/webhook';
 import { type WebhookSettings } from '../../src/webhooks/webhook-input';
@@ -65,6 +66,7 @@ export class Store {
       clock: systemClock,
       seal,
       isVerificationRequired: false,
+      headerSealing: { open: (webhook) => openHeaders(seal, webhook), toStore: (id, headers) => sealedHeaders(seal, id, headers) },
       compilePayloadQuery: noPayloadQueries,
       target: (url) => ({ url }),
       verify: async () => ({ allowedRatePerMinute: null }),

@@ -9,7 +9,7 @@ import { type TestApplication, type TestHub, withHub } from '../support/with-hub
 const SECRET = 'the customer of this order';
 const HEADER = 'Bearer 0123456789-header-secret-9876';
 const ANSWER = 'what the receiver answered';
-const SECRETS = [SECRET, ANSWER];
+const SECRETS = [SECRET, HEADER, ANSWER, 'header-secret'];
 
 /** An event with a delivery that failed once, its webhook with a header of its own, and what tests of it left. */
 interface Stored {

@@ -109,7 +109,16 @@ describeEachDatabase('Webhooks', (makeDatabase) => {
       );
       expect(rich).toMatchObject({
         signingSecret: secret,
-        webhook: { ...settings, eventTypes: ['order.*', '*.created'], url: 'https://example.com/hook', secretHint: 'BQ==' },
+        webhook: {
+          ...settings,
+          headers: [
+            { name: 'X-Tenant', value: '••••="c"' },
+            { name: 'authorization', value: '••••er t' },
+          ],
+          eventTypes: ['order.*', '*.created'],
+          url: 'https://example.com/hook',
+          secretHint: secret.slice(-4),
+        },
       });
       expect(await read(shop.client, rich.webhook.id)).toEqual(rich.webhook);
 
@@ -131,10 +140,11 @@ describeEachDatabase('Webhooks', (makeDatabase) => {
         maxConcurrency: 4,
       };
       const { id } = await shop.webhook('/one', settings);
-      expect(await read(shop.client, id)).toMatchObject({ ...settings, version: 1 });
-      expect(await change(shop.client, 'webhookUpdate', id, {})).toMatchObject({ ...settings, version: 2 });
+      const shown = { ...settings, headers: [{ name: 'x-a', value: '••••' }] };
+      expect(await read(shop.client, id)).toMatchObject({ ...shown, version: 1 });
+      expect(await change(shop.client, 'webhookUpdate', id, {})).toMatchObject({ ...shown, version: 2 });
       expect(await change(shop.client, 'webhookUpdate', id, { description: 'second', timeoutSeconds: 5 })).toMatchObject({
-        ...settings,
+        ...shown,
         description: 'second',
         timeoutSeconds: 5,
         version: 3,

@@ -32,7 +32,7 @@ describe('A seal', () => {
   test('names the key that it would take', () => {
     const other = new Seal(Buffer.alloc(32, 2));
     expect(() => other.open(seal.close(secret, 'whk_1'), 'whk_1')).toThrow(
-      `a signing secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${seal.keyId}, known are ${other.keyId}`,
+      `a secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${seal.keyId}, known are ${other.keyId}`,
     );
     expect(() => new Seal(Buffer.alloc(16))).toThrow('expected a key of 32 bytes, got 16');
   });

@@ -18,7 +18,9 @@ export class HeaderInput {
   @Field(() => String, { description: 'Its name, in any case.' })
   name!: string;
 
-  @Field(() => String, { description: 'Printable ASCII on one line.' })
+  @Field(() => String, {
+    description: 'Printable ASCII on one line; in an update the mask that is shown, `••••1234`, leaves the value as it is.',
+  })
   value!: string;
 }
 

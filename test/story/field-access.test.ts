@@ -3,60 +3,11 @@ import { encodeCursor } from '../../src/cursor';
 import { createSqliteDatabase } from '../support/databases';
 import type { Client, Result } from '../support/graphql-client';
 import { mutated } from '../support/mutate';
+import { isDecidedByField, READ_BY } from '../support/read-by';
 import { withRows } from '../support/rows';
 import { askOver } from '../support/transports';
 import { until } from '../support/until';
 import { type TestApplication, type TestHub, withHub } from '../support/with-hub';
-
-/** By what scopes a field is read: alone, or where one is not enough, with another beside it. */
-const READ_BY: Readonly<Record<string, string>> = {
-  'any key':
-    'ApiKey.id ApiKey.applicationId ApiKey.name ApiKey.hint ApiKey.scopes ApiKey.createdAt ApiKey.expiresAt ' +
-    'Application.id Application.name Application.createdAt Application.updatedAt ' +
-    'Query.application Query.node Query.viewer',
-  EVENTS_READ:
-    'Application.eventCursor Application.key Application.metadata Application.retentionDays ' +
-    'Event.type Event.idempotencyKey Event.orderingKey Event.occurredAt Event.createdAt Event.redactedAt ' +
-    'EventType.description EventType.schema EventType.createdAt EventType.updatedAt EventType.archivedAt ' +
-    'Query.event Query.eventTypes Query.events Subscription.event',
-  'EVENTS_PUBLISH, EVENTS_READ': 'EventType.name',
-  'EVENTS_PUBLISH, EVENTS_READ, EVENTS_REDACT': 'Event.id Event.sequence Event.cursor',
-  'EVENTS_READ + PAYLOADS_READ': 'Event.payload Event.get Query.payloadPreview',
-  'DELIVERIES_READ + EVENTS_PUBLISH, DELIVERIES_READ + EVENTS_READ, DELIVERIES_READ + EVENTS_REDACT': 'Event.deliveries',
-  WEBHOOKS_READ:
-    'Webhook.url Webhook.description Webhook.eventTypes Webhook.headers Webhook.retrySchedule Webhook.timeoutSeconds ' +
-    'Webhook.maxConcurrency Webhook.ordering Webhook.ratePerSecond Webhook.filter Webhook.payloadQuery Webhook.signing Webhook.format ' +
-    'Webhook.verification Webhook.allowedRatePerMinute Webhook.secretHint Webhook.publicKey Webhook.status Webhook.health ' +
-    'Webhook.healthReason Webhook.stats Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
-  'WEBHOOKS_READ, WEBHOOKS_WRITE': 'Webhook.id',
-  'DELIVERIES_READ + WEBHOOKS_READ, DELIVERIES_READ + WEBHOOKS_WRITE': 'Webhook.deliveries Webhook.tests',
-  DELIVERIES_READ:
-    'Application.updateCursor ' +
-    'Delivery.eventId Delivery.eventType Delivery.status Delivery.attemptCount Delivery.nextAttemptAt Delivery.createdAt ' +
-    'Delivery.completedAt Delivery.attempts Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
-    'Attempt.statusCode Attempt.error Attempt.requestHeaders Attempt.responseHeaders Attempt.responseTruncated Attempt.curl ' +
-    'RetryJob.kind RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
-    'Query.deliveries Query.delivery Query.retryJob Query.retryJobs Subscription.deliveryUpdates Subscription.retryJob',
-  'DELIVERIES_READ, DELIVERIES_WRITE': 'Delivery.id Delivery.sequence Delivery.webhookId RetryJob.id',
-  'DELIVERIES_READ, WEBHOOKS_WRITE': 'Attempt.id Attempt.number',
-  'DELIVERIES_READ + EVENTS_READ, DELIVERIES_WRITE + EVENTS_READ': 'Delivery.event',
-  'DELIVERIES_READ + WEBHOOKS_READ, DELIVERIES_WRITE + WEBHOOKS_READ': 'Delivery.webhook',
-  'DELIVERIES_READ + PAYLOADS_READ': 'Delivery.requestBody Attempt.responseBody',
-  EVENTS_PUBLISH: 'Mutation.eventPublish Mutation.eventsPublish Mutation.eventTypeRegister Mutation.eventTypeArchive',
-  EVENTS_REDACT: 'Mutation.eventRedact',
-  WEBHOOKS_WRITE:
-    'Mutation.webhookCreate Mutation.webhookUpdate Mutation.webhookDelete Mutation.webhookPause Mutation.webhookResume ' +
-    'Mutation.webhookSecretRotate Mutation.webhookTest',
-  DELIVERIES_WRITE: 'Mutation.deliveryRetry Mutation.deliveryCancel Mutation.deliveriesRetry Mutation.eventReplay Mutation.retryJobCancel',
-  'admin keys':
-    'Query.applications Mutation.applicationCreate Mutation.applicationUpdate Mutation.applicationDelete Mutation.apiKeyCreate ' +
-    // A key that is revoked reads nothing.
-    'Mutation.apiKeyRevoke ApiKey.revokedAt',
-};
-
-/** Fields of these hold what the field that leads to them has answered. */
-const PARTS = /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|AttemptTimings|WebhookStats|PayloadPreview)$/;
-const UPDATES = /^DeliveryUpdate(Page)?$/;
 
 interface SchemaField {
   readonly name: string;
@@ -81,7 +32,7 @@ async function fieldsOf(client: Client): Promise<Fields> {
     readonly fields: readonly SchemaField[];
   }
   const { __schema } = await client.query<{ __schema: { types: readonly Type[] } }>(INTROSPECTION);
-  const objects = __schema.types.filter(({ kind, name }) => kind === 'OBJECT' && !PARTS.test(name) && !UPDATES.test(name));
+  const objects = __schema.types.filter(({ kind, name }) => kind === 'OBJECT' && isDecidedByField(name));
   return new Map(objects.map(({ name, fields }) => [name, fields]));
 }
 

@@ -33,6 +33,14 @@ export class FairShare {
     return this.#held.get(holder) ?? 0;
   }
 
+  /** The most that a holder may have at present, beside what the others have. */
+  limitOf(holder: string): number {
+    const held = this.of(holder);
+    const others = this.#total - held;
+    const holders = this.#held.size + (held === 0 ? 1 : 0);
+    return Math.max((this.most - others) / 2, this.most / (holders + 1));
+  }
+
   /** Whether a holder may have `amount` more at present. */
   allows(holder: string, amount: number): boolean {
     const held = this.of(holder);

@@ -3,6 +3,7 @@ import { type Clock, HOUR, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
 import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
+import { FairShare } from '../fair-share';
 import { newSpanId } from '../ids';
 import type { Log } from '../log';
 import { traceHeaders } from '../trace-context';
@@ -11,6 +12,7 @@ import { Ordering } from '../webhooks/webhook';
 import { contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './body';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { type Caution, Flow, type Terms, type Ticket } from './flow';
+import { InFlight } from './in-flight';
 import { type Job, Lane, weightOf } from './lane';
 import { NextTurn } from './next-turn';
 import type { HeldBody, Shaper } from './shaper';
@@ -82,26 +84,18 @@ const NO_ROOM: LaneRoom = { deliveries: 0, bytes: 0 };
 
 /** A queue longer than this is better kept in the database, where every instance can take from it. */
 const MOST_QUEUED_A_WEBHOOK = 1_000;
-/** Everything in memory: promised, queued, in flight, waiting to be written down. */
+/** Everything in memory: promised, queued, in flight, waiting to be written down. Divided between applications. */
 const MOST_BYTES = 128 * 1024 * 1024;
+/** With less left no backlog is brought in, whose ever it is. */
+const MIN_FREE_BYTES = MOST_BYTES / 16;
 const MOST_BYTES_A_WEBHOOK = 16 * 1024 * 1024;
-/** Of the second half of the memory a webhook gets this much, or one delivery: those with large payloads that hang leave room for the rest. */
+/** Of the second half of its application's share a webhook gets this much, or one delivery: those with large payloads that hang leave room for the rest. */
 const MOST_BYTES_A_WEBHOOK_WHEN_CROWDED = 1024 * 1024;
-
-const MOST_IN_FLIGHT = 1_024;
-/** From here on a webhook gets no more than a few requests at a time, so that those that hang leave room for the rest. */
-const CROWDED_IN_FLIGHT = MOST_IN_FLIGHT / 2;
-const MOST_IN_FLIGHT_WHEN_CROWDED = 2;
-/** The slots from here on are for first attempts, to webhooks that answer in time. */
-const SPARE_IN_FLIGHT = (MOST_IN_FLIGHT * 3) / 4;
 
 /** An event for a thousand webhooks must not keep the process to itself: what others send, publish and ask goes between. */
 const MOST_STARTS_A_TURN = 16;
-
-/** What keeps a lane from sending although its webhook would take more, and below how many in flight it no longer does. */
-const OBSTACLES = { full: MOST_IN_FLIGHT, spare: SPARE_IN_FLIGHT, crowded: CROWDED_IN_FLIGHT } as const;
-type Obstacle = keyof typeof OBSTACLES;
-const LIMITS_BY_OBSTACLE = Object.entries(OBSTACLES) as readonly [Obstacle, number][];
+/** Signing and sending take time by the byte: a delivery of so many bytes counts as another start. */
+const BYTES_A_START = 64 * 1024;
 
 /** What is remembered of webhooks that have nothing in memory: paused by their receivers, circuit open, pace used up. */
 const MOST_FLOWS = 20_000;
@@ -117,16 +111,18 @@ export class Dispatcher {
   readonly #lanes = new Map<string, Lane>();
   /** Of webhooks without a lane, where there is something to remember; the longest unused is forgotten first. */
   readonly #flows = new Map<string, Flow>();
-  /** Lanes that could send but for the limits of the whole process, in the order they came to them. */
-  readonly #held: Readonly<Record<Obstacle, Set<Lane>>> = { full: new Set(), spare: new Set(), crowded: new Set() };
+  /** Requests under way, and the lanes that could send but for them. */
+  readonly #inFlight = new InFlight();
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, Owned>();
   /** Lanes that could send, but in the next turn of the event loop. */
   readonly #nextTurn = new NextTurn();
-  /** Requests started in this turn of the event loop. */
+  /** Requests started in this turn of the event loop; large ones count as several. */
   #started = 0;
-  #inFlight = 0;
-  #weight = 0;
+  /** Of everything in memory: promised, queued, in flight, waiting to be written down. */
+  readonly #memory = new FairShare(MOST_BYTES);
+  /** Applications whose backlog was not taken in, because they have their share of the memory in use. */
+  readonly #turnedAway = new Set<string>();
   #isStopping = false;
   #isSettlingBehind = false;
 
@@ -135,7 +131,7 @@ export class Dispatcher {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#inFlight.total;
   }
 
   /** Deliveries that wait here for their turn. */
@@ -147,12 +143,12 @@ export class Dispatcher {
 
   /** What everything in memory is taken to weigh. */
   get bytes(): number {
-    return this.#weight;
+    return this.#memory.total;
   }
 
   /** Whether no backlog can be taken in, of whatever webhook: the memory is full, or nothing may be sent now. */
   get isFull(): boolean {
-    return !this.#isSending() || this.#weight >= MOST_BYTES / 2;
+    return !this.#isSending() || this.#memory.free < MIN_FREE_BYTES;
   }
 
   /** Whether a delivery is in this instance's memory. */
@@ -169,7 +165,7 @@ export class Dispatcher {
       if (lane) lanes.add(lane);
     }
     for (const lane of lanes) this.#tidy(lane);
-    if (wasFull && !this.isFull) this.#deps.hungry();
+    if ((wasFull && !this.isFull) || this.#letIn()) this.#deps.hungry();
   }
 
   /** A claim on the queues for a batch that is about to be stored. */
@@ -221,11 +217,17 @@ export class Dispatcher {
 
   /** How much of a webhook's backlog to bring: nothing until it is worth a look at the database. */
   roomFor(webhook: LiveWebhook): LaneRoom {
+    const { applicationId } = webhook;
     if (!webhook.isSending || this.isFull) return NO_ROOM;
+    if (this.#isHalfFull(applicationId)) {
+      this.#turnedAway.add(applicationId);
+      return NO_ROOM;
+    }
     const lane = this.#lanes.get(webhook.id);
-    if (lane === undefined) return { deliveries: this.#mostQueued(webhook, this.#flows.get(webhook.id)), bytes: this.#share() };
+    const share = this.#share(applicationId);
+    if (lane === undefined) return { deliveries: this.#mostQueued(webhook, this.#flows.get(webhook.id)), bytes: share };
     if (!lane.isActive || !this.#isLow(lane)) return NO_ROOM;
-    return { deliveries: this.#mostQueued(lane.webhook, lane.flow) - lane.queued - lane.reserved, bytes: this.#share() - lane.weight };
+    return { deliveries: this.#mostQueued(lane.webhook, lane.flow) - lane.queued - lane.reserved, bytes: share - lane.weight };
   }
 
   /** What this instance does about the receiver of a webhook; null: it sends as it is asked to. */
@@ -295,7 +297,7 @@ export class Dispatcher {
     this.#isStopping = true;
     this.giveBackQueued();
     for (const lane of this.#lanes.values()) lane.cancelWake?.();
-    while (this.#inFlight > 0) await sleep(this.#deps.clock, 5);
+    while (this.#inFlight.total > 0) await sleep(this.#deps.clock, 5);
   }
 
   #isSending(): boolean {
@@ -369,7 +371,7 @@ export class Dispatcher {
     if (!lane.hasBacklog || !lane.isActive) return;
     const heldMs = lane.flow.heldMs(this.#deps.clock.monotonic());
     if (heldMs > 0) this.#wakeIn(lane, heldMs);
-    else if (!lane.isAsking && this.#isLow(lane) && !this.isFull) {
+    else if (!lane.isAsking && this.#isLow(lane) && !this.isFull && !this.#isHalfFull(lane.webhook.applicationId)) {
       lane.isAsking = true;
       this.#deps.hungry(lane.webhook.id);
     }
@@ -401,18 +403,31 @@ export class Dispatcher {
   /** Half empty: a look at the database brings enough to be worth it. */
   #isLow(lane: Lane): boolean {
     const most = this.#mostQueued(lane.webhook, lane.flow);
-    return most > 0 && lane.queued + lane.reserved <= most / 2 && lane.weight <= this.#share() / 2;
+    return most > 0 && lane.queued + lane.reserved <= most / 2 && lane.weight <= this.#share(lane.webhook.applicationId) / 2;
   }
 
-  /** What one webhook may have in memory. */
-  #share(): number {
-    return this.#weight < MOST_BYTES / 2 ? MOST_BYTES_A_WEBHOOK : MOST_BYTES_A_WEBHOOK_WHEN_CROWDED;
+  /** Whether an application has half of its share of the memory in use: the other half is for what is new. */
+  #isHalfFull(applicationId: string): boolean {
+    return this.#memory.of(applicationId) >= this.#memory.limitOf(applicationId) / 2;
+  }
+
+  /** Whether there is room again for an application that was turned away. */
+  #letIn(): boolean {
+    let isAny = false;
+    for (const applicationId of this.#turnedAway) if (!this.#isHalfFull(applicationId)) isAny = this.#turnedAway.delete(applicationId);
+    return isAny;
+  }
+
+  /** What one webhook of an application may have in memory. */
+  #share(applicationId: string): number {
+    return this.#isHalfFull(applicationId) ? MOST_BYTES_A_WEBHOOK_WHEN_CROWDED : MOST_BYTES_A_WEBHOOK;
   }
 
   #hasRoom(lane: Lane, weight: number): boolean {
     if (!this.#isSending() || !lane.isActive || (lane.hasBacklog && !lane.hasRetries)) return false;
-    if (lane.fresh + lane.reserved >= this.#mostQueued(lane.webhook, lane.flow) || this.#weight + weight > MOST_BYTES) return false;
-    return lane.weight === 0 || lane.weight + weight <= this.#share();
+    if (lane.fresh + lane.reserved >= this.#mostQueued(lane.webhook, lane.flow)) return false;
+    const { applicationId } = lane.webhook;
+    return this.#memory.allows(applicationId, weight) && (lane.weight === 0 || lane.weight + weight <= this.#share(applicationId));
   }
 
   #enqueue(lane: Lane | undefined, jobs: readonly Job[]): void {
@@ -458,15 +473,7 @@ export class Dispatcher {
 
   #load(lane: Lane, weight: number): void {
     lane.weight += weight;
-    this.#weight += weight;
-  }
-
-  /** Why the process cannot carry one more request of this lane now, if it can't. */
-  #obstacle(lane: Lane): Obstacle | undefined {
-    if (this.#inFlight < CROWDED_IN_FLIGHT) return undefined;
-    if (lane.inFlight >= MOST_IN_FLIGHT_WHEN_CROWDED) return 'crowded';
-    if (lane.mayHang) return this.#inFlight >= SPARE_IN_FLIGHT ? 'spare' : undefined;
-    return this.#inFlight >= MOST_IN_FLIGHT ? 'full' : undefined;
+    this.#memory.giveBack(lane.webhook.applicationId, -weight);
   }
 
   #pump(lane: Lane): void {
@@ -478,9 +485,9 @@ export class Dispatcher {
         if (waitMs < Number.POSITIVE_INFINITY) this.#wakeIn(lane, waitMs);
         return;
       }
-      const obstacle = this.#obstacle(lane);
+      const obstacle = this.#inFlight.obstacle(lane);
       if (obstacle) {
-        this.#held[obstacle].add(lane);
+        this.#inFlight.hold(lane, obstacle);
         return;
       }
       if (!this.#mayStart()) {
@@ -488,7 +495,9 @@ export class Dispatcher {
         return;
       }
       const job = lane.shift();
-      if (job) void this.#attempt(lane, job);
+      if (job === undefined) return;
+      this.#started += Math.floor(job.weight / BYTES_A_START);
+      void this.#attempt(lane, job);
     }
   }
 
@@ -515,12 +524,12 @@ export class Dispatcher {
     const { webhook } = lane;
     const ticket = lane.flow.begin(this.#termsOf(webhook), clock.monotonic());
     lane.inFlight++;
-    this.#inFlight++;
+    const timeoutMs = this.#inFlight.begin(lane);
     try {
       const startedAt = clock.now();
       const body = readyBody(job.event, job.body, webhook.payloadQuery, webhook.format) ?? (await this.#shaped(job, webhook));
       const fixed = 'problem' in body ? null : body;
-      const request = requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent);
+      const request = { ...requestFor(job, webhook, fixed, startedAt, this.#deps.userAgent), timeoutMs };
       const exchange = 'problem' in body ? payloadError(body.problem) : await send(request);
       lane.isTimingOut = exchange.outcome === 'TIMEOUT';
       this.#learn(lane, webhook, { ticket, exchange, eventType: job.event.type });
@@ -533,7 +542,7 @@ export class Dispatcher {
       this.#deps.giveBack([job.deliveryId]);
     }
     lane.inFlight--;
-    this.#inFlight--;
+    this.#inFlight.end(lane);
     this.#goOn(lane);
   }
 
@@ -563,15 +572,10 @@ export class Dispatcher {
 
   /** A slot is free: its lane's again, or, where others wait for slots, theirs in turn. */
   #goOn(lane: Lane): void {
-    this.#held[lane.mayHang ? 'spare' : 'full'].add(lane);
-    for (const [obstacle, limit] of LIMITS_BY_OBSTACLE) {
-      const held = this.#held[obstacle];
-      // A lane that is held once more by the same obstacle has met the limit, which ends the loop.
-      for (const next of held) {
-        if (this.#inFlight >= limit) break;
-        held.delete(next);
-        this.#pump(next);
-      }
+    if (this.#inFlight.isNobodyHeld) this.#pump(lane);
+    else {
+      this.#inFlight.hold(lane, lane.mayHang ? 'spare' : 'full');
+      for (let next = this.#inFlight.next(); next; next = this.#inFlight.next()) this.#pump(next);
     }
     this.#tidy(lane);
   }

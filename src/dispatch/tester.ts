@@ -35,6 +35,10 @@ interface Deps {
 /** A request lasts up to 30 seconds and carries up to a megabyte. */
 const MOST_AT_ONCE_A_WEBHOOK = 3;
 const MOST_AT_ONCE = 64;
+const TOO_MANY = {
+  holder: `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`,
+  application: 'expected fewer tests at once: the webhooks of the application have as many under way as it may have; try again in a moment',
+} as const;
 const MOST_NUMBER = 32 ** 4 - 1;
 /** No event of the log has it: what belongs to sequence 0 belongs to tests. */
 const TEST_SEQUENCE = 0;
@@ -45,7 +49,7 @@ const TEST_SEQUENCE = 0;
  */
 export class Tester {
   readonly #deps: Deps;
-  readonly #slots = new Slots(MOST_AT_ONCE_A_WEBHOOK, MOST_AT_ONCE);
+  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_A_WEBHOOK, most: MOST_AT_ONCE });
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -62,14 +66,13 @@ export class Tester {
         UserErrorCode.CONFLICT,
       );
     const event = await this.#eventOf(webhook, input);
-    const release = this.#slots.take(webhookId);
-    if (release === undefined)
-      return refuse('id', `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`, UserErrorCode.LIMIT_REACHED);
+    const slot = this.#slots.take(webhookId, webhook.applicationId, webhook.timeoutMs);
+    if (typeof slot === 'string') return refuse('id', TOO_MANY[slot], UserErrorCode.LIMIT_REACHED);
     try {
-      const { finished, release: releaseBody } = await this.#send(webhook, event);
+      const { finished, release: releaseBody } = await this.#send(webhook, event, slot.timeoutMs);
       return await this.#deps.database.transaction((tx) => record(tx, finished)).finally(releaseBody);
     } finally {
-      release();
+      slot.release();
     }
   }
 
@@ -95,7 +98,7 @@ export class Tester {
     });
   }
 
-  async #send(webhook: LiveWebhook, event: Event): Promise<{ finished: Finished; release: () => void }> {
+  async #send(webhook: LiveWebhook, event: Event, timeoutMs: number): Promise<{ finished: Finished; release: () => void }> {
     const { clock, send, userAgent, shaper } = this.#deps;
     const startedAt = clock.now();
     const job = {
@@ -109,7 +112,7 @@ export class Tester {
     };
     const held = await shaper.bodyFor(event, null, webhook.payloadQuery, webhook.format);
     const body = 'problem' in held ? null : held.body;
-    const request = requestFor(job, webhook, body, startedAt, userAgent);
+    const request = { ...requestFor(job, webhook, body, startedAt, userAgent), timeoutMs };
     const exchange = 'problem' in held ? payloadError(held.problem) : await send(request);
     return { finished: { job, webhook, request, exchange, body, startedAt }, release: 'problem' in held ? () => {} : held.release };
   }

@@ -2,7 +2,8 @@ import { type Cancel, type Clock, SECOND } from '../clock';
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
 import type { Reservation } from '../events/appender';
 import type { Event } from '../events/event';
-import { webhookIdOf } from '../ids';
+import { FairShare } from '../fair-share';
+import { applicationIdOf, webhookIdOf } from '../ids';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
@@ -35,7 +36,7 @@ interface Deps {
 /** What is claimed ahead of its turn: enough that a claim's transaction is shared by many. */
 const MOST_WAITING = 100;
 const MOST_BYTES = 1024 * 1024;
-/** All windows together. Beyond it webhooks wait for theirs, first come, first served. */
+/** All windows together, divided between applications. Beyond its share the webhooks of one wait for their windows, first come, first served. */
 const MOST_BYTES_IN_ALL = 32 * 1024 * 1024;
 const MOST_LOOKS_AT_ONCE = 4;
 /** How soon to look again while others still send deliveries of a webhook. */
@@ -79,7 +80,7 @@ export class Usher {
   readonly #looking = new Set<string>();
   /** Deliveries on their way back to the database, by webhook: the next look comes after them. */
   readonly #returning = new Map<string, Promise<void>>();
-  #weight = 0;
+  readonly #memory = new FairShare(MOST_BYTES_IN_ALL);
   #idle: (() => void)[] = [];
   #cancelTimer: Cancel | undefined;
   #isStopping = false;
@@ -197,8 +198,8 @@ export class Usher {
   #goOn(): void {
     if (this.#isStopping) return;
     for (const webhookId of this.#wanted) {
-      if (this.#looking.size >= MOST_LOOKS_AT_ONCE || this.#weight >= MOST_BYTES_IN_ALL) return;
-      if (this.#looking.has(webhookId)) continue;
+      if (this.#looking.size >= MOST_LOOKS_AT_ONCE || this.#memory.free <= 0) return;
+      if (this.#looking.has(webhookId) || !this.#memory.allows(applicationIdOf(webhookId), 1)) continue;
       this.#wanted.delete(webhookId);
       this.#looking.add(webhookId);
       void this.#lookAt(webhookId).finally(() => {
@@ -340,10 +341,10 @@ export class Usher {
   }
 
   /** Whatever changes a window keeps the sum of their weights right. */
-  #shrink<T>({ window }: Run, step: () => T): T {
+  #shrink<T>({ window, webhook }: Run, step: () => T): T {
     const weight = window.weight;
     const result = step();
-    this.#weight += window.weight - weight;
+    this.#memory.giveBack(webhook.applicationId, weight - window.weight);
     if (window.weight < weight && this.#wanted.size > 0) this.#goOn();
     return result;
   }
@@ -411,7 +412,7 @@ export class Usher {
     if (run.isOver) return;
     run.isOver = true;
     this.#runs.delete(run.webhook.id);
-    this.#weight -= run.window.weight;
+    this.#memory.giveBack(run.webhook.applicationId, run.window.weight);
     this.#giveBack(run.webhook.id, run.window.remove(() => true).map(idOf), isOwned);
   }
 

@@ -36,20 +36,22 @@ const MOST_RATE = 2 ** 31 - 1;
 /** Asks targets whether they want what is about to be sent to them. */
 export class Verifier {
   readonly #deps: Deps;
-  readonly #slots = new Slots(MOST_AT_ONCE_AN_APPLICATION, MOST_AT_ONCE);
+  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_AN_APPLICATION, most: MOST_AT_ONCE });
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
   async verify(candidate: Candidate): Promise<Verdict> {
-    const release = this.#slots.take(candidate.applicationId);
-    if (release === undefined)
+    const { applicationId } = candidate;
+    const slot = this.#slots.take(applicationId, applicationId, candidate.timeoutMs);
+    if (typeof slot === 'string')
       return { problem: `expected at most ${MOST_AT_ONCE_AN_APPLICATION} verifications at once: try again in a moment`, isBusy: true };
     try {
-      return await (candidate.verification === 'CHALLENGE' ? this.#challenge(candidate) : this.#handshake(candidate));
+      const within = { ...candidate, timeoutMs: slot.timeoutMs };
+      return await (within.verification === 'CHALLENGE' ? this.#challenge(within) : this.#handshake(within));
     } finally {
-      release();
+      slot.release();
     }
   }
 

@@ -189,7 +189,7 @@ describeEachDatabase('A hub that dies', (makeDatabase) => {
     const hub = await build.serve(databaseUrl);
     try {
       const applicationId = await createApplication(hub);
-      for (const port of [1, 2, 3]) await createWebhook(hub, applicationId, `http://127.0.0.1:${port}/`, 1);
+      for (const path of ['a', 'b', 'c']) await createWebhook(hub, applicationId, `http://127.0.0.1:1/${path}`, 1);
       const [event] = await publish(hub, applicationId, 1);
       await hub.kill('SIGKILL');
       await withRows(databaseUrl, async (query) => {

@@ -1,6 +1,12 @@
 import { CreateTables1764000000000 } from './1764000000000-create-tables';
 import { AddTraceContext1764700000000 } from './1764700000000-add-trace-context';
+import { AddFilterHealth1764800300000 } from './1764800300000-add-filter-health';
 import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scopes-and-sealed-headers';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
-export const migrations = [CreateTables1764000000000, AddTraceContext1764700000000, AddScopesAndSealedHeaders1764800700000];
+export const migrations = [
+  CreateTables1764000000000,
+  AddTraceContext1764700000000,
+  AddFilterHealth1764800300000,
+  AddScopesAndSealedHeaders1764800700000,
+];

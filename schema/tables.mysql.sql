@@ -196,6 +196,14 @@ CREATE TABLE `webhooks` (
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 
+CREATE TABLE `webhook_filter_health` (
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `event_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `event_type` varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`webhook_id`)
+) ENGINE=InnoDB;
+
 CREATE TABLE `webhook_health` (
   `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `failing_since` bigint NOT NULL,

@@ -170,6 +170,13 @@ CREATE TABLE "retry_jobs" (
 
 CREATE INDEX "retry_jobs_by_completion" ON "retry_jobs" ("completed_at", "id");
 
+CREATE TABLE "webhook_filter_health" (
+  "webhook_id" varchar(48) PRIMARY KEY NOT NULL,
+  "event_id" varchar(48) NOT NULL,
+  "event_type" varchar(255) NOT NULL,
+  "created_at" bigint NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE "webhook_health" (
   "webhook_id" varchar(48) PRIMARY KEY NOT NULL,
   "failing_since" bigint NOT NULL,

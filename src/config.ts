@@ -142,6 +142,12 @@ export const SETTINGS = {
     description: 'how many of the traces that begin at the hub are recorded, from 0 to 1; publishers decide over theirs',
     parse: parseRatio,
   }),
+  webhooksPerApplication: setting({
+    name: 'LIVEHOOK_WEBHOOKS_PER_APPLICATION',
+    default: '10000',
+    description: 'webhooks that an application may have, deleted ones not counted; an event is stored with all its deliveries at once',
+    parse: (text) => integer(text, 1, 1_000_000),
+  }),
   connections: setting({
     name: 'LIVEHOOK_CONNECTIONS',
     default: '10000',

@@ -31,6 +31,7 @@ export enum UserErrorCode {
   TAKEN = 'TAKEN',
   CONFLICT = 'CONFLICT',
   LIMIT_REACHED = 'LIMIT_REACHED',
+  UNAVAILABLE = 'UNAVAILABLE',
 }
 
 export interface Problem {

@@ -48,10 +48,12 @@ import { Replayer } from './replay/replayer';
 import type { RetryJob } from './replay/retry-job';
 import { RetryJobs } from './replay/retry-jobs';
 import { Rounds } from './rounds';
+import { Slices } from './slices';
 import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
 import { Directory } from './webhooks/directory';
+import { FilterHealth, readCostlyFilters } from './webhooks/filter-health';
 import { HeaderSealing } from './webhooks/header-sealing';
 import { closeAllCircuits, readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
@@ -106,6 +108,7 @@ export class Hub {
   readonly #settler: Settler;
   readonly #ownEvents: OwnEvents;
   readonly #health: HealthKeeper;
+  readonly #filterHealth: FilterHealth;
   readonly #stats: Stats;
   readonly #lease: Lease;
   readonly #scout: Scout;
@@ -140,6 +143,7 @@ export class Hub {
     const database = new Database(config.databaseUrl, log);
     const seal = sealFor(config);
     this.#headerSealing = new HeaderSealing({ database, seal, clock, log });
+    const slices = new Slices();
     const policy = new AddressPolicy(config.allowedTargets, { denied: config.deniedTargets, ports: config.allowedPorts });
     this.#database = database;
 
@@ -198,6 +202,7 @@ export class Hub {
     const findWebhookAnew = async (webhookId: string) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
     const webhooks = new Webhooks({
       database,
+      maxPerApplication: config.webhooksPerApplication,
       clock,
       seal,
       headerSealing: this.#headerSealing,
@@ -235,6 +240,7 @@ export class Hub {
       disableAfterMs: config.disableAfterMs,
       disable: (webhookId, version, why) => webhooks.disable(webhookId, version, why),
     });
+    this.#filterHealth = new FilterHealth({ database, clock, log });
     this.#stats = new Stats({ instanceId, database, clock, log });
 
     const shaper = new Shaper();
@@ -337,7 +343,11 @@ export class Hub {
         this.#doorbell.ring('logs', added.keys());
         announceUpdates(updates);
       },
-      committed: (batch, durationMs) => observer.committed(batch, durationMs),
+      committed: (batch, durationMs) => {
+        observer.committed(batch, durationMs);
+        if (batch.unmatched.length > 0) this.#filterHealth.missed(batch.unmatched);
+      },
+      slices,
     });
 
     this.#apiKeys = new ApiKeys({ database, clock, log, revoked: () => this.#doorbell.ring('keys') });
@@ -448,6 +458,7 @@ export class Hub {
         attempts,
         stats: this.#stats,
         storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
+        costlyFilters: (webhookIds) => readCostlyFilters(database.read, webhookIds),
         caution: (webhookId, version) => this.#dispatcher.caution(webhookId, version),
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
         shaper,
@@ -470,6 +481,7 @@ export class Hub {
         updateLog: this.#updateLog,
         clock,
         isVerificationRequired: config.requireVerification,
+        slices,
         defaultRetrySchedule: config.retrySchedule.map((delayMs) => Math.round(delayMs / SECOND)),
       },
     });
@@ -557,6 +569,7 @@ export class Hub {
     await this.#health.drain();
     await this.#ownEvents.drain();
     await this.#appender.stop();
+    await this.#filterHealth.drain();
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lease.stop();

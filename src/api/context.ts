@@ -9,6 +9,7 @@ import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
 import type { Stream } from '../live/stream';
+import type { CostlyFilter } from '../webhooks/filter-health';
 import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
 import type { Services } from './services';
@@ -37,6 +38,7 @@ export interface Loaders {
   readonly attempt: DataLoader<string, Attempt | null>;
   /** By the webhook's id. */
   readonly storedHealth: DataLoader<string, StoredHealth | null>;
+  readonly costlyFilter: DataLoader<string, CostlyFilter | null>;
   /** By the id of a delivery or attempt of the event. */
   readonly event: DataLoader<string, Event | null>;
   /** The id alone, without the payload; by the same. */
@@ -54,6 +56,10 @@ export function createContext(services: Services, caller: Caller | null, { isLas
       webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
       attempt: new DataLoader((ids) => inOrder(ids, services.attempts.byIds(ids), (row) => row.id), options),
       storedHealth: new DataLoader((ids) => inOrder(ids, services.storedHealth(ids), (row) => row.webhookId), { ...options, cache: false }),
+      costlyFilter: new DataLoader((ids) => inOrder(ids, services.costlyFilters(ids), (row) => row.webhookId), {
+        ...options,
+        cache: false,
+      }),
       event: new DataLoader(
         (ids) => ofEvents(ids, (applicationId, sequences) => services.events.bySequences(applicationId, sequences)),
         options,

@@ -18,6 +18,8 @@ import type { LiveLog } from '../live/live-log';
 import type { LoggedUpdate } from '../live/update-log';
 import type { RetryJob } from '../replay/retry-job';
 import type { RetryJobs } from '../replay/retry-jobs';
+import type { Slices } from '../slices';
+import type { CostlyFilter } from '../webhooks/filter-health';
 import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhook } from '../webhooks/webhook';
@@ -41,6 +43,7 @@ export interface Services {
   readonly jobWatch: JobWatch<RetryJob>;
   readonly attempts: Attempts;
   readonly stats: Pick<Stats, 'read'>;
+  readonly costlyFilters: (webhookIds: readonly string[]) => Promise<readonly CostlyFilter[]>;
   readonly storedHealth: (webhookIds: readonly string[]) => Promise<readonly StoredHealth[]>;
   /** What this instance does about the receiver of a webhook. */
   readonly caution: (webhookId: string, version: number) => Findings['caution'];
@@ -56,6 +59,7 @@ export interface Services {
   /** In plain words which event blocks an ordered webhook; null: none does. */
   readonly orderProblem: (webhook: Webhook) => Promise<string | null>;
   readonly clock: Clock;
+  readonly slices: Slices;
   /** Seconds between attempts where a webhook has no schedule of its own. */
   /** Targets get nothing before they have passed a verification. */
   readonly isVerificationRequired: boolean;

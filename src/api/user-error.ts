@@ -12,6 +12,7 @@ registerEnumType(UserErrorCode, {
     TAKEN: { description: 'Another one has this unique value.' },
     CONFLICT: { description: 'The thing is no longer as the caller has seen it, or not in a state for this.' },
     LIMIT_REACHED: { description: 'There are as many as there may be.' },
+    UNAVAILABLE: { description: 'The hub could not store this part of the input, others it could: try again with it.' },
   },
 });
 

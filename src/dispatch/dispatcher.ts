@@ -242,6 +242,7 @@ export class Dispatcher {
     for (const [webhookId, lane] of this.#lanes) {
       if (lane.webhook.applicationId !== applicationId) continue;
       const webhook = byId.get(webhookId);
+      if (webhook !== undefined && webhook === lane.webhook) continue; // as it was
       lane.isGone = webhook === undefined;
       if (webhook && webhook.ordering !== lane.webhook.ordering) this.#empty(lane); // what is queued has the former order
       if (webhook) this.#follow(lane, webhook);

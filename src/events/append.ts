@@ -1,9 +1,11 @@
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { fanOut, insertDeliveries, type Room } from '../fanout/fan-out';
+import { type Selection, Selector } from '../fanout/select';
 import { newEventId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import { Slices } from '../slices';
 import type { Tx } from '../store/database';
-import type { Directory } from '../webhooks/directory';
+import type { Directory, LiveWebhook } from '../webhooks/directory';
 import type { Event } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
 
@@ -32,12 +34,24 @@ export interface AppendRequest {
   readonly traceContext?: string | null;
 }
 
+/** With the webhooks that get its events, in their order, where that was decided before. */
+export interface AppendPart extends AppendRequest {
+  readonly selections?: readonly Selection[];
+}
+
+/** A webhook did not get an event because its conditions took too much to be tested. */
+export interface Unmatched {
+  readonly webhook: LiveWebhook;
+  readonly event: Event;
+}
+
 export interface Batch {
   /** For each request what became of its events, or null where the application does not exist. */
   readonly answers: readonly (readonly AppendedEvent[] | null)[];
   readonly stored: readonly Event[];
   readonly deliveries: readonly Delivery[];
   readonly updates: ReadonlyMap<string, LoggedUpdate[]>;
+  readonly unmatched: readonly Unmatched[];
 }
 
 interface Counter {
@@ -50,7 +64,13 @@ interface Counter {
  * Stores events and their deliveries. The counter rows come first: whoever holds an application's row writes the next
  * sequences, and nobody commits a later sequence before an earlier one.
  */
-export async function append(tx: Tx, requests: readonly AppendRequest[], directory: Directory, room: Room): Promise<Batch> {
+export async function append(
+  tx: Tx,
+  requests: readonly AppendPart[],
+  directory: Directory,
+  room: Room,
+  selector = new Selector(new Slices()),
+): Promise<Batch> {
   const { counters, now } = await lockCounters(tx, [...new Set(requests.map(({ applicationId }) => applicationId))]);
   const known = await findByIdempotencyKey(
     tx,
@@ -58,15 +78,30 @@ export async function append(tx: Tx, requests: readonly AppendRequest[], directo
   );
 
   const stored: Event[] = [];
-  const answers = requests.map(({ applicationId, events, traceContext = null }) => {
+  const selections: (Selection | undefined)[] = [];
+  const answers = requests.map(({ applicationId, events, traceContext = null, selections: selected }) => {
     const counter = counters.get(applicationId);
-    return counter ? events.map((fresh) => place(fresh, traceContext, counter, known, now, stored)) : null;
+    if (!counter) return null;
+    return events.map((fresh, index) => {
+      const answer = place(fresh, traceContext, counter, known, now);
+      if (!answer.deduplicated) {
+        stored.push(answer.event);
+        selections.push(selected?.[index]);
+      }
+      return answer;
+    });
   });
 
   const deliveries: Delivery[] = [];
-  for (const event of stored) {
-    const snapshot = await directory.at(tx, event.applicationId, counters.get(event.applicationId)?.version ?? 0);
-    for (const delivery of fanOut(event, snapshot.receiving, now, room)) deliveries.push(delivery);
+  const unmatched: Unmatched[] = [];
+  for (const [index, event] of stored.entries()) {
+    const { applicationId } = event;
+    const snapshot = await directory.at(tx, applicationId, counters.get(applicationId)?.version ?? 0);
+    let selection = selections[index] ?? selector.known(event, snapshot);
+    // A webhook was changed meanwhile: under the lock it is known which are to get the event.
+    if (selection?.snapshot !== snapshot) selection = await selector.select(applicationId, event, snapshot, selection);
+    for (const webhook of selection.tooCostly) unmatched.push({ webhook, event });
+    for (const delivery of fanOut(event, selection.wanted, now, room)) deliveries.push(delivery);
   }
 
   await insertEvents(tx, stored);
@@ -84,7 +119,7 @@ export async function append(tx: Tx, requests: readonly AppendRequest[], directo
       delivery,
     })),
   );
-  return { answers, stored, deliveries, updates };
+  return { answers, stored, deliveries, updates, unmatched };
 }
 
 async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<{ counters: Map<string, Counter>; now: Date }> {
@@ -123,14 +158,7 @@ function dedupeKey(applicationId: string, idempotencyKey: string): string {
 }
 
 /** Gives a new event the next sequence, or answers with the one that has its key already. */
-function place(
-  fresh: NewEvent,
-  traceContext: string | null,
-  counter: Counter,
-  known: Map<string, Event>,
-  now: Date,
-  stored: Event[],
-): AppendedEvent {
+function place(fresh: NewEvent, traceContext: string | null, counter: Counter, known: Map<string, Event>, now: Date): AppendedEvent {
   const { applicationId } = counter;
   const key = fresh.idempotencyKey === null ? null : dedupeKey(applicationId, fresh.idempotencyKey);
   const first = key === null ? undefined : known.get(key);
@@ -150,7 +178,6 @@ function place(
     trace_context: traceContext,
   });
   if (key !== null) known.set(key, event);
-  stored.push(event);
   return { event, deduplicated: false };
 }
 

@@ -1,62 +1,68 @@
-import {
-  $and,
-  $elemMatch,
-  $eq,
-  $exists,
-  $gt,
-  $gte,
-  $in,
-  $lt,
-  $lte,
-  $ne,
-  $nin,
-  $not,
-  $or,
-  createEqualsOperation,
-  createQueryTester,
-} from 'sift';
 import { shown } from '../errors';
 import { isDeep } from '../json';
+import {
+  AtPath,
+  type Comparison,
+  comparedWith,
+  ElementMatches,
+  Every,
+  Exists,
+  equalTo,
+  IsIn,
+  NeverPasses,
+  Not,
+  type Operation,
+  oneOf,
+  Passes,
+  Some,
+  textThat,
+} from './condition-operations';
+import { MatchBudget, OutOfBudget } from './match-budget';
 
-/** Decides whether an event is wanted. */
-export type Condition = (event: { readonly type: string; readonly payload: unknown }) => boolean;
+export interface Matchable {
+  readonly type: string;
+  readonly payload: unknown;
+}
+
+/** Decides whether an event is wanted. Throws OutOfBudget when that takes more than it may. */
+export type Condition = (event: Matchable, budget?: MatchBudget) => boolean;
 
 const MOST_NODES = 200;
 const MOST_DEPTH = 12;
 const MOST_CHARS = 16 * 1024;
 const MOST_PATH_PARTS = 16;
+/** Of a value that is compared with. */
+const MAX_VALUE_LEVELS = 64;
 
-const textTest =
-  (test: (text: string, part: string) => boolean) =>
-  (part: unknown, owner: Parameters<typeof $eq>[1], options: Parameters<typeof $eq>[2]) =>
-    createEqualsOperation((value: unknown) => typeof value === 'string' && test(value, part as string), owner, options);
+const compared = (comparison: Comparison) => (operand: unknown) => new Passes(comparedWith(comparison, operand as number | string));
 
-/** The whole language: sift knows more operators, some of which run code or regular expressions. */
+/** The whole language. */
 const OPERATORS = {
-  $eq,
-  $ne,
-  $gt,
-  $gte,
-  $lt,
-  $lte,
-  $in,
-  $nin,
-  $exists,
-  $and,
-  $or,
-  $not,
-  $elemMatch,
-  $startsWith: textTest((text, part) => text.startsWith(part)),
-  $endsWith: textTest((text, part) => text.endsWith(part)),
-} as const;
+  $eq: (operand) => new Passes(equalTo(operand)),
+  $ne: (operand) => new NeverPasses(equalTo(operand)),
+  $gt: compared('$gt'),
+  $gte: compared('$gte'),
+  $lt: compared('$lt'),
+  $lte: compared('$lte'),
+  $in: (operand) => new IsIn(oneOf(operand as unknown[])),
+  $nin: (operand) => new NeverPasses(oneOf(operand as unknown[])),
+  $exists: (operand) => new Exists(operand as boolean),
+  $and: (operand) => new Every((operand as Fields[]).map(operationOf)),
+  $or: (operand) => new Some((operand as Fields[]).map(operationOf)),
+  $not: (operand) => new Not(operationOf(operand as Fields)),
+  $elemMatch: (operand) => new ElementMatches(operationOf(operand as Fields)),
+  $startsWith: (operand) => new Passes(textThat((text) => text.startsWith(operand as string), (operand as string).length)),
+  $endsWith: (operand) => new Passes(textThat((text) => text.endsWith(operand as string), (operand as string).length)),
+} as const satisfies Record<string, (operand: unknown) => Operation>;
 
+type Fields = Readonly<Record<string, unknown>>;
 type Operator = keyof typeof OPERATORS;
 const NAMES = Object.keys(OPERATORS).join(' ');
 
 /** What an operator may be given. */
 const OPERANDS: Record<Operator, (operand: unknown) => string | null> = {
-  $eq: anything,
-  $ne: anything,
+  $eq: value,
+  $ne: value,
   $gt: comparable,
   $gte: comparable,
   $lt: comparable,
@@ -74,21 +80,64 @@ const OPERANDS: Record<Operator, (operand: unknown) => string | null> = {
 
 /**
  * Compiles a Mongo-style condition on `{ type, payload }`, such as
- * `{ "payload.total": { "$gte": 100 }, "type": { "$startsWith": "order." } }`. Tests in time that grows with the event
- * and with the condition, and nothing else: no code, no regular expressions.
+ * `{ "payload.total": { "$gte": 100 }, "type": { "$startsWith": "order." } }`. No code, no regular expressions, and no
+ * more work than the budget of a match allows.
  * A string is read as JSON: in a GraphQL document an object's keys can hold neither dots nor dollar signs.
  * @returns the condition, or what is wrong with the filter and where
  */
 export function compileCondition(given: unknown): { readonly condition: Condition } | { readonly problem: string } {
   const filter = readFilter(given);
-  const problem = sizeProblem(filter) ?? shapeProblem(filter, [], { nodes: 0, isRoot: true });
+  const problem = sizeProblem(filter) ?? shapeProblem(filter, [], { nodes: 0, isRoot: true, isOfField: false });
   if (problem !== null) return { problem };
+  const operation = operationOf(filter as Fields);
+  return {
+    condition(event, budget = new MatchBudget()) {
+      budget.spend(operation.size);
+      operation.reset();
+      // Own properties, as conditions see no others; the payload may yet have to be parsed.
+      const root = {
+        type: event.type,
+        get payload() {
+          return event.payload;
+        },
+      };
+      operation.next(root, { key: undefined, owner: undefined, isLeaf: true }, budget);
+      return operation.keep;
+    },
+  };
+}
+
+/** Whether an event meets a condition; null where the budget of a match does not suffice to tell. */
+export function meets(condition: Condition, event: Matchable, budget = new MatchBudget()): boolean | null {
   try {
-    const test = createQueryTester(filter as never, { operations: OPERATORS }) as (event: unknown) => boolean;
-    return { condition: test };
+    return condition(event, budget);
   } catch (error) {
-    return { problem: (error as Error).message };
+    if (error instanceof OutOfBudget) return null;
+    throw error;
   }
+}
+
+/** Fields and operators of one level. */
+function operationOf(filter: Fields): Operation {
+  const own: Operation[] = [];
+  const parts: Operation[] = [];
+  for (const [name, value] of Object.entries(filter)) {
+    if (name.startsWith('$')) own.push(operatorOf(name, value));
+    else
+      parts.push(
+        new AtPath(
+          name.split('.'),
+          isOperators(value) ? Object.entries(value).map(([key, operand]) => operatorOf(key, operand)) : [new Passes(equalTo(value))],
+        ),
+      );
+  }
+  if (own.length > 0) parts.unshift(new AtPath([], own));
+  const [only] = parts;
+  return only && parts.length === 1 ? only : new Every(parts);
+}
+
+function operatorOf(name: string, operand: unknown): Operation {
+  return OPERATORS[name as Operator](operand);
 }
 
 /** The object that a filter is, also where it was given as JSON in a string. */
@@ -115,7 +164,10 @@ function sizeProblem(filter: unknown): string | null {
 
 interface Walk {
   nodes: number;
+  /** Fields name parts of the event, and not of something inside it. */
   readonly isRoot: boolean;
+  /** The operators of a field. */
+  readonly isOfField: boolean;
 }
 
 /** Refuses what is not in the language, with its place, before anything is compiled. */
@@ -140,6 +192,7 @@ function operatorProblem(name: string, operand: unknown, path: readonly string[]
   if (!Object.hasOwn(OPERATORS, name)) return `${at(path)}: unknown operator ${name}; expected one of ${NAMES}`;
   const problem = OPERANDS[name as Operator](operand);
   if (problem !== null) return `${at(path)}: ${problem}, got ${shown(JSON.stringify(operand))}`;
+  if (walk.isOfField && (name === '$and' || name === '$or')) return `${at(path)}: expected it around fields, not within one`;
   if (name === '$and' || name === '$or') {
     for (const [index, part] of (operand as unknown[]).entries()) {
       const found = shapeProblem(part, [...path, String(index)], walk);
@@ -147,7 +200,9 @@ function operatorProblem(name: string, operand: unknown, path: readonly string[]
     }
     return null;
   }
-  return name === '$not' || name === '$elemMatch' ? below(operand, path, walk, name === '$not' && walk.isRoot) : null;
+  return name === '$not' || name === '$elemMatch'
+    ? below(operand, path, walk, { isRoot: name === '$not' && walk.isRoot, isOfField: false })
+    : null;
 }
 
 function fieldProblem(name: string, value: unknown, path: readonly string[], walk: Walk): string | null {
@@ -155,19 +210,19 @@ function fieldProblem(name: string, value: unknown, path: readonly string[], wal
   if (parts.some((part) => part === '') || parts.length > MOST_PATH_PARTS)
     return `${at(path)}: expected a dotted path of at most ${MOST_PATH_PARTS} parts, got ${shown(name)}`;
   if (walk.isRoot && parts[0] !== 'payload' && name !== 'type') return `${at(path)}: expected type or payload.…, got ${shown(name)}`;
-  if (isOperators(value)) return below(value, path, walk, false);
+  if (isOperators(value)) return below(value, path, walk, { isRoot: false, isOfField: true });
+  if (hasMoreLevels(value, MAX_VALUE_LEVELS)) return `${at(path)}: expected a value of at most ${MAX_VALUE_LEVELS} levels`;
   return ++walk.nodes > MOST_NODES ? `expected at most ${MOST_NODES} parts` : null;
 }
 
-/** `isRoot`: whether fields name parts of the event, and not of something inside it. */
-function below(node: unknown, path: readonly string[], walk: Walk, isRoot: boolean): string | null {
-  const inner = { nodes: walk.nodes, isRoot };
+function below(node: unknown, path: readonly string[], walk: Walk, inside: Pick<Walk, 'isRoot' | 'isOfField'>): string | null {
+  const inner = { nodes: walk.nodes, ...inside };
   const problem = shapeProblem(node, path, inner);
   walk.nodes = inner.nodes;
   return problem;
 }
 
-function isOperators(value: unknown): boolean {
+function isOperators(value: unknown): value is Fields {
   return isObject(value) && Object.keys(value).some((key) => key.startsWith('$'));
 }
 
@@ -175,8 +230,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function anything(): null {
-  return null;
+function value(operand: unknown): string | null {
+  return hasMoreLevels(operand, MAX_VALUE_LEVELS) ? `expected a value of at most ${MAX_VALUE_LEVELS} levels` : null;
+}
+
+function hasMoreLevels(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => hasMoreLevels(part, levels - 1));
 }
 
 function comparable(operand: unknown): string | null {
@@ -184,7 +244,9 @@ function comparable(operand: unknown): string | null {
 }
 
 function list(operand: unknown): string | null {
-  return Array.isArray(operand) ? null : 'expected a list';
+  if (!Array.isArray(operand)) return 'expected a list';
+  if (hasMoreLevels(operand, MAX_VALUE_LEVELS)) return `expected values of at most ${MAX_VALUE_LEVELS} levels`;
+  return operand.some(isOperators) ? 'expected a list of values, not of conditions' : null;
 }
 
 function conditions(operand: unknown): string | null {

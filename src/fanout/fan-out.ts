@@ -1,11 +1,9 @@
 import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
-import { isOwnEventType } from '../events/event-type';
 import { deliveryId } from '../ids';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
-import { matchesAnyType } from './match';
 
 /** Room in this instance's queues, asked for before the commit and taken up after it. */
 export interface Room {
@@ -13,11 +11,10 @@ export interface Room {
   ownerFor(webhook: LiveWebhook, event: Event): string;
 }
 
-/** The deliveries of an event: one for each webhook that wants it. */
+/** The deliveries of an event: one for each webhook that gets it. */
 export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Date, room: Room): Delivery[] {
   const deliveries: Delivery[] = [];
   for (const webhook of webhooks) {
-    if (!wants(webhook, event)) continue;
     const delivery = new Delivery();
     delivery.id = deliveryId(event.sequence, webhook.id);
     delivery.applicationId = event.applicationId;
@@ -36,21 +33,6 @@ export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Da
     deliveries.push(delivery);
   }
   return deliveries;
-}
-
-/** The hub's own events go only to those that name them: `livehook.*`, not `*`. */
-export function wantsType(eventTypes: readonly string[], type: string): boolean {
-  return matchesAnyType(isOwnEventType(type) ? eventTypes.filter(isOwnEventType) : eventTypes, type);
-}
-
-/**
- * By the webhook's own selection and by the one in its payload query.
- */
-export function wants({ eventTypes, condition, payloadQuery }: LiveWebhook, event: Event): boolean {
-  if (!wantsType(eventTypes, event.type) || (condition !== null && !condition(event))) return false;
-  if (payloadQuery === null) return true;
-  const { types, condition: inner } = payloadQuery;
-  return (types === null || matchesAnyType(types, event.type)) && (inner === null || inner(event));
 }
 
 const COLUMNS = [

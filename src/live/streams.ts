@@ -4,9 +4,11 @@ import { type DeliverySelection, matchesSelection } from '../deliveries/deliveri
 import { HubError } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
-import { type Condition, compileCondition } from '../fanout/condition';
+import { type Condition, compileCondition, meets } from '../fanout/condition';
 import { matchesAnyType } from '../fanout/match';
+import { MatchBudget } from '../fanout/match-budget';
 import { sequenceOf, webhookIdOf } from '../ids';
+import type { Slices } from '../slices';
 import type { LiveLog } from './live-log';
 import { Stream } from './stream';
 import type { LoggedUpdate } from './update-log';
@@ -24,16 +26,35 @@ export interface EventWatch {
 }
 
 /** Events of an application in sequence order: those after the cursor, then live ones. */
-export async function eventStream(log: LiveLog<Event>, { applicationId, types, filter, after }: EventWatch): Promise<Stream<Event>> {
+export async function eventStream(
+  log: LiveLog<Event>,
+  { applicationId, types, filter, after }: EventWatch,
+  slices: Slices,
+): Promise<Stream<Event>> {
   checkPatterns('types', types);
   const condition = conditionFor(filter);
   const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
-  const isWanted = (event: Event) => (!types || matchesAnyType(types, event.type)) && (!condition || condition(event));
+  const isWanted = (event: Event, budget: MatchBudget) => {
+    if (types && !matchesAnyType(types, event.type)) return false;
+    return condition === null || meets(condition, event, budget);
+  };
   const takeAll = () => follower.take(MOST_A_STEP);
+  let failure: HubError | undefined;
   const takeWanted = async (): Promise<readonly Event[]> => {
     for (;;) {
+      if (failure) throw failure;
       const entries = await takeAll();
-      const wanted = entries.filter(isWanted);
+      const wanted: Event[] = [];
+      for (const event of entries) {
+        const budget = new MatchBudget();
+        const answer = isWanted(event, budget);
+        if (answer === null) {
+          failure = tooCostly(event); // after those before it
+          break;
+        }
+        if (answer) wanted.push(event);
+        if (slices.isOver(1 + budget.spent)) await slices.next(applicationId);
+      }
       if (wanted.length > 0 || entries.length === 0) return wanted;
     }
   };
@@ -113,6 +134,14 @@ function conditionFor(filter: unknown): Condition | null {
   const compiled = compileCondition(filter);
   if ('problem' in compiled) throw new HubError('BAD_USER_INPUT', `filter: ${compiled.problem}`);
   return compiled.condition;
+}
+
+/** None is missed silently: a filter that cannot be tested ends the stream. */
+function tooCostly({ id, type }: Event): HubError {
+  return new HubError(
+    'BAD_USER_INPUT',
+    `filter: takes too many comparisons for the event ${id} (${type}): compare with fewer values, or in fewer elements of its payload`,
+  );
 }
 
 function checkPatterns(argument: string, patterns: readonly string[] | null | undefined): void {

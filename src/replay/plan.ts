@@ -2,9 +2,10 @@ import { MINUTE } from '../clock';
 import { matchesSelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { readEvents } from '../events/events';
-import { wants, wantsType } from '../fanout/fan-out';
 import { matchesAnyType } from '../fanout/match';
+import { wants, wantsType } from '../fanout/wants';
 import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
+import { nextTurn } from '../slices';
 import type { Queries } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { WebhookStatus } from '../webhooks/webhook';
@@ -163,7 +164,10 @@ async function thoseWanted(read: Queries, webhook: LiveWebhook, sequences: reado
   const wanted: number[] = [];
   for (let start = 0; start < sequences.length; start += PAYLOADS_A_READ) {
     const events = await readEvents(read, webhook.applicationId, sequences.slice(start, start + PAYLOADS_A_READ));
-    for (const event of events) if (wants(webhook, event)) wanted.push(event.sequence);
+    for (const event of events) {
+      if (wants(webhook, event)) wanted.push(event.sequence);
+      await nextTurn(); // a match may take 15 ms
+    }
   }
   return wanted;
 }

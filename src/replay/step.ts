@@ -1,10 +1,12 @@
 import { AttemptTrigger } from '../attempts/attempt';
 import { SECOND } from '../clock';
-import { DeliveryStatus } from '../deliveries/delivery';
+import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { readEvents } from '../events/events';
 import { fanOut, insertDeliveries } from '../fanout/fan-out';
+import { wants } from '../fanout/wants';
 import { applicationIdOf, sequenceOf, webhookIdOf } from '../ids';
 import { appendUpdates, type DeliveryUpdate, type LoggedUpdate } from '../live/update-log';
+import { nextTurn } from '../slices';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { isReceiving, type Stretch } from './plan';
@@ -344,7 +346,11 @@ async function createMissing(tx: Tx, { id }: RetryJob, webhook: LiveWebhook, ite
   const missing = items.filter(({ status }) => status === null).map((item) => sequenceOf(item.delivery_id));
   const dueAt = new Date(await readNow(tx));
   const events = await readEvents(tx, applicationIdOf(webhook.id), missing);
-  const deliveries = events.flatMap((event) => fanOut(event, [webhook], dueAt, { ownerFor: () => '' }));
+  const deliveries: Delivery[] = [];
+  for (const event of events) {
+    if (wants(webhook, event)) deliveries.push(...fanOut(event, [webhook], dueAt, { ownerFor: () => '' }));
+    await nextTurn(); // a match may take 15 ms
+  }
   if (deliveries.length === 0) return [];
   await insertDeliveries(tx, deliveries);
   const { sql, parameters } = tx.dialect.oneOf(

@@ -1,6 +1,7 @@
 import { SECOND } from '../clock';
 import { type Condition, compileCondition } from '../fanout/condition';
 import { applicationIdOf, idRange } from '../ids';
+import { nextTurn } from '../slices';
 import type { Database, Queries } from '../store/database';
 import { openHeaders } from './own-headers';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
@@ -57,7 +58,18 @@ interface Deps {
   readonly changed: (applicationId: string, snapshot: Snapshot) => void;
 }
 
+interface Refreshing {
+  readonly now: Promise<Snapshot>;
+  /** The read after it, for those who have asked since it began. */
+  next: Promise<Snapshot> | undefined;
+}
+
 const MOST_APPLICATIONS = 20_000;
+
+/** Read whole, with their secrets, in one turn of the event loop: about 5 ms. */
+const WEBHOOKS_PER_STEP = 100;
+/** Of ids and versions alone. */
+const HEADS_PER_STEP = 1_000;
 
 /** The version of an application that is gone: no read overtakes it. */
 const GONE = Number.MAX_SAFE_INTEGER;
@@ -66,6 +78,7 @@ const GONE = Number.MAX_SAFE_INTEGER;
 export class Directory {
   readonly #deps: Deps;
   readonly #snapshots = new Map<string, Snapshot>();
+  readonly #refreshing = new Map<string, Refreshing>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -78,6 +91,11 @@ export class Directory {
     return this.#load(queries, applicationId, version);
   }
 
+  /** The webhooks of an application as far as they are known here, perhaps not the newest. */
+  peek(applicationId: string): Snapshot | undefined {
+    return this.#snapshots.get(applicationId);
+  }
+
   /** A webhook as it is known here, read when its application is not. */
   async find(webhookId: string): Promise<LiveWebhook | undefined> {
     return (await this.know(applicationIdOf(webhookId))).byId.get(webhookId);
@@ -88,8 +106,26 @@ export class Directory {
     return this.#snapshots.get(applicationId) ?? this.refresh(applicationId);
   }
 
-  /** Reads an application's webhooks anew. */
-  async refresh(applicationId: string): Promise<Snapshot> {
+  /** Reads what has changed of an application's webhooks. Who asks while it is being read shares the read after it. */
+  refresh(applicationId: string): Promise<Snapshot> {
+    const running = this.#refreshing.get(applicationId);
+    if (running === undefined) return this.#beginRefresh(applicationId);
+    const begin = () => this.#beginRefresh(applicationId);
+    running.next ??= running.now.then(begin, begin);
+    return running.next;
+  }
+
+  #beginRefresh(applicationId: string): Promise<Snapshot> {
+    const running: Refreshing = { now: this.#refresh(applicationId), next: undefined };
+    this.#refreshing.set(applicationId, running);
+    const end = () => {
+      if (running.next === undefined && this.#refreshing.get(applicationId) === running) this.#refreshing.delete(applicationId);
+    };
+    running.now.then(end, end);
+    return running.now;
+  }
+
+  async #refresh(applicationId: string): Promise<Snapshot> {
     const [version] = await this.#versions([applicationId]);
     return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
@@ -115,13 +151,20 @@ export class Directory {
     return rows.map((row) => ({ applicationId: row.application_id, version: Number(row.version) }));
   }
 
+  /** Those that have not changed since the snapshot that is known are taken from it; the others are read in steps. */
   async #load(queries: Queries, applicationId: string, version: number): Promise<Snapshot> {
-    const records = await queries.manager
-      .createQueryBuilder(Webhook, 'w')
-      .where('w.id >= :from AND w.id < :to AND w.deletedAt IS NULL', idRange('whk', applicationId))
-      .getMany();
-    const secrets = await this.#signingKeys(queries, records);
-    const webhooks = records.map((record) => this.#live(record, secrets.get(record.id) ?? []));
+    const former = this.#snapshots.get(applicationId)?.byId;
+    const heads = await readHeads(queries, applicationId);
+    const changed = heads.filter((head) => former?.get(head.id)?.version !== head.version);
+    const read = await this.#read(
+      queries,
+      changed.map(({ id }) => id),
+    );
+    const webhooks: LiveWebhook[] = [];
+    for (const { id } of heads) {
+      const webhook = read.get(id) ?? former?.get(id);
+      if (webhook) webhooks.push(webhook);
+    }
     const snapshot: Snapshot = {
       version,
       receiving: webhooks.filter(({ status }) => status !== WebhookStatus.DISABLED),
@@ -134,6 +177,23 @@ export class Directory {
     if (this.#snapshots.size > MOST_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
     this.#deps.changed(applicationId, snapshot);
     return snapshot;
+  }
+
+  async #read(queries: Queries, ids: readonly string[]): Promise<Map<string, LiveWebhook>> {
+    const webhooks = new Map<string, LiveWebhook>();
+    for (let start = 0; start < ids.length; start += WEBHOOKS_PER_STEP) {
+      if (start > 0) await nextTurn();
+      const records = await queries.manager
+        .createQueryBuilder(Webhook, 'w')
+        .where('w.id IN (:...ids) AND w.deletedAt IS NULL', { ids: ids.slice(start, start + WEBHOOKS_PER_STEP) })
+        .getMany();
+      const secrets = await this.#signingKeys(queries, records);
+      for (const record of records) {
+        webhooks.set(record.id, this.#live(record, secrets.get(record.id) ?? []));
+        if (record.payloadQuery !== null) await nextTurn(); // validating a new document takes a millisecond or two
+      }
+    }
+    return webhooks;
   }
 
   async #signingKeys(queries: Queries, records: readonly Webhook[]): Promise<Map<string, SigningKey[]>> {
@@ -182,6 +242,27 @@ export class Directory {
       status: record.status,
       version: record.version,
     };
+  }
+}
+
+interface Head {
+  readonly id: string;
+  readonly version: number;
+}
+
+/** The webhooks of an application, in the order of their ids, at what versions they are. */
+async function readHeads(queries: Queries, applicationId: string): Promise<Head[]> {
+  const { from, to } = idRange('whk', applicationId);
+  const heads: Head[] = [];
+  for (let after = from; ; await nextTurn()) {
+    const rows = await queries.query<Head>(
+      `SELECT id, version FROM webhooks WHERE id > ? AND id < ? AND deleted_at IS NULL ORDER BY id LIMIT ${HEADS_PER_STEP}`,
+      [after, to],
+    );
+    for (const { id, version } of rows) heads.push({ id, version: Number(version) });
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < HEADS_PER_STEP) return heads;
+    after = last.id;
   }
 }
 

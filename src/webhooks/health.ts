@@ -1,4 +1,5 @@
 import type { Queries, Tx } from '../store/database';
+import type { CostlyFilter } from './filter-health';
 import { type Webhook, WebhookHealth, WebhookStatus } from './webhook';
 
 /** What is stored of a webhook that fails or was disabled; one that is well has no row. */
@@ -27,6 +28,8 @@ export interface Findings {
   /** Which event holds up those after it, and until when. */
   readonly orderProblem: string | null;
   readonly stored: StoredHealth | null;
+  /** Which event it did not get because its filter takes too long. */
+  readonly costlyFilter: CostlyFilter | null;
   /** What the instance that answers does about the receiver by itself. */
   readonly caution: { readonly kind: 'CIRCUIT_OPEN' | 'THROTTLED'; readonly reason: string } | null;
 }
@@ -34,7 +37,7 @@ export interface Findings {
 /** The gravest first. */
 export function diagnose(
   { status }: Pick<Webhook, 'status'>,
-  { payloadQueryProblem, isVerificationMissing, orderProblem, stored, caution }: Findings,
+  { payloadQueryProblem, isVerificationMissing, orderProblem, stored, costlyFilter, caution }: Findings,
 ): Diagnosis {
   if (status === WebhookStatus.DISABLED)
     return {
@@ -51,12 +54,17 @@ export function diagnose(
       health: WebhookHealth.UNVERIFIED,
       reason: 'This hub requires a verification. Deliveries wait until webhookUpdate sets `verification` and the target passes it.',
     };
+  if (costlyFilter !== null) return { health: WebhookHealth.FILTER_TOO_COSTLY, reason: missed(costlyFilter) };
   if (orderProblem !== null) return { health: WebhookHealth.ORDER_BLOCKED, reason: orderProblem };
   if (caution?.kind === 'CIRCUIT_OPEN') return { health: WebhookHealth.CIRCUIT_OPEN, reason: caution.reason };
   if (stored !== null)
     return { health: stored.isCircuitOpen ? WebhookHealth.CIRCUIT_OPEN : WebhookHealth.FAILING, reason: failing(stored) };
   if (caution !== null) return { health: WebhookHealth.THROTTLED, reason: caution.reason };
   return { health: WebhookHealth.HEALTHY, reason: null };
+}
+
+function missed({ eventId, eventType, at }: CostlyFilter): string {
+  return `Its filter, or that of its payload query, takes too many comparisons: it did not get the event ${eventId} (${eventType}) of ${new Date(at).toISOString()}, and perhaps others. Compare with fewer values, or in fewer elements of the payload.`;
 }
 
 function failing({ failingSince, isCircuitOpen, reason }: StoredHealth): string {

@@ -17,6 +17,7 @@ export enum WebhookHealth {
   THROTTLED = 'THROTTLED',
   FAILING = 'FAILING',
   CIRCUIT_OPEN = 'CIRCUIT_OPEN',
+  FILTER_TOO_COSTLY = 'FILTER_TOO_COSTLY',
   PAYLOAD_QUERY_INVALID = 'PAYLOAD_QUERY_INVALID',
   UNVERIFIED = 'UNVERIFIED',
   DISABLED = 'DISABLED',
@@ -31,6 +32,10 @@ registerEnumType(WebhookHealth, {
     THROTTLED: { description: 'Its receiver is overloaded or asked for a pause: it is sent less until that is over.' },
     FAILING: { description: 'Several attempts in a row have failed and none has succeeded since.' },
     CIRCUIT_OPEN: { description: 'Its receiver is away or overloaded: deliveries wait, one at a time tries whether it is back.' },
+    FILTER_TOO_COSTLY: {
+      description:
+        'Its filter takes too many comparisons for some events: it does not get those. Stays for a day, or until the filter is changed.',
+    },
     PAYLOAD_QUERY_INVALID: { description: 'Its payload query no longer fits the schema: deliveries wait until it is mended.' },
     UNVERIFIED: { description: 'This hub requires a verification and its target has passed none: deliveries wait until one is passed.' },
     DISABLED: { description: 'It failed for too long, or its target is gone: it gets no more deliveries until it is resumed.' },

@@ -6,7 +6,9 @@ import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import { forgetCostlyFilter } from './filter-health';
 import type { HeaderSealing } from './header-sealing';
+
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
@@ -55,6 +57,8 @@ export interface WebhookSelection {
 
 interface Deps {
   readonly database: Database;
+  /** How many webhooks an application may have, deleted ones not counted. */
+  readonly maxPerApplication: number;
   readonly clock: Clock;
   readonly seal: Seal;
   readonly headerSealing: Pick<HeaderSealing, 'open' | 'toStore'>;
@@ -104,6 +108,7 @@ export class Webhooks {
     const keys = secrets.map(({ scheme, key }) => ({ scheme, key: keyObject(scheme, key), expiresAt: null }));
     webhook.allowedRatePerMinute = await this.#verified(webhook, headers, keys);
     const signingSecret = await this.#changing(applicationId, async (tx) => {
+      await this.#refuseTooMany(tx, applicationId);
       const shown = await this.#storeSecrets(tx, webhook, secrets);
       await tx.manager.insert(Webhook, webhook as never); // TypeORM's type for partial entities has no place for `unknown`
       return shown;
@@ -135,6 +140,8 @@ export class Webhooks {
       }
       if (change.headers !== undefined)
         Object.assign(webhook, headerSealing.toStore(id, withStoredValues(change.headers ?? [], headerSealing.open(webhook))));
+      if (change.filter !== undefined || change.payloadQuery !== undefined || change.eventTypes !== undefined)
+        await forgetCostlyFilter(tx, id);
       await this.#fitSecrets(tx, webhook);
     });
   }
@@ -179,6 +186,7 @@ export class Webhooks {
   async delete(id: string): Promise<Webhook> {
     return this.#edit(id, async (webhook, tx) => {
       await forgetHealth(tx, id);
+      await forgetCostlyFilter(tx, id);
       webhook.deletedAt = new Date(this.#deps.clock.now());
     });
   }
@@ -195,6 +203,7 @@ export class Webhooks {
   async resume(id: string): Promise<Webhook> {
     return this.#edit(id, async (webhook, tx) => {
       await forgetHealth(tx, id);
+      await forgetCostlyFilter(tx, id);
       webhook.status = WebhookStatus.ACTIVE;
     });
   }
@@ -242,6 +251,22 @@ export class Webhooks {
       select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
     }
     return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
+  }
+
+  /** Under the application's lock, so that of several that are created at once none is one too many. */
+  async #refuseTooMany(tx: Tx, applicationId: string): Promise<void> {
+    const { maxPerApplication } = this.#deps;
+    const { from, to } = idRange('whk', applicationId);
+    const [row] = await tx.query<{ n: number }>('SELECT COUNT(*) AS n FROM webhooks WHERE id >= ? AND id < ? AND deleted_at IS NULL', [
+      from,
+      to,
+    ]);
+    if (Number(row?.n ?? 0) >= maxPerApplication)
+      refuse(
+        'applicationId',
+        `expected at most ${maxPerApplication} webhooks in an application: delete some first, or raise LIVEHOOK_WEBHOOKS_PER_APPLICATION`,
+        UserErrorCode.LIMIT_REACHED,
+      );
   }
 
   /** Asks the target whether it wants events, where the webhook says so; returns the rate that it allows. */

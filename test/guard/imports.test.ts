@@ -68,6 +68,7 @@ const GROUND = [
   'log.ts',
   'node.ts',
   'rounds.ts',
+  'slices.ts',
   'trace-context.ts',
   'url.ts',
   'version.ts',

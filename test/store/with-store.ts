@@ -63,6 +63,7 @@ export class Store {
     this.applications = new Applications({ database, clock: systemClock, deleted: () => {} });
     this.webhooks = new Webhooks({
       database,
+      maxPerApplication: 1_000,
       clock: systemClock,
       seal,
       isVerificationRequired: false,

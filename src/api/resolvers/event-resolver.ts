@@ -4,7 +4,8 @@ import { Scope } from '../../applications/api-key';
 import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { HubError, InputRefused, Problems, refuse, shown, UserErrorCode } from '../../errors';
-import type { NewEvent } from '../../events/append';
+import type { AppendedEvent, NewEvent } from '../../events/append';
+import { PartlyStored } from '../../events/appender';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';
@@ -245,7 +246,7 @@ export class EventResolver {
       const applicationId = applicationFor(context, Scope.EVENTS_READ, args.applicationId, 'argument');
       // By bisecting, a filter tells all that it asks about.
       if ((args.filter ?? null) !== null) requireScope(context, Scope.PAYLOADS_READ);
-      return asSubscription(context, () => eventStream(context.services.eventLog, { ...args, applicationId }));
+      return asSubscription(context, () => eventStream(context.services.eventLog, { ...args, applicationId }, context.services.slices));
     },
     name: 'event',
   })
@@ -310,14 +311,23 @@ async function publishAll(context: Context, applicationId: string, inputs: reado
     } else good.push({ index, event });
   }
   if (good.length === 0) return results;
-  const appended = await context.services.appender.append({
-    applicationId,
-    events: good.map(({ event }) => event),
-    traceContext: context.traceContext,
-  });
+  const events = good.map(({ event }) => event);
+  const appended = await context.services.appender.append({ applicationId, events, traceContext: context.traceContext }).catch(storedOf);
   for (const [place, { index }] of good.entries()) {
     const stored = appended[place];
     if (stored) results[index] = { ...stored, userErrors: [] };
+    else {
+      const problem = { field: ['events', String(index)], message: NOT_STORED, code: UserErrorCode.UNAVAILABLE };
+      results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused([problem])) };
+      context.services.refused(problem.code, 1);
+    }
   }
   return results;
+}
+
+const NOT_STORED = 'the hub could not store it, those before it are stored: publish it again';
+
+function storedOf(error: unknown): readonly AppendedEvent[] {
+  if (error instanceof PartlyStored) return error.answers;
+  throw error;
 }

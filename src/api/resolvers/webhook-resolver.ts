@@ -291,6 +291,7 @@ async function diagnosis(context: Context, webhook: Webhook): Promise<Diagnosis>
     isVerificationMissing: context.services.isVerificationRequired && webhook.verification === WebhookVerification.NONE,
     orderProblem: await context.services.orderProblem(webhook),
     stored: await context.loaders.storedHealth.load(webhook.id),
+    costlyFilter: await context.loaders.costlyFilter.load(webhook.id),
     caution: context.services.caution(webhook.id, webhook.version),
   });
 }

@@ -1,0 +1,115 @@
+import { type Clock, DAY, MINUTE } from '../clock';
+import type { Unmatched } from '../events/append';
+import type { Log } from '../log';
+import type { Database, Queries, Tx } from '../store/database';
+
+/** The latest event that a webhook did not get because its filter could not be tested within its budget. */
+export interface CostlyFilter {
+  readonly webhookId: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** So long it stands in the webhook's health, unless the filter is changed or the webhook is resumed before. */
+const SHOWN_MS = DAY;
+
+export async function readCostlyFilters({ dialect, query }: Queries, webhookIds: readonly string[]): Promise<CostlyFilter[]> {
+  const { sql, parameters } = dialect.oneOf('webhook_id', webhookIds);
+  const rows = await query<{ webhook_id: string; event_id: string; event_type: string; created_at: number }>(
+    `SELECT webhook_id, event_id, event_type, created_at FROM webhook_filter_health WHERE ${sql} AND created_at > ${dialect.now} - ${SHOWN_MS}`,
+    parameters,
+  );
+  return rows.map((row) => ({
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    eventType: row.event_type,
+    at: Number(row.created_at),
+  }));
+}
+
+export async function forgetCostlyFilter(tx: Tx, webhookId: string): Promise<void> {
+  await tx.execute('DELETE FROM webhook_filter_health WHERE webhook_id = ?', [webhookId]);
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A webhook is written down once in so long, however many events it misses. */
+const NOTED_MS = MINUTE;
+const MAX_NOTED = 20_000;
+const WEBHOOKS_PER_TRANSACTION = 100;
+
+/** Writes down which webhooks missed events because of costly filters, beside the publishes, which do not wait for it. */
+export class FilterHealth {
+  readonly #deps: Deps;
+  /** When each webhook, by its id and version, was written down last. */
+  readonly #noted = new Map<string, number>();
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Events are stored that these webhooks did not get. */
+  missed(unmatched: readonly Unmatched[]): void {
+    const { clock, log } = this.#deps;
+    const now = clock.now();
+    const latest = new Map<string, Unmatched>();
+    for (const miss of unmatched) if (!this.#isNoted(keyOf(miss), now)) latest.set(keyOf(miss), miss);
+    if (latest.size === 0) return;
+    for (const key of latest.keys()) this.#note(key, now);
+    this.#turn = this.#turn
+      .then(() => this.#store([...latest.values()]))
+      .catch((error: Error) => {
+        for (const key of latest.keys()) this.#noted.delete(key);
+        log.warn({ webhooks: latest.size, error: error.message }, 'filter_health.not_stored'); // the next event tries again
+      });
+  }
+
+  /** Resolves when everything noticed so far is written, or could not be. */
+  async drain(): Promise<void> {
+    await this.#turn;
+  }
+
+  #isNoted(key: string, now: number): boolean {
+    return now - (this.#noted.get(key) ?? Number.NEGATIVE_INFINITY) < NOTED_MS;
+  }
+
+  #note(key: string, now: number): void {
+    this.#noted.delete(key);
+    this.#noted.set(key, now);
+    if (this.#noted.size > MAX_NOTED) this.#noted.delete(this.#noted.keys().next().value ?? '');
+  }
+
+  async #store(misses: readonly Unmatched[]): Promise<void> {
+    const { database, log } = this.#deps;
+    for (let start = 0; start < misses.length; start += WEBHOOKS_PER_TRANSACTION) {
+      const some = misses.slice(start, start + WEBHOOKS_PER_TRANSACTION);
+      await database.transaction(async (tx) => {
+        for (const { webhook, event } of some) {
+          // By another version it may well be tested.
+          const current = await tx.query(
+            `SELECT id FROM webhooks WHERE id = ? AND version = ? AND deleted_at IS NULL ${tx.dialect.forUpdate}`,
+            [webhook.id, webhook.version],
+          );
+          if (current.length === 0) continue;
+          await forgetCostlyFilter(tx, webhook.id);
+          await tx.execute('INSERT INTO webhook_filter_health (webhook_id, event_id, event_type, created_at) VALUES (?, ?, ?, ?)', [
+            webhook.id,
+            event.id,
+            event.type,
+            event.createdAt.getTime(),
+          ]);
+        }
+      });
+      log.warn({ webhookIds: some.map(({ webhook }) => webhook.id) }, 'filter.too_costly');
+    }
+  }
+}
+
+const keyOf = ({ webhook }: Unmatched) => `${webhook.id} ${webhook.version}`;

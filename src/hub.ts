@@ -33,6 +33,7 @@ import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
 import { OwnEvents } from './events/own-events';
 import { Redactions } from './events/redactions';
+import { SchemaValidator } from './events/schema-validator';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
 import { Doorbell, type Topic } from './live/doorbell';
 import { JobWatch } from './live/job-watch';
@@ -122,6 +123,7 @@ export class Hub {
   readonly #jobWatch: JobWatch<RetryJob>;
   readonly #retention: Retention;
   readonly #redactions: Redactions;
+  readonly #schemas: SchemaValidator;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
   readonly #api: ApiServer;
@@ -158,9 +160,11 @@ export class Hub {
 
     const events = new Events(database);
     const attempts = new Attempts(database);
+    this.#schemas = new SchemaValidator({ clock, log });
     const eventTypes = new EventTypes({
       database,
       clock,
+      schemas: this.#schemas,
       follow: (applicationId) => this.#directory.know(applicationId),
       changed: (applicationId) => this.#doorbell.ring('webhooks', [applicationId]),
     });
@@ -549,6 +553,7 @@ export class Hub {
   async #drain(): Promise<void> {
     this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
     await this.#api.stop();
+    await this.#schemas.stop();
     this.#eventLog.close();
     this.#updateLog.close();
     this.#jobWatch.close();

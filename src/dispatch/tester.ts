@@ -79,8 +79,8 @@ export class Tester {
   async #eventOf({ applicationId }: LiveWebhook, { eventType, payload }: TestInput): Promise<Event> {
     const problems = new InputProblems();
     const input: EventInput = { type: eventType, payload };
-    const { payloadText } = checkEvent(input, problems);
-    if (problems.found.length === 0) checkType(input, await this.#deps.findType(applicationId, eventType), problems);
+    const checked = checkEvent(input, problems);
+    if (problems.found.length === 0) await checkType(input, checked, await this.#deps.findType(applicationId, eventType), problems);
     problems.throwIfAny();
     const now = new Date(this.#deps.clock.now());
     return Object.assign(new Event(), {
@@ -88,7 +88,7 @@ export class Tester {
       sequence: TEST_SEQUENCE,
       id: newEventId(applicationId, TEST_SEQUENCE),
       type: eventType,
-      payloadText,
+      payloadText: checked.payloadText,
       idempotencyKey: null,
       orderingKey: null,
       occurredAt: now,

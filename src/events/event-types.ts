@@ -5,7 +5,8 @@ import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { eventTypeProblem, foreignTypeProblem } from './event-type';
 import { EventType } from './event-type-record';
-import { compileSchema, type PayloadCheck } from './payload-schema';
+import type { CheckAllowance } from './schema-pool';
+import type { CheckResult, SchemaValidator } from './schema-validator';
 
 export interface EventTypeRegistration {
   readonly name: string;
@@ -17,12 +18,14 @@ export interface EventTypeRegistration {
 /** What publishing needs to know of the types of an application. */
 export interface KnownType {
   readonly isArchived: boolean;
-  readonly check: PayloadCheck | null;
+  /** Null: it has no schema. A promise where checking may take long. */
+  readonly check: ((payload: unknown, text: string, allowance: CheckAllowance) => CheckResult | Promise<CheckResult>) | null;
 }
 
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
+  readonly schemas: SchemaValidator;
   /** Sees to `forget` being called when another instance changes something of the application. */
   readonly follow: (applicationId: string) => Promise<unknown>;
   /** Called after the commit that changed the types of an application. */
@@ -34,11 +37,13 @@ type Catalog = ReadonlyMap<string, KnownType>;
 const MOST_DESCRIPTION_CHARS = 2_000;
 const MOST_TYPES = 1_000;
 const MOST_CATALOGS = 10_000;
+/** Of all schemas of an application together, as JSON. */
+const MAX_SCHEMA_CHARS_PER_APPLICATION = 4 * 1024 * 1024;
 
 /**
  * The event types of each application. Registering one is optional; a registered one may carry a schema, and an archived
- * one takes no more events. Compiled schemas are kept in memory until the counter row's `version` says that
- * something of the application has changed.
+ * one takes no more events. The types are kept in memory until the counter row's `version` says that something of the
+ * application has changed; their schemas are compiled when they are first used, and kept by their text.
  */
 export class EventTypes {
   readonly #deps: Deps;
@@ -51,11 +56,13 @@ export class EventTypes {
 
   /** Registers a type, or changes one that is registered; an archived one is brought back. */
   async register(applicationId: string, registration: EventTypeRegistration): Promise<EventType> {
-    check(registration);
+    await this.#check(applicationId, registration);
     const { name, description, schema } = registration;
     return this.#changing(applicationId, async (tx) => {
       const now = new Date(this.#deps.clock.now());
       const known = await tx.manager.findOneBy(EventType, { applicationId, name });
+      if (known === null) await refuseBeyondMost(tx, applicationId);
+      if (schema !== undefined && schema !== null) await refuseTooMuchSchema(tx, applicationId, name, schema);
       const eventType = known ?? Object.assign(new EventType(), { applicationId, name, description: null, schema: null, createdAt: now });
       if (description !== undefined) eventType.description = description;
       if (schema !== undefined) eventType.schema = schema;
@@ -101,12 +108,38 @@ export class EventTypes {
   async #load(applicationId: string): Promise<Catalog> {
     await this.#deps.follow(applicationId);
     const generation = this.#generation;
-    const rows = await this.#deps.database.read.manager.findBy(EventType, { applicationId });
-    const catalog = new Map(rows.map((row) => [row.name, knownType(row)]));
+    const rows = await this.#deps.database.read.query<TypeRow>(
+      'SELECT name, archived_at, payload_schema FROM event_types WHERE application_id = ?',
+      [applicationId],
+    );
+    const catalog = new Map(rows.map((row) => [row.name, this.#known(applicationId, row)]));
     if (generation !== this.#generation) return catalog; // changed while it was read: not kept
     this.#catalogs.set(applicationId, catalog);
     if (this.#catalogs.size > MOST_CATALOGS) this.#catalogs.delete(this.#catalogs.keys().next().value ?? '');
     return catalog;
+  }
+
+  async #check(applicationId: string, { name, description, schema }: EventTypeRegistration): Promise<void> {
+    const problems = new Problems();
+    const problem = foreignTypeProblem(name);
+    if (problem) problems.add('name', problem);
+    if (description && description.length > MOST_DESCRIPTION_CHARS)
+      problems.add(
+        'description',
+        `expected at most ${MOST_DESCRIPTION_CHARS} characters, got ${description.length}`,
+        UserErrorCode.TOO_LARGE,
+      );
+    const schemaProblem = (schema ?? null) === null ? null : await this.#deps.schemas.problemOf(applicationId, schema);
+    if (schemaProblem !== null) problems.add('schema', schemaProblem);
+    problems.throwIfAny();
+  }
+
+  #known(applicationId: string, { archived_at, payload_schema: schema }: TypeRow): KnownType {
+    const { schemas } = this.#deps;
+    return {
+      isArchived: archived_at !== null,
+      check: schema === null ? null : (payload, text, allowance) => schemas.check(applicationId, schema, { payload, text, allowance }),
+    };
   }
 
   async #changing(applicationId: string, work: (tx: Tx) => Promise<EventType>): Promise<EventType> {
@@ -115,11 +148,6 @@ export class EventTypes {
         applicationId,
       ]);
       if (known === 0) refuseUnknown(applicationId);
-      const [row] = await tx.query<{ types: number }>('SELECT COUNT(*) AS types FROM event_types WHERE application_id = ?', [
-        applicationId,
-      ]);
-      if (Number(row?.types ?? 0) >= MOST_TYPES)
-        refuse('name', `expected at most ${MOST_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
       return work(tx);
     });
     this.forget(applicationId);
@@ -128,26 +156,30 @@ export class EventTypes {
   }
 }
 
-function check({ name, description, schema }: EventTypeRegistration): void {
-  const problems = new Problems();
-  const problem = foreignTypeProblem(name);
-  if (problem) problems.add('name', problem);
-  if (description && description.length > MOST_DESCRIPTION_CHARS)
-    problems.add(
-      'description',
-      `expected at most ${MOST_DESCRIPTION_CHARS} characters, got ${description.length}`,
-      UserErrorCode.TOO_LARGE,
-    );
-  if (schema !== undefined && schema !== null) {
-    const compiled = compileSchema(schema);
-    if ('problem' in compiled) problems.add('schema', compiled.problem);
-  }
-  problems.throwIfAny();
+interface TypeRow {
+  readonly name: string;
+  readonly archived_at: number | null;
+  readonly payload_schema: string | null;
 }
 
-function knownType({ archivedAt, schema }: EventType): KnownType {
-  const compiled = schema === null ? null : compileSchema(schema);
-  return { isArchived: archivedAt !== null, check: compiled && 'check' in compiled ? compiled.check : null };
+async function refuseBeyondMost(tx: Tx, applicationId: string): Promise<void> {
+  const [row] = await tx.query<{ types: number }>('SELECT COUNT(*) AS types FROM event_types WHERE application_id = ?', [applicationId]);
+  if (Number(row?.types ?? 0) >= MOST_TYPES)
+    refuse('name', `expected at most ${MOST_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
+}
+
+async function refuseTooMuchSchema(tx: Tx, applicationId: string, name: string, schema: unknown): Promise<void> {
+  const [row] = await tx.query<{ chars: number | null }>(
+    'SELECT SUM(LENGTH(payload_schema)) AS chars FROM event_types WHERE application_id = ? AND name <> ?',
+    [applicationId, name],
+  );
+  const chars = Number(row?.chars ?? 0) + JSON.stringify(schema).length;
+  if (chars > MAX_SCHEMA_CHARS_PER_APPLICATION)
+    refuse(
+      'schema',
+      `expected the schemas of an application to have at most ${MAX_SCHEMA_CHARS_PER_APPLICATION} characters together, got ${chars}`,
+      UserErrorCode.LIMIT_REACHED,
+    );
 }
 
 function columnsOf({ description, schema, updatedAt, archivedAt }: EventType) {

@@ -4,6 +4,8 @@ import { keyProblem } from '../key';
 import type { NewEvent } from './append';
 import { foreignTypeProblem } from './event-type';
 import type { KnownType } from './event-types';
+import { CheckAllowance } from './schema-pool';
+import type { CheckResult } from './schema-validator';
 
 /** An event as its publisher gives it. */
 export interface EventInput {
@@ -40,12 +42,37 @@ export function checkEvent(input: EventInput, problems: Problems, path: readonly
   };
 }
 
-/** Checks an event against its type, where the type is registered. */
-export function checkType(input: EventInput, known: KnownType | undefined, problems: Problems, path: readonly string[] = []): void {
+/** Checks an event against its type, where the type is registered. Almost always at once; a promise for schemas that may take long. */
+export function checkType(
+  input: EventInput,
+  { payloadText }: NewEvent,
+  known: KnownType | undefined,
+  problems: Problems,
+  { path = [], allowance = new CheckAllowance() }: { readonly path?: readonly string[]; readonly allowance?: CheckAllowance } = {},
+): void | Promise<void> {
   if (known?.isArchived)
     problems.add([...path, 'type'], `expected an event type that is in use; ${input.type} is archived`, UserErrorCode.CONFLICT);
-  const violation = known?.check?.(input.payload) ?? null;
-  if (violation) problems.add([...path, 'payload', ...violation.path], `does not fit the schema of ${input.type}: ${violation.message}`);
+  const report = (result: CheckResult) => {
+    if (result !== null) problems.add(...typeProblem(input.type, result, [...path, 'payload']));
+  };
+  const result = known?.check?.(input.payload, payloadText, allowance) ?? null;
+  return result instanceof Promise ? result.then(report) : report(result);
+}
+
+/** What cannot be checked is refused: a schema that is there and lets everything through would be worse than none. */
+function typeProblem(
+  type: string,
+  result: Exclude<CheckResult, null>,
+  path: readonly string[],
+): readonly [path: readonly string[], message: string, code?: UserErrorCode] {
+  if ('unusable' in result)
+    return [
+      path,
+      `cannot be checked: the schema of ${type} is no longer usable and has to be registered again: ${result.unusable}`,
+      UserErrorCode.CONFLICT,
+    ];
+  if ('unchecked' in result) return [path, `could not be checked against the schema of ${type}: ${result.unchecked}`];
+  return [[...path, ...result.path], `does not fit the schema of ${type}: ${result.message}`];
 }
 
 function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {

@@ -20,8 +20,8 @@ describe('Variables that are nested deeply', () => {
     const levels = 5_000;
     const body = `${QUERY}${'{"payload":'.repeat(levels)}1${'}'.repeat(levels)}}}`;
     await hub.expectServed(async () => {
-      for (let times = 0; times < 20; times++)
-        expect(await post(body)).toMatchObject({ status: 400, text: expect.stringContaining('levels') });
+      expect(await post(body)).toMatchObject({ status: 400, text: expect.stringContaining('levels') });
+      for (let times = 0; times < 20; times++) expect([400, 429]).toContain((await post(body)).status); // 429: callers without a key share a budget
     });
   });
 

@@ -11,6 +11,7 @@ import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';
 import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
 import { refuseUnknownEvent } from '../../events/redactions';
+import { CheckAllowance } from '../../events/schema-pool';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
 import { NOTHING } from '../../store/page';
@@ -193,7 +194,8 @@ export class EventResolver {
         const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
         const problems = new Problems();
         const event = checkEvent(input, problems);
-        if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems);
+        if (problems.found.length === 0)
+          await checkType(input, event, await context.services.eventTypes.find(applicationId, input.type), problems);
         problems.throwIfAny();
         const [appended] = await context.services.appender.append({ applicationId, events: [event], traceContext: context.traceContext });
         return { ...appended };
@@ -285,25 +287,27 @@ async function counted<P extends { userErrors: UserError[] }>(context: Context, 
   }
 }
 
-/** Of payloads that are checked before others have their turn: at most some 20 ms. */
-const MAX_CHECKED_CHARS_PER_TURN = 512 * 1024;
+/** How long the events of one publish are checked before others have their turn. */
+const MAX_TURN_MS = 10;
 
 async function publishAll(context: Context, applicationId: string, inputs: readonly EventPublishInput[]): Promise<EventPublishPayload[]> {
   const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
   const good: { index: number; event: NewEvent }[] = [];
-  let checkedChars = 0;
+  const allowance = new CheckAllowance();
+  const { clock } = context.services;
+  let turnBeganAt = clock.monotonic();
   for (const [index, input] of inputs.entries()) {
+    if (clock.monotonic() - turnBeganAt > MAX_TURN_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turnBeganAt = clock.monotonic();
+    }
     const problems = new Problems();
     const path = ['events', String(index)];
     const event = checkEvent(input, problems, path);
-    checkedChars += event.payloadText.length;
-    if (checkedChars > MAX_CHECKED_CHARS_PER_TURN) {
-      checkedChars = 0;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
     if (input.applicationId && input.applicationId !== applicationId)
       problems.add([...path, 'applicationId'], `expected the application of the batch, or none; got ${shown(input.applicationId)}`);
-    if (problems.found.length === 0) checkType(input, await context.services.eventTypes.find(applicationId, input.type), problems, path);
+    if (problems.found.length === 0)
+      await checkType(input, event, await context.services.eventTypes.find(applicationId, input.type), problems, { path, allowance });
     const [problem] = problems.found;
     if (problem) {
       results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };

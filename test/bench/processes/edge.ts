@@ -13,6 +13,7 @@ import { readConfig } from '../../../src/config';
 import type { NewEvent } from '../../../src/events/append';
 import { Event } from '../../../src/events/event';
 import { EventTypes } from '../../../src/events/event-types';
+import { SchemaValidator } from '../../../src/events/schema-validator';
 import { newEventId } from '../../../src/ids';
 import { silentLog } from '../../../src/log';
 import { Database } from '../../../src/store/database';
@@ -57,7 +58,7 @@ const questions = {
     const services: Partial<Services> = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
-      eventTypes: new EventTypes({ ...stage, follow: async () => {}, changed: () => {} }),
+      eventTypes: new EventTypes({ ...stage, schemas: new SchemaValidator(stage), follow: async () => {}, changed: () => {} }),
       clock: systemClock,
       appender: {
         append: async ({ applicationId, events }) =>

@@ -95,7 +95,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     publicKey: WEBHOOKS,
     status: WEBHOOKS,
     health: WEBHOOKS,
-    healthReason: WEBHOOKS,
+    healthReason: WEBHOOKS, // without the ordering key for a key that may not read events
     stats: WEBHOOKS,
     version: WEBHOOKS,
     createdAt: WEBHOOKS,
@@ -133,7 +133,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     responseHeaders: DELIVERIES,
     responseBody: DELIVERY_BODIES,
     responseTruncated: DELIVERIES,
-    curl: DELIVERIES, // without the body for who may not read it
+    curl: DELIVERIES, // without the body or the path for a key that may not read those
   },
   RetryJob: {
     id: ANY,
@@ -165,7 +165,12 @@ type Reader = { readonly caller: Caller | null } | typeof BY_THE_HUB;
 
 /** Whether whoever asks may read payloads and bodies. The one gate: what shows any of them in another form asks here. */
 export function mayReadPayloads(reader: Reader): boolean {
-  return lacking(reader, [Scope.PAYLOADS_READ]) === undefined;
+  return mayRead(reader, Scope.PAYLOADS_READ);
+}
+
+/** Whether whoever asks has this scope: for a field of which a part needs one more. */
+export function mayRead(reader: Reader, scope: Scope): boolean {
+  return lacking(reader, [scope]) === undefined;
 }
 
 function lacking(reader: Reader, need: Need): Scope | undefined {

@@ -3,10 +3,10 @@ import type { Attempt } from './attempt';
 /** Linux takes 128 KiB in one argument of a command; what a shell builds in is free of that. */
 const MOST_ARGUMENT_CHARS = 32 * 1024;
 
-/** The request of an attempt as a POSIX shell command; a body that is gone is left out. */
-export function curlOf(attempt: Attempt, body: string | null): string {
+/** The request of an attempt as a POSIX shell command; a body that is gone, or not for whoever asks, is left out. */
+export function curlOf(attempt: Attempt, body: string | null, url = attempt.url): string {
   // Without --globoff, curl would take brackets and braces of a URL for patterns.
-  const parts = [`curl --globoff -X POST ${quoted(attempt.url)}`];
+  const parts = [`curl --globoff -X POST ${quoted(url)}`];
   // `name:` would make curl drop the header; `name;` sends it empty.
   for (const { name, value } of attempt.requestHeaders) parts.push(`-H ${quoted(value.trim() === '' ? `${name};` : `${name}: ${value}`)}`);
   if (body === null) return parts.join(' \\\n  ');

@@ -655,7 +655,7 @@ export const dashboardScript = String.raw`(function () {
   function paintDetails(delivery, after) {
     setText(byId('details-title'), delivery.eventType);
     byId('details-facts').replaceChildren(...facts(delivery));
-    setText(byId('details-body-text'), delivery.requestBody || '(fixed at the first attempt)');
+    setText(byId('details-body-text'), delivery.requestBody || '(not made yet, redacted, or not for this key)');
     byId('cancel').hidden = !['PENDING', 'RETRYING'].includes(delivery.status);
     for (const attempt of delivery.attempts.nodes) addAttempt(attempt);
     byId('attempts-empty').hidden = details.shown.size > 0;

@@ -38,7 +38,7 @@ export function withStoredValues(given: readonly Header[], stored: readonly Head
     const known = byName.get(name.toLowerCase());
     if (!isMask(value)) return { name, value };
     if (known !== undefined && masked(known) === value) return { name, value: known };
-    const instead = known === undefined ? 'none of this name is stored' : `the stored one shows as ${masked(known)}`;
+    const instead = known === undefined ? 'none of this name is stored' : 'the stored one shows as another';
     problems.add(['headers', String(index), 'value'], `expected a value in full, got the mask ${shown(value)}: ${instead}`);
     return { name, value };
   });

@@ -49,10 +49,13 @@ function setUp() {
   const schema = new GraphQLSchema({ query, subscription });
   const shared = new SharedResults({ clock, present: ({ errors, ...result }) => (errors ? { ...result, errors: 'presented' } : result) });
   const documents = new Map<string, ReturnType<typeof parse>>();
-  const subscribe = async (text: string, { key = 'key_1', variables = {} }: { key?: string; variables?: Record<string, unknown> } = {}) => {
+  const subscribe = async (
+    text: string,
+    { key = 'key_1', scopes = [], variables = {} }: { key?: string; scopes?: string[]; variables?: Record<string, unknown> } = {},
+  ) => {
     const document = documents.get(text) ?? parse(text);
     documents.set(text, document);
-    const contextValue = { caller: { apiKey: { id: key } } };
+    const contextValue = { caller: { apiKey: { id: key }, scopes: new Set(scopes) } };
     const results = await shared.subscribe({ schema, document, variableValues: variables, contextValue } as ExecutionArgs);
     if (!(results instanceof Results)) throw new Error(`expected results, got ${JSON.stringify(results)}`);
     return { take: async () => (await results.take()).map((text) => text.toString()), return: () => results.return() };
@@ -74,6 +77,7 @@ test('those who ask for the same share one execution, whatever place they starte
 
 test.each([
   ['another key', { key: 'key_2' }, '{"data":{"thing":{"name":"one"}}}'],
+  ['the same key with other scopes', { scopes: ['PAYLOADS_READ'] }, '{"data":{"thing":{"name":"one"}}}'],
   ['another variable below the root field', { variables: { as: 'the ' } }, '{"data":{"thing":{"name":"the one"}}}'],
 ])('%s has an execution of its own', async (_, options, expected) => {
   const { resolved, waiting, subscribe } = setUp();

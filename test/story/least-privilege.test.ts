@@ -130,6 +130,25 @@ describeEachDatabase('A key without PAYLOADS_READ', (makeDatabase) => {
     });
   });
 
+  test('is not shown by a command what other scopes are for: the path of a URL, or with PAYLOADS_READ only that', async () => {
+    await withHub(makeDatabase, async (hub) => {
+      const shop = await hub.application();
+      const { deliveryId } = await store(hub, shop);
+      const document = `{ delivery(id: "${deliveryId}") { attempts { nodes { curl } } } }`;
+      interface Found {
+        readonly delivery: { readonly attempts: { readonly nodes: readonly { readonly curl: string }[] } };
+      }
+      const curlWith = async (...more: string[]) => {
+        const found = await (await keyWith(hub, shop, ['DELIVERIES_READ', ...more])).query<Found>(document);
+        return found.delivery.attempts.nodes[0]?.curl;
+      };
+      const { origin, href } = new URL(hub.receiver.url('/hook'));
+      expect(await curlWith()).toContain(`-X POST '${origin}/…'`);
+      expect(await curlWith('PAYLOADS_READ')).toMatch(new RegExp(`-X POST '${origin}/…'[^]*${SECRET}`));
+      expect(await curlWith('WEBHOOKS_READ')).toContain(`-X POST '${href}'`);
+    });
+  });
+
   test('cannot ask by a filter what is in a payload', async () => {
     await withHub(makeDatabase, async (hub) => {
       const shop = await hub.application();

@@ -156,7 +156,7 @@ describeEachDatabase('Order', (makeDatabase) => {
   });
 
   test('a poisoned event blocks its own key alone, says so, and lets the next go when it has failed for good', async () => {
-    await withHub(makeDatabase, async ({ application, receiver }) => {
+    await withHub(makeDatabase, async ({ application, receiver, admin, client }) => {
       const shop = await application();
       const watch = new Watch();
       const poison = new Map([[2, 500]]);
@@ -176,6 +176,13 @@ describeEachDatabase('Order', (makeDatabase) => {
         healthReason: expect.stringMatching(
           /^Event 2 blocks the ordering key "B": 1 attempt failed, the next is due at \d{4}-\S+Z\. Later ones wait .* Other keys go on\.$/,
         ),
+      });
+      // Its key belongs to the event: who may not read that is told no more than that there is one.
+      const scoped = { applicationId: shop.id, scopes: ['WEBHOOKS_READ'] };
+      const { token } = await mutated<{ token: string }>(admin, 'apiKeyCreate', { input: scoped }, 'token');
+      expect(await health(client(token), id)).toEqual({
+        health: 'ORDER_BLOCKED',
+        healthReason: 'An event that keeps failing holds up those after it until it succeeds, fails for good or is cancelled.',
       });
       const next = await deliveryOf(shop.client, 4);
       expect(next).toMatchObject({ status: 'PENDING', nextAttemptAt: expect.stringMatching(/^20/) });

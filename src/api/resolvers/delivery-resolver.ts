@@ -30,7 +30,7 @@ import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
 import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
 import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication } from '../context';
-import { mayReadPayloads } from '../field-access';
+import { mayRead, mayReadPayloads } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
 @InputType({ description: 'What is left out does not restrict.' })
@@ -113,6 +113,13 @@ async function requestBodyOf({ loaders, services }: Context, delivery: Delivery)
   const event = isShapedLater ? null : await loaders.event.load(delivery.id);
   if (event === null || event.redactedAt !== null) return null;
   return derivedBody(event, delivery.bodyKey ?? bodyKey(webhook?.format ?? 'STANDARD', null)).toString();
+}
+
+/** The body of an attempt of a delivery or of a test. */
+async function sentBodyOf(context: Context, attempt: Attempt): Promise<string | null> {
+  if (attempt.trigger === AttemptTrigger.TEST) return context.services.testBody(attempt);
+  const delivery = await context.loaders.delivery.load(attempt.deliveryId);
+  return delivery && requestBodyOf(context, delivery);
 }
 
 @Resolver(() => Delivery)
@@ -292,12 +299,10 @@ export class DeliveryUpdateResolver {
 export class AttemptResolver {
   @FieldResolver(() => String, {
     description:
-      'The request as a command for a shell, with the values of own headers masked; without its body for a key without PAYLOADS_READ.',
+      'The request as a command for a shell, with the values of own headers masked; without its body for a key without PAYLOADS_READ, without the path of its URL for one without WEBHOOKS_READ.',
   })
   async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
-    if (!mayReadPayloads(context)) return curlOf(attempt, null);
-    if (attempt.trigger === AttemptTrigger.TEST) return curlOf(attempt, await context.services.testBody(attempt));
-    const delivery = await context.loaders.delivery.load(attempt.deliveryId);
-    return curlOf(attempt, delivery && (await requestBodyOf(context, delivery)));
+    const body = mayReadPayloads(context) ? await sentBodyOf(context, attempt) : null;
+    return curlOf(attempt, body, mayRead(context, Scope.WEBHOOKS_READ) ? attempt.url : `${new URL(attempt.url).origin}/…`);
   }
 }

@@ -9,6 +9,7 @@ import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, Webhook
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication } from '../context';
+import { mayRead } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { StatsWindow, WebhookStats, WINDOW_MS } from '../webhook-stats';
 import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
@@ -158,6 +159,9 @@ export class WebhookSecretRotatePayload extends WebhookPayload {
 
 const WebhookConnection = connectionType(Webhook);
 
+/** Without the event and its ordering key, for who may not read events. */
+const ORDER_BLOCKED = 'An event that keeps failing holds up those after it until it succeeds, fails for good or is cancelled.';
+
 @Resolver(() => Webhook)
 export class WebhookResolver {
   @FieldResolver(() => [Int], { description: 'Seconds between attempts.' })
@@ -172,7 +176,8 @@ export class WebhookResolver {
 
   @FieldResolver(() => String, { nullable: true, description: 'In plain words; null while it is healthy.' })
   async healthReason(@Ctx() context: Context, @Root() webhook: Webhook): Promise<string | null> {
-    return (await diagnosis(context, webhook)).reason;
+    const { health, reason } = await diagnosis(context, webhook);
+    return health === WebhookHealth.ORDER_BLOCKED && !mayRead(context, Scope.EVENTS_READ) ? ORDER_BLOCKED : reason;
   }
 
   @FieldResolver(() => WebhookStats, { description: 'How its attempts went.' })

@@ -46,6 +46,12 @@ export const SETTINGS = {
     description: 'port to listen on; 0 picks a free one',
     parse: (text) => integer(text, 0, 65_535),
   }),
+  publicUrl: setting({
+    name: 'LIVEHOOK_PUBLIC_URL',
+    default: null,
+    description: 'where others reach the hub, such as https://hooks.example.com; http://HOST:PORT when absent',
+    parse: parsePublicUrl,
+  }),
   adminKey: setting({
     name: 'LIVEHOOK_ADMIN_KEY',
     default: null,
@@ -184,6 +190,19 @@ export const SETTINGS = {
     description: 'who may read the schema by introspection: true (everyone), keys (those with a valid key) or false (nobody)',
     parse: parseIntrospection,
   }),
+  metricsToken: setting({
+    name: 'LIVEHOOK_METRICS_TOKEN',
+    default: null,
+    description: 'bearer token that /metrics asks for, at least 16 characters',
+    secret: true,
+    parse: parseMetricsToken,
+  }),
+  metricsPort: setting({
+    name: 'LIVEHOOK_METRICS_PORT',
+    default: null,
+    description: 'port of its own for /metrics, on HOST; 0 picks a free one. PORT has none then',
+    parse: (text) => integer(text, 0, 65_535),
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
@@ -195,6 +214,9 @@ export const SETTINGS = {
 type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
 type Optional =
+  | 'publicUrl'
+  | 'metricsToken'
+  | 'metricsPort'
   | 'redisUrl'
   | 'adminKey'
   | 'secretKey'
@@ -249,6 +271,8 @@ export function readConfig(environment: Environment): Config {
       problems.push(`${source}: ${(error as Error).message}; got ${secret ? `a value of ${text.length} characters` : shown(text)}`);
     }
   }
+  if (values.metricsPort !== undefined && values.metricsPort !== 0 && values.metricsPort === values.port)
+    problems.push(`LIVEHOOK_METRICS_PORT: expected another port than PORT, got ${values.port} for both`);
   const database = values.databaseUrl as DatabaseUrl | undefined;
   if (database?.kind === 'mysql' && values.secretKey === undefined && !problems.some((line) => line.startsWith('LIVEHOOK_SECRET_KEY')))
     problems.push(
@@ -437,6 +461,19 @@ function parseRatio(text: string): number {
 
 function parseIntrospection(text: string): 'true' | 'keys' | 'false' {
   if (text !== 'true' && text !== 'keys' && text !== 'false') throw new Error('expected true, keys or false');
+  return text;
+}
+
+/** Without a slash at its end. */
+function parsePublicUrl(text: string): string {
+  const url = parseUrl(text);
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '')
+    throw new Error('expected an http:// or https:// URL without credentials, query or fragment, such as https://hooks.example.com');
+  return url.href.replace(/\/+$/, '');
+}
+
+function parseMetricsToken(text: string): string {
+  if (!/^[\x21-\x7e]{16,}$/.test(text)) throw new Error('expected at least 16 characters of printable ASCII without spaces');
   return text;
 }
 

@@ -1,7 +1,8 @@
 import { KeyLimits } from './api/key-limits';
+import { MetricsServer } from './api/metrics-access';
 import { payloadQueryCompiler } from './api/payload-queries';
 import { createSchema } from './api/schema';
-import { ApiServer, type OpenStreams, type Readiness } from './api/server';
+import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { Remover } from './applications/remover';
@@ -77,6 +78,8 @@ export interface HubOptions {
 export interface Started {
   /** e.g. `http://127.0.0.1:4000` */
   readonly url: string;
+  /** Where `/metrics` is, if not there. */
+  readonly metricsUrl: string | undefined;
   /** A key that was generated for the first start, to be shown now or never. */
   readonly generatedAdminKey: string | undefined;
   /** Why LIVEHOOK_ADMIN_KEY lets nobody in, where it does not. */
@@ -129,6 +132,8 @@ export class Hub {
   readonly #api: ApiServer;
   readonly #backlog: Backlog;
   readonly #metrics: Metrics;
+  readonly #metricsServer: MetricsServer | undefined;
+  #metricsUrl: string | undefined;
   #tracing: Tracing | undefined;
   #compilePayloadQuery: CompilePayloadQuery = () => {
     throw new Error('the schema is made in start()');
@@ -440,10 +445,13 @@ export class Hub {
       round: () => this.#health.refresh(),
       failed: ({ message }) => log.warn({ error: message }, 'health.failed'),
     });
+    const metricsAccess = { metrics: () => metrics.exposition(), token: config.metricsToken };
+    this.#metricsServer = config.metricsPort === undefined ? undefined : new MetricsServer(metricsAccess, TIMEOUTS);
     this.#api = new ApiServer({
       log,
       readiness: () => this.#readiness(),
-      metrics: () => metrics.exposition(),
+      metrics: this.#metricsServer ? undefined : metricsAccess,
+      isSecure: config.publicUrl?.startsWith('https:') ?? false,
       mostConnections: config.connections,
       introspection: config.introspection,
       services: {
@@ -518,8 +526,9 @@ export class Hub {
     this.#retention.start();
     this.#tracing = this.#startTracing();
     const url = await this.#api.start(schema, host, port);
+    this.#metricsUrl = await this.#metricsServer?.start(host, this.#config.metricsPort ?? 0);
     this.#log.info({ url, instanceId: this.#instanceId, version: VERSION }, 'hub.started');
-    return { url, generatedAdminKey, adminKeyProblem };
+    return { url, metricsUrl: this.#metricsUrl, generatedAdminKey, adminKeyProblem };
   }
 
   /** Without any other admin key nobody could make one over the API: better not to serve than to seem fine. */
@@ -528,6 +537,11 @@ export class Hub {
     if (!isLockedOut) return;
     await this.#database.close();
     throw new ConfigError([`LIVEHOOK_ADMIN_KEY: ${problem} (there is none: make one with livehook keys create)`]);
+  }
+
+  /** Where `/metrics` is when it has a port of its own, once that is open. */
+  get metricsUrl(): string | undefined {
+    return this.#metricsUrl;
   }
 
   get live(): LiveStatus {
@@ -582,6 +596,7 @@ export class Hub {
     await this.#doorbell.close();
     await this.#tracing?.stop();
     await this.#sender.close();
+    await this.#metricsServer?.stop();
     await this.#database.close();
     this.#log.info({}, 'hub.stopped');
   }

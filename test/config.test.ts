@@ -93,6 +93,10 @@ describe('The configuration', () => {
     ['LIVEHOOK_SUBSCRIPTIONS', '50', 'subscriptions', 50],
     ['LIVEHOOK_SUBSCRIPTIONS_PER_KEY', '5', 'subscriptionsPerKey', 5],
     ['LIVEHOOK_REQUESTS_PER_SECOND', '100', 'requestsPerSecond', 100],
+    ['LIVEHOOK_INTROSPECTION', 'keys', 'introspection', 'keys'],
+    ['LIVEHOOK_PUBLIC_URL', 'https://Hooks.example.com/', 'publicUrl', 'https://hooks.example.com'],
+    ['LIVEHOOK_METRICS_TOKEN', 'm'.repeat(16), 'metricsToken', 'm'.repeat(16)],
+    ['LIVEHOOK_METRICS_PORT', '9464', 'metricsPort', 9464],
     ['LIVEHOOK_LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ] as const)('reads %s=%s', (name, text, key, value) => {
     expect(readConfig({ LIVEHOOK_SECRET_KEY: SECRET_KEY, [name]: text })[key]).toEqual(value);
@@ -136,6 +140,11 @@ describe('The configuration', () => {
     ['OTEL_TRACES_SAMPLER_ARG', '1.5', 'expected a number from 0 to 1; got "1.5"'],
     ['LIVEHOOK_CONNECTIONS', '0', 'expected a whole number from 1 to 1000000; got "0"'],
     ['LIVEHOOK_REQUESTS_PER_SECOND', '0.5', 'expected a whole number from 1 to 1000000'],
+    ['LIVEHOOK_INTROSPECTION', 'yes', 'expected true, keys or false; got "yes"'],
+    ['LIVEHOOK_PUBLIC_URL', 'hooks.example.com', 'expected an http:// or https:// URL without credentials, query or fragment'],
+    ['LIVEHOOK_PUBLIC_URL', 'https://hooks.example.com/?x', 'expected an http:// or https:// URL without credentials, query or fragment'],
+    ['LIVEHOOK_METRICS_TOKEN', 'short', 'expected at least 16 characters of printable ASCII without spaces; got a value of 5 characters'],
+    ['LIVEHOOK_METRICS_PORT', '4000', 'expected another port than PORT, got 4000 for both'],
     ['LIVEHOOK_LOG_LEVEL', 'verbose', 'expected one of debug, info, warn, error, silent; got "verbose"'],
   ])('refuses %s=%s', (name, text, message) => {
     expect(problemsOf({ [name]: text })).toEqual([expect.stringContaining(message)]);

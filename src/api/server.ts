@@ -15,10 +15,11 @@ import { GraphqlWs } from './graphql-ws';
 import { identifier } from './identify';
 import { Intake } from './intake';
 import type { IntrospectionAccess } from './introspection';
+import { type MetricsDeps, serveMetrics } from './metrics-access';
 import { Operations } from './operations';
 import { Pipelines } from './pipelines';
 import { BadRequest } from './request-body';
-import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic, sendText } from './respond';
+import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic } from './respond';
 import type { Services } from './services';
 
 /** Whether the hub can do its work, and if not, why. */
@@ -46,8 +47,10 @@ interface Deps {
   readonly services: Services;
   readonly log: Log;
   readonly readiness: () => Promise<Readiness>;
-  /** For Prometheus. */
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly content: string }>;
+  /** For Prometheus; undefined: they have a port of their own. */
+  readonly metrics: MetricsDeps | undefined;
+  /** Others reach the hub by TLS: browsers are to insist on it. */
+  readonly isSecure: boolean;
   readonly mostConnections: number;
   readonly introspection: IntrospectionAccess;
 }
@@ -61,6 +64,8 @@ interface Graphql {
 const MOST_HEADER_BYTES = 16 * 1024;
 /** For the headers of a request, and for all of it. Node looks every 30 s unless it is told otherwise, so 60 were up to 90. */
 export const TIMEOUTS = { headersTimeout: 15 * SECOND, requestTimeout: 60 * SECOND, connectionsCheckingInterval: 1 * SECOND } as const;
+/** A year, and for this name alone: what else its domain has is none of the hub's business. */
+const HSTS = 'max-age=31536000';
 /** How long requests under way may take to finish when the hub stops. */
 const DRAIN_MS = 10 * SECOND;
 /** A connection on which nothing moves for so long is dropped, such as one whose client takes no answer. Streams are pinged. */
@@ -160,7 +165,7 @@ export class ApiServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.setHeader('x-content-type-options', 'nosniff');
+    this.#setSecurityHeaders(response);
     if (hostsOf(request) > 1) throw new BadRequest(400, 'expected one Host header, got several');
     const url = urlOf(request);
     const isSurplus = this.#connections.isSurplus(request.socket);
@@ -169,11 +174,11 @@ export class ApiServer {
       throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
     if (url?.pathname === '/graphql') return this.#serveGraphql(request, response, url);
     const page = url && isRead(request) ? this.#pages[url.pathname] : undefined;
-    if (page) return page(response);
+    if (page) return page(response, request);
     sendStatic(request, response, url?.pathname ?? '');
   }
 
-  readonly #pages: Readonly<Record<string, (response: ServerResponse) => void | Promise<void>>> = {
+  readonly #pages: Readonly<Record<string, (response: ServerResponse, request: IncomingMessage) => void | Promise<void>>> = {
     '/': (response) => sendPage(response, dashboardPage(), DASHBOARD_CSP),
     '/healthz': (response) => sendJson(response, 200, JSON.stringify({ status: 'ok' })),
     '/readyz': async (response) => {
@@ -181,11 +186,19 @@ export class ApiServer {
       const { isReady } = readiness;
       sendJson(response, isReady ? 200 : 503, JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...readiness }));
     },
-    '/metrics': async (response) => {
-      const { contentType, content } = await this.#deps.metrics();
-      sendText(response, contentType, content);
+    '/metrics': (response, request) => {
+      const { metrics } = this.#deps;
+      return metrics ? serveMetrics(request, response, metrics) : sendStatic(request, response, '/metrics');
     },
   };
+
+  /** Pages and their files are kept by browsers all the same: they say so themselves. */
+  #setSecurityHeaders(response: ServerResponse): void {
+    response.setHeader('x-content-type-options', 'nosniff');
+    response.setHeader('referrer-policy', 'no-referrer');
+    response.setHeader('cache-control', 'no-store');
+    if (this.#deps.isSecure) response.setHeader('strict-transport-security', HSTS);
+  }
 
   async #serveGraphql(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     response.setHeader('vary', 'accept');

@@ -69,8 +69,9 @@ function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readon
   for (const signal of SIGNALS) process.on(signal, told);
 }
 
-function announce({ url, generatedAdminKey, adminKeyProblem }: Started): void {
+function announce({ url, metricsUrl, generatedAdminKey, adminKeyProblem }: Started): void {
   process.stdout.write(`Livehook is listening on ${url}\n`);
+  if (metricsUrl !== undefined) process.stdout.write(`Metrics are at ${metricsUrl}\n`);
   if (adminKeyProblem !== undefined) process.stdout.write(`\nLIVEHOOK_ADMIN_KEY lets nobody in: ${adminKeyProblem}\n`);
   if (generatedAdminKey !== undefined)
     process.stdout.write(

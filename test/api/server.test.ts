@@ -277,7 +277,7 @@ describe('server-sent events', () => {
         });
       const answered = await ask(VIEWER);
       expect(answered.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
-      expect(answered.headers.get('cache-control')).toBe('no-cache, no-transform');
+      expect(answered.headers.get('cache-control')).toBe('no-store, no-transform');
       expect(await answered.text()).toBe(':\n\nevent: next\ndata: {"data":{"viewer":{"admin":true}}}\n\nevent: complete\ndata:\n\n');
       const refused = await ask('mutation { applicationDelete(id: "x") { userErrors { code } } }');
       expect([refused.status, await refused.json()]).toMatchObject([405, { errors: [{ extensions: { code: 'BAD_REQUEST' } }] }]);

@@ -290,6 +290,21 @@ describe('livehook serve --processes 2', () => {
     });
   });
 
+  test('has metrics of all processes on a port of their own, where that is wanted', async () => {
+    const database = await createMysqlDatabase();
+    const hub = await build.serve(database.url, { LIVEHOOK_METRICS_PORT: '0' }, { args: ['--processes', '2'] });
+    try {
+      const metricsUrl = await until(() => /Metrics are at (\S+)\/metrics/.exec(hub.printed)?.[1], { description: 'the address' });
+      await until(async () => Object.keys(byProcess(await metricsOf(metricsUrl), 'livehook_instances')).join() === '1,2', {
+        description: 'both processes to be in the metrics',
+      });
+      for (let times = 0; times < 4; times++) expect(await metricsOf(hub.url)).toContain('NOT_FOUND');
+    } finally {
+      await hub.kill('SIGTERM');
+      await database.drop();
+    }
+  });
+
   test('drops connections when every process is full, instead of handing them around', async () => {
     const database = await createMysqlDatabase();
     // A process takes 40, and 16 more to refuse them; 20 may be without a key.

@@ -71,7 +71,8 @@ const questions = {
       mostConnections: config.connections,
       introspection: 'true',
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
-      metrics: async () => ({ contentType: 'text/plain', content: '' }),
+      metrics: undefined,
+      isSecure: false,
     });
     return { url: await server.start(await createSchema(), '127.0.0.1', 0), key: token };
   },

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
 import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-policy';
+import { parseDnsServers } from './dispatch/dns-servers';
 import { parseEgressProxy } from './dispatch/egress-proxy';
 import { PortRanges } from './dispatch/port-ranges';
 import { shown } from './errors';
@@ -90,6 +91,13 @@ export const SETTINGS = {
     default: '80,443,1024-65535',
     description: 'ports that webhooks may reach: numbers and ranges, comma-separated',
     parse: (text) => new PortRanges(text),
+  }),
+  dnsServers: setting({
+    name: 'LIVEHOOK_DNS_SERVERS',
+    default: null,
+    description:
+      'comma-separated addresses of the name servers that host names of webhooks are looked up with, instead of those of the system',
+    parse: parseDnsServers,
   }),
   egressProxy: setting({
     name: 'LIVEHOOK_EGRESS_PROXY',
@@ -223,6 +231,7 @@ type Optional =
   | 'previousSecretKeys'
   | 'allowedTargets'
   | 'deniedTargets'
+  | 'dnsServers'
   | 'egressProxy'
   | 'otlpEndpoint'
   | 'otlpHeaders'

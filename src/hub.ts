@@ -24,6 +24,7 @@ import type { Verdict } from './dispatch/settle';
 import { Settler } from './dispatch/settler';
 import { Shaper } from './dispatch/shaper';
 import { giveBack, Strays } from './dispatch/strays';
+import { systemLookup } from './dispatch/system-lookup';
 import { Tester } from './dispatch/tester';
 import { Usher } from './dispatch/usher';
 import { Verifier } from './dispatch/verifier';
@@ -253,7 +254,13 @@ export class Hub {
     this.#stats = new Stats({ instanceId, database, clock, log });
 
     const shaper = new Shaper();
-    this.#sender = new Sender({ policy, clock, log, proxy: config.egressProxy });
+    this.#sender = new Sender({
+      policy,
+      clock,
+      log,
+      lookup: systemLookup({ clock, servers: config.dnsServers }),
+      proxy: config.egressProxy,
+    });
     this.#settler = new Settler({
       instanceId,
       database,

@@ -72,6 +72,12 @@ describe('The configuration', () => {
       { cidrs: ['203.0.113.0/24', '2001:db8::/32'], hosts: ['*.example.com'] },
     ],
     [
+      'LIVEHOOK_DNS_SERVERS',
+      '10.0.0.53, [fd00::53]:5353,::1,127.0.0.1:53',
+      'dnsServers',
+      ['10.0.0.53', '[fd00::53]:5353', '::1', '127.0.0.1:53'],
+    ],
+    [
       'LIVEHOOK_EGRESS_PROXY',
       'http://hub:p%40ss@proxy.corp.example:3128',
       'egressProxy',
@@ -120,6 +126,8 @@ describe('The configuration', () => {
     ['LIVEHOOK_SECRET_KEY', SECRET_KEY.slice(4), 'expected 32 bytes in base64'],
     ['LIVEHOOK_SECRET_KEY', `${SECRET_KEY.slice(0, 20)} ${SECRET_KEY.slice(20)}`, 'expected 32 bytes in base64'],
     ['LIVEHOOK_ALLOWED_TARGETS', '10.0.0.0/8,10.1.2.3/8', 'expected 10.0.0.0/8 or a longer prefix, got "10.1.2.3/8"'],
+    ['LIVEHOOK_DNS_SERVERS', '10.0.0.53:99999', 'expected addresses separated by commas'],
+    ['LIVEHOOK_DNS_SERVERS', 'dns.example.com', 'expected addresses separated by commas'],
     ['LIVEHOOK_DENIED_TARGETS', '203.0.113.7', 'expected a CIDR such as 203.0.113.7/32'],
     ['LIVEHOOK_DENIED_TARGETS', 'https://example.com', 'expected a CIDR such as 10.0.0.0/8'],
     ['LIVEHOOK_DENIED_TARGETS', 'a.*.example.com', 'or a host such as example.com or *.example.com'],

@@ -10,9 +10,9 @@ const MAX_ECHOED_LOCATION = 500;
 
 export interface Pool {
   /** An idle connection to `origin`, else a new one; null when the sender is closed. */
-  take(origin: string): Connection | null;
+  take(origin: string, applicationId: string): Connection | null;
   /** A new connection; null when the sender is closed. */
-  open(origin: string): Connection | null;
+  open(origin: string, applicationId: string): Connection | null;
   /** Gives a connection back after a whole exchange. */
   release(connection: Connection): void;
 }
@@ -57,6 +57,10 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#startedAt = clock.monotonic();
   }
 
+  get #applicationId(): string {
+    return this.#request.applicationId ?? '';
+  }
+
   start(target: Target | null): void {
     const { method = 'POST', headers, body, timeoutMs } = this.#request;
     if (target === null) {
@@ -66,7 +70,7 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#origin = target.origin;
     this.#options = { path: target.path, method, headers: flatten(headers), body };
     this.#cancelDeadline = this.#clock.after(timeoutMs, () => this.#expire());
-    this.#dispatch(this.#pool.take(target.origin));
+    this.#dispatch(this.#pool.take(target.origin, this.#applicationId));
   }
 
   #dispatch(connection: Connection | null): void {
@@ -127,7 +131,7 @@ export class Call implements Dispatcher.DispatchHandler {
     if (failure.outcome === 'CONNECT' && this.#onUsedSocket && !this.#answered && !this.#resent) {
       this.#resent = true;
       this.#onUsedSocket = false;
-      this.#dispatch(this.#pool.open(this.#origin));
+      this.#dispatch(this.#pool.open(this.#origin, this.#applicationId));
       return;
     }
     this.#settle(failure.outcome, failure.message);

@@ -59,6 +59,8 @@ export class Connection {
   readonly origin: string;
   readonly client: Client;
   stage: Stage = 'resolving';
+  /** Whose request it was opened for. */
+  readonly #applicationId: string;
   readonly #rim: Rim;
   readonly #host: string;
   readonly #gone: () => void;
@@ -77,8 +79,9 @@ export class Connection {
   #discarded: Promise<void> | null = null;
   #tlsError: Error | null = null;
 
-  constructor(origin: string, rim: Rim, on: { lost: () => void; gone: () => void }) {
+  constructor({ origin, applicationId }: { origin: string; applicationId: string }, rim: Rim, on: { lost: () => void; gone: () => void }) {
     this.origin = origin;
+    this.#applicationId = applicationId;
     this.#host = origin.slice(origin.indexOf('://') + 3);
     this.#rim = rim;
     this.#gone = on.gone;
@@ -197,7 +200,7 @@ export class Connection {
     let found: readonly string[] = [];
     let problem = 'no address';
     try {
-      found = await lookup(hostname);
+      found = await lookup(hostname, this.#applicationId);
     } catch (error) {
       problem = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     }

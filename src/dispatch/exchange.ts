@@ -13,6 +13,8 @@ export interface OutgoingRequest {
   readonly body: Buffer | string;
   /** One deadline over resolving, connecting, sending and reading to the end. Milliseconds. */
   readonly timeoutMs: number;
+  /** Whose it is: what it uses up counts as this application's. */
+  readonly applicationId?: string;
 }
 
 /** How long each phase took, in milliseconds; null where it did not happen or did not end: a kept connection needs no new one. */

@@ -105,13 +105,13 @@ export class Sender {
 
   /** What an exchange may do to the connections. */
   readonly #pool: Pool = {
-    take: (origin) => (this.#closed ? null : (this.#takeIdle(origin) ?? this.#open(origin))),
-    open: (origin) => (this.#closed ? null : this.#open(origin)),
+    take: (origin, applicationId) => (this.#closed ? null : (this.#takeIdle(origin) ?? this.#open(origin, applicationId))),
+    open: (origin, applicationId) => (this.#closed ? null : this.#open(origin, applicationId)),
     release: (connection) => this.#release(connection),
   };
 
-  #open(origin: string): Connection {
-    const connection: Connection = new Connection(origin, this.#rim, {
+  #open(origin: string, applicationId: string): Connection {
+    const connection: Connection = new Connection({ origin, applicationId }, this.#rim, {
       lost: () => this.#forgetIdle(connection),
       gone: () => this.#connections.delete(connection),
     });

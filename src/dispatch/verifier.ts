@@ -63,6 +63,7 @@ export class Verifier {
     const id = newEventId(candidate.applicationId, 0);
     const timestamp = Math.floor(now / 1_000);
     const exchange = await send({
+      applicationId: candidate.applicationId,
       url: candidate.url,
       timeoutMs: candidate.timeoutMs,
       body,
@@ -78,10 +79,11 @@ export class Verifier {
     return judgeChallenge(exchange, challenge);
   }
 
-  async #handshake({ url, timeoutMs, headers }: Candidate): Promise<Verdict> {
+  async #handshake({ applicationId, url, timeoutMs, headers }: Candidate): Promise<Verdict> {
     const { origin, userAgent, send } = this.#deps;
     const exchange = await send({
       method: 'OPTIONS',
+      applicationId,
       url,
       timeoutMs,
       body: '',

@@ -2,6 +2,7 @@ import { CreateTables1764000000000 } from './1764000000000-create-tables';
 import { AddTraceContext1764700000000 } from './1764700000000-add-trace-context';
 import { AddFilterHealth1764800300000 } from './1764800300000-add-filter-health';
 import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scopes-and-sealed-headers';
+import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-and-key-networks';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
 export const migrations = [
@@ -9,4 +10,5 @@ export const migrations = [
   AddTraceContext1764700000000,
   AddFilterHealth1764800300000,
   AddScopesAndSealedHeaders1764800700000,
+  AddAuditAndKeyNetworks1764800800000,
 ];

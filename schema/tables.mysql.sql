@@ -10,6 +10,8 @@ CREATE TABLE `api_keys` (
   `revoked_at` bigint DEFAULT NULL,
   `origin` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `granted_scopes` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `last_used_at` bigint DEFAULT NULL,
+  `allowed_networks` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `api_keys_by_token` (`token_hash`),
   KEY `api_keys_by_application` (`application_id`)
@@ -42,6 +44,18 @@ CREATE TABLE `attempts` (
   `response_body` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `response_truncated` int NOT NULL,
   `phases` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `audit_events` (
+  `id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `actor_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `actor_partner` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `address` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `action` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `target_ids` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `count` bigint NOT NULL,
+  `created_at` bigint NOT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 

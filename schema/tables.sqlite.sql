@@ -9,7 +9,9 @@ CREATE TABLE "api_keys" (
   "expires_at" bigint,
   "revoked_at" bigint,
   "origin" varchar(48) NOT NULL,
-  granted_scopes text
+  granted_scopes text,
+  last_used_at bigint,
+  allowed_networks text
 ) WITHOUT ROWID;
 
 CREATE INDEX "api_keys_by_application" ON "api_keys" ("application_id");
@@ -43,6 +45,17 @@ CREATE TABLE "attempts" (
   "response_body" text,
   "response_truncated" integer NOT NULL,
   "phases" varchar(255)
+);
+
+CREATE TABLE "audit_events" (
+  "id" varchar(48) PRIMARY KEY NOT NULL,
+  "actor_id" varchar(48),
+  "actor_partner" varchar(255),
+  "address" varchar(48),
+  "action" varchar(48) NOT NULL,
+  "target_ids" text NOT NULL,
+  "count" bigint NOT NULL,
+  "created_at" bigint NOT NULL
 );
 
 CREATE TABLE "bodies" (

@@ -106,6 +106,12 @@ export const SETTINGS = {
     secret: true,
     parse: parseEgressProxy,
   }),
+  trustedProxies: setting({
+    name: 'LIVEHOOK_TRUSTED_PROXIES',
+    default: null,
+    description: 'comma-separated CIDRs of reverse proxies whose X-Forwarded-For is believed, e.g. 127.0.0.1/32',
+    parse: parseAllowedTargets,
+  }),
   allowHttp: setting({ name: 'LIVEHOOK_ALLOW_HTTP', default: 'false', description: 'permit http:// targets', parse: boolean }),
   requireVerification: setting({
     name: 'LIVEHOOK_REQUIRE_VERIFICATION',
@@ -230,6 +236,7 @@ type Optional =
   | 'secretKey'
   | 'previousSecretKeys'
   | 'allowedTargets'
+  | 'trustedProxies'
   | 'deniedTargets'
   | 'dnsServers'
   | 'egressProxy'

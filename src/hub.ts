@@ -5,6 +5,7 @@ import { createSchema } from './api/schema';
 import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './api/server';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
+import { LastUses } from './applications/last-uses';
 import { Remover } from './applications/remover';
 import { Retention } from './applications/retention';
 import { Attempts, testBodyKey } from './attempts/attempts';
@@ -105,6 +106,7 @@ export class Hub {
   readonly #instanceId = newInstanceId();
   readonly #database: Database;
   readonly #apiKeys: ApiKeys;
+  readonly #lastUses: LastUses;
   readonly #directory: Directory;
   readonly #headerSealing: HeaderSealing;
   readonly #appender: Appender;
@@ -366,7 +368,14 @@ export class Hub {
       slices,
     });
 
-    this.#apiKeys = new ApiKeys({ database, clock, log, revoked: () => this.#doorbell.ring('keys') });
+    this.#lastUses = new LastUses({ database, clock, log });
+    this.#apiKeys = new ApiKeys({
+      database,
+      clock,
+      log,
+      revoked: () => this.#doorbell.ring('keys'),
+      used: (apiKeyId) => this.#lastUses.note(apiKeyId),
+    });
     const applications = new Applications({
       database,
       clock,
@@ -460,10 +469,12 @@ export class Hub {
       metrics: this.#metricsServer ? undefined : metricsAccess,
       isSecure: config.publicUrl?.startsWith('https:') ?? false,
       mostConnections: config.connections,
+      trustedProxies: config.trustedProxies ?? [],
       introspection: config.introspection,
       services: {
         applications,
         apiKeys: this.#apiKeys,
+        lastUses: this.#lastUses,
         keyLimits: new KeyLimits(clock, config),
         webhooks,
         events,
@@ -531,6 +542,7 @@ export class Hub {
     this.#remover.start();
     this.#replayer.start();
     this.#retention.start();
+    this.#lastUses.start();
     this.#tracing = this.#startTracing();
     const url = await this.#api.start(schema, host, port);
     this.#metricsUrl = await this.#metricsServer?.start(host, this.#config.metricsPort ?? 0);
@@ -598,6 +610,7 @@ export class Hub {
     await this.#filterHealth.drain();
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
+    await this.#lastUses.stop();
     await this.#lease.stop();
     this.#doorbell.ring('deliveries'); // what was released is for the others now
     await this.#doorbell.close();

@@ -1,6 +1,6 @@
 import DataLoader from 'dataloader';
 import { Arg, ID } from 'type-graphql';
-import type { Scope } from '../applications/api-key';
+import { Scope } from '../applications/api-key';
 import type { Caller } from '../applications/api-keys';
 import { refuseUnknown } from '../applications/applications';
 import type { Attempt } from '../attempts/attempt';
@@ -22,6 +22,8 @@ export interface Context {
   readonly loaders: Loaders;
   /** The trace that the operation came in, see `trace-context.ts`. */
   readonly traceContext: string | null;
+  /** Where the operation came from, as far as it is known. */
+  readonly address: string | null;
 }
 
 /** What is known of an operation beside its caller. */
@@ -29,6 +31,7 @@ interface Circumstances {
   /** For a stream, which must neither keep nor repeat what it has once read. */
   readonly isLasting: boolean;
   readonly traceContext: string | null;
+  readonly address: string | null;
 }
 
 /** Rows that fields of many objects ask for, read together. */
@@ -45,12 +48,13 @@ export interface Loaders {
   readonly eventId: DataLoader<string, string | null>;
 }
 
-export function createContext(services: Services, caller: Caller | null, { isLasting, traceContext }: Circumstances): Context {
+export function createContext(services: Services, caller: Caller | null, { isLasting, traceContext, address }: Circumstances): Context {
   const options = { cache: !isLasting, maxBatchSize: 500 };
   return {
     services,
     caller,
     traceContext,
+    address,
     loaders: {
       delivery: new DataLoader((ids) => inOrder(ids, services.deliveries.byIds(ids), (row) => row.id), options),
       webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
@@ -133,6 +137,12 @@ export function applicationFor(context: Context, scope: Scope, named: string | n
   const message = 'expected the id of an application: an admin key has none of its own';
   if (where === 'input') return refuse('applicationId', message, UserErrorCode.REQUIRED);
   throw new HubError('BAD_USER_INPUT', `applicationId: ${message}`);
+}
+
+/** Whose keys and deeds to show: an application's, or with null the hub's own, which admin keys alone see. */
+export function auditedApplication(context: Context, named: string | null | undefined): string | null {
+  const caller = requireScope(context, Scope.AUDIT_READ);
+  return caller.applicationId === null && !named ? null : applicationFor(context, Scope.AUDIT_READ, named, 'argument');
 }
 
 /** The argument that says whose rows to read. */

@@ -50,6 +50,8 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     createdAt: ANY,
     expiresAt: ANY,
     revokedAt: ANY,
+    lastUsedAt: ANY,
+    allowedNetworks: ANY,
   },
   EventType: {
     name: ANY,

@@ -5,6 +5,7 @@ import { type ExecutionResult, GraphQLError, type GraphQLFormattedError, type Gr
 import type { Clock } from '../clock';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
+import type { AddressOf } from './client-address';
 import { type Context, createContext } from './context';
 import type { Meter } from './cpu-budget';
 import type { Identify } from './identify';
@@ -21,6 +22,7 @@ interface Deps {
   readonly operations: Operations;
   readonly services: Services;
   readonly identify: Identify;
+  readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly log: Log;
 }
@@ -70,7 +72,7 @@ export class GraphqlHttp {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { services, operations, identify, intake } = this.#deps;
+    const { services, operations, identify, addressOf, intake } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     services.keyLimits.request(caller);
     const holding = intake.hold(caller);
@@ -94,7 +96,7 @@ export class GraphqlHttp {
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
       httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },
       context: async () => {
-        const context = createContext(services, caller, { isLasting: false, traceContext });
+        const context = createContext(services, caller, { isLasting: false, traceContext, address: addressOf(request) });
         if (meter) this.#meters.set(context, meter);
         return context;
       },

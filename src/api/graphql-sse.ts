@@ -4,6 +4,7 @@ import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { traceContextOf } from '../trace-context';
+import type { AddressOf } from './client-address';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import type { OperationRequest, Operations } from './operations';
@@ -16,6 +17,7 @@ interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
   readonly identify: Identify;
+  readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly clock: Clock;
 }
@@ -46,7 +48,7 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys, identify, intake } = this.#deps;
+    const { operations, apiKeys, identify, addressOf, intake } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
@@ -54,6 +56,7 @@ export class GraphqlSse {
     const prepared = operations.prepare(operation, {
       caller,
       traceContext: traceContextOf(request.headers.traceparent, request.headers.tracestate),
+      address: addressOf(request),
     });
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');

@@ -8,6 +8,7 @@ import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
+import type { AddressOf } from './client-address';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import { LIMITS } from './limits';
@@ -20,6 +21,7 @@ interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
   readonly identify: Identify;
+  readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly clock: Clock;
   readonly log: Log;
@@ -132,7 +134,11 @@ export class GraphqlWs {
     try {
       if (connection.running > MOST_OPERATIONS) throw tooManyOperations();
       const { traceparent, tracestate } = payload.extensions ?? {};
-      const asking = { caller: connection.caller, traceContext: traceContextOf(traceparent, tracestate) };
+      const asking = {
+        caller: connection.caller,
+        traceContext: traceContextOf(traceparent, tracestate),
+        address: this.#deps.addressOf(connection.request),
+      };
       const prepared = this.#deps.operations.prepare(payload, asking);
       if ('args' in prepared && prepared.kind === 'subscription') connection.keepMessage();
       return 'errors' in prepared ? prepared.errors : prepared.args;

@@ -36,6 +36,7 @@ export interface OperationRequest {
 export interface Asking {
   readonly caller: Caller | null;
   readonly traceContext: string | null;
+  readonly address: string | null;
 }
 
 /** Ready to run. */
@@ -112,7 +113,7 @@ export class Operations {
     return this.#unauthenticatedCpu.begin(LEAST_ESTIMATE_MS + extraMs + text.length / CHARS_PER_ESTIMATED_MS);
   }
 
-  #prepare(request: OperationRequest, { caller, traceContext }: Asking): Prepared {
+  #prepare(request: OperationRequest, { caller, traceContext, address }: Asking): Prepared {
     const { schema, services } = this.#deps;
     const tooLong = tooLongWithoutKey(request.query, caller);
     if (tooLong) return { errors: [tooLong] };
@@ -129,7 +130,11 @@ export class Operations {
         document,
         variableValues: request.variables ?? {},
         operationName: request.operationName ?? null,
-        contextValue: createContext(services, caller, { isLasting: operation.operation === OperationTypeNode.SUBSCRIPTION, traceContext }),
+        contextValue: createContext(services, caller, {
+          isLasting: operation.operation === OperationTypeNode.SUBSCRIPTION,
+          traceContext,
+          address,
+        }),
       },
     };
   }

@@ -74,7 +74,7 @@ function sendFile(request: IncomingMessage, response: ServerResponse, file: Stat
   response.end(body);
 }
 
-const STATUS: Partial<Record<HubErrorCode, number>> = { UNAVAILABLE: 503, RATE_LIMITED: 429 };
+const STATUS: Partial<Record<HubErrorCode, number>> = { UNAVAILABLE: 503, RATE_LIMITED: 429, FORBIDDEN: 403 };
 
 /** What a request gets that failed as a whole. */
 export function failureOf(error: unknown): Failure {

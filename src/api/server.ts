@@ -7,6 +7,7 @@ import { DASHBOARD_CSP, dashboardPage } from '../dashboard/page';
 import { HubError } from '../errors';
 import type { Log } from '../log';
 import { parseUrl } from '../url';
+import { clientAddresses } from './client-address';
 import { Connections } from './connections';
 import { GRAPHIQL_CSP, graphiqlPage } from './graphiql';
 import { GraphqlHttp } from './graphql-http';
@@ -52,6 +53,8 @@ interface Deps {
   /** Others reach the hub by TLS: browsers are to insist on it. */
   readonly isSecure: boolean;
   readonly mostConnections: number;
+  /** CIDRs of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
   readonly introspection: IntrospectionAccess;
 }
 
@@ -113,13 +116,14 @@ export class ApiServer {
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
     const { apiKeys, keyLimits, clock } = services;
-    const identify = identifier(apiKeys, this.#connections, keyLimits);
+    const addressOf = clientAddresses(this.#deps.trustedProxies);
+    const identify = identifier(apiKeys, this.#connections, keyLimits, addressOf);
     const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
     this.#graphql = {
-      http: new GraphqlHttp({ schema, operations, services, identify, intake, log }),
-      sse: new GraphqlSse({ operations, apiKeys, identify, intake, clock }),
-      ws: new GraphqlWs({ operations, apiKeys, identify, intake, clock, log }),
+      http: new GraphqlHttp({ schema, operations, services, identify, addressOf, intake, log }),
+      sse: new GraphqlSse({ operations, apiKeys, identify, addressOf, intake, clock }),
+      ws: new GraphqlWs({ operations, apiKeys, identify, addressOf, intake, clock, log }),
     };
     await this.#graphql.http.start();
     await new Promise<void>((resolve, reject) => {

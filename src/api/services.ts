@@ -1,5 +1,6 @@
 import type { ApiKeys } from '../applications/api-keys';
 import type { Applications } from '../applications/applications';
+import type { LastUses } from '../applications/last-uses';
 import type { Attempt } from '../attempts/attempt';
 import type { Attempts } from '../attempts/attempts';
 import type { Stats } from '../attempts/stats';
@@ -30,6 +31,7 @@ import type { KeyLimits } from './key-limits';
 export interface Services {
   readonly applications: Applications;
   readonly apiKeys: ApiKeys;
+  readonly lastUses: Pick<LastUses, 'flush'>;
   readonly keyLimits: KeyLimits;
   readonly webhooks: Webhooks;
   readonly events: Events;

@@ -264,7 +264,8 @@ export class WsConnection {
 
   #fail(error: unknown): void {
     if (!this.isOpen) return; // what could not be sent any more
-    if (error instanceof HubError) this.#close(TRY_AGAIN_LATER, error.code);
+    if (error instanceof HubError && error.code === 'FORBIDDEN') this.#close(CloseCode.Forbidden, error.message);
+    else if (error instanceof HubError) this.#close(TRY_AGAIN_LATER, error.code);
     else if (isServersMessage(error)) this.#close(CloseCode.BadRequest, 'Invalid message received');
     else {
       this.#deps.log.error({ error: (error as Error).stack }, 'socket.fault');

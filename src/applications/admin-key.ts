@@ -35,6 +35,8 @@ export async function adoptAdminKey(tx: Tx, token: string, tokenHash: string, no
     createdAt: new Date(now),
     expiresAt: null,
     revokedAt: null,
+    lastUsedAt: null,
+    allowedNetworks: null,
     origin: 'ENVIRONMENT',
   });
   return {};

@@ -15,9 +15,13 @@ export enum Scope {
   EVENTS_REDACT = 'EVENTS_REDACT',
   DELIVERIES_RECEIVE = 'DELIVERIES_RECEIVE',
   PORTAL_WRITE = 'PORTAL_WRITE',
+  AUDIT_READ = 'AUDIT_READ',
 }
 
 export const ALL_SCOPES: readonly Scope[] = Object.values(Scope);
+
+/** What a key may do that was made without scopes: all but to see who else has keys, and what they do. */
+export const DEFAULT_SCOPES: readonly Scope[] = ALL_SCOPES.filter((scope) => scope !== Scope.AUDIT_READ);
 
 /** The scopes of version 0.1, whose instances cannot show a key that has others. */
 const FIRST_SCOPES: readonly Scope[] = [
@@ -39,7 +43,7 @@ export function storedScopes(scopes: readonly Scope[]): Pick<ApiKey, 'firstScope
  * Readers of events and deliveries read payloads, publishers redacted.
  */
 export function scopesOfFirst(first: readonly Scope[]): readonly Scope[] {
-  if (FIRST_SCOPES.every((scope) => first.includes(scope))) return ALL_SCOPES;
+  if (FIRST_SCOPES.every((scope) => first.includes(scope))) return DEFAULT_SCOPES;
   const isReader = first.includes(Scope.EVENTS_READ) || first.includes(Scope.DELIVERIES_READ);
   return [...first, ...(isReader ? [Scope.PAYLOADS_READ] : []), ...(first.includes(Scope.EVENTS_PUBLISH) ? [Scope.EVENTS_REDACT] : [])];
 }
@@ -65,6 +69,7 @@ registerEnumType(Scope, {
     EVENTS_REDACT: { description: 'Blank the payloads of events for good.' },
     DELIVERIES_RECEIVE: { description: 'Receive the requests of socket webhooks.' },
     PORTAL_WRITE: { description: 'Create portal sessions.' },
+    AUDIT_READ: { description: 'Read who did what, and the keys of the application. Not among the scopes given by default.' },
   },
 });
 
@@ -115,6 +120,14 @@ export class ApiKey extends Node {
   @Field(() => Date, { nullable: true, description: 'When somebody ended it; null: nobody has.' })
   @TimeColumn('revoked_at', { nullable: true })
   revokedAt!: Date | null;
+
+  @Field(() => Date, { nullable: true, description: 'When it was last used, to the minute; null: not since this is noted.' })
+  @TimeColumn('last_used_at', { nullable: true })
+  lastUsedAt!: Date | null;
+
+  @Field(() => [String], { nullable: true, description: 'CIDRs of the networks that it may be used from; null: from anywhere.' })
+  @JsonColumn('allowed_networks', { nullable: true })
+  allowedNetworks!: readonly string[] | null;
 
   /** Set for the key that LIVEHOOK_ADMIN_KEY names: a new value there retires the old one. */
   @TextColumn('origin')

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Clock, SECOND } from '../clock';
-import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import { HubError, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
+import { Networks } from '../networks';
 import type { Database } from '../store/database';
+import { type Page, type PageRequest, readPage } from '../store/page';
 import { type AdminKeyFindings, adoptAdminKey, hasAdminKey } from './admin-key';
-import { ALL_SCOPES, ApiKey, type Scope, storedScopes } from './api-key';
+import { ALL_SCOPES, ApiKey, DEFAULT_SCOPES, type Scope, storedScopes } from './api-key';
 import { Application } from './application';
 import { refuseUnknown } from './applications';
 import { KeyLookup } from './key-lookup';
@@ -16,6 +18,8 @@ export interface ApiKeyCreation {
   readonly name?: string | null;
   readonly scopes?: readonly Scope[] | null;
   readonly expiresAt?: Date | null;
+  /** CIDRs; null or omitted: from anywhere. */
+  readonly allowedNetworks?: readonly string[] | null;
   readonly origin?: ApiKey['origin'];
 }
 
@@ -38,12 +42,21 @@ interface Deps {
   readonly log: Log;
   /** Called after the commit that revoked one. */
   readonly revoked: () => void;
+  /** A key let somebody in. */
+  readonly used?: (apiKeyId: string) => void;
+  /** Somebody was not let in; `apiKey` is null where the token is none. */
+  readonly refused?: (reason: Refusal, apiKey: ApiKey | null, address: string | null) => void;
 }
+
+/** Why a token lets nobody in. */
+export const REFUSALS = ['unknown', 'expired', 'revoked', 'network'] as const;
+export type Refusal = (typeof REFUSALS)[number];
 
 /** How long a key is trusted without asking the database: the longest that another instance's revocation takes to act here. */
 const TRUST_MS = 1 * SECOND;
 const MOST_REMEMBERED = 10_000;
 const MOST_NAME_CHARS = 255;
+const MAX_NETWORKS_PER_KEY = 100;
 
 /** Keys and who they let in. */
 export class ApiKeys {
@@ -77,6 +90,7 @@ export class ApiKeys {
     if (creation.scopes && (creation.applicationId ?? null) === null)
       problems.add('scopes', "expected an applicationId beside scopes: they limit an application's key, an admin key may do everything");
     if (creation.scopes && creation.scopes.length === 0) problems.add('scopes', 'expected at least one scope, or none given for all');
+    checkNetworks(creation.allowedNetworks ?? null, problems);
     problems.throwIfAny();
 
     const token = `lhk_${randomBytes(32).toString('base64url')}`;
@@ -86,10 +100,12 @@ export class ApiKeys {
       name,
       tokenHash: hashOf(token),
       hint: token.slice(-4),
-      ...storedScopes([...new Set(creation.scopes ?? ALL_SCOPES)]),
+      ...storedScopes([...new Set(creation.scopes ?? DEFAULT_SCOPES)]),
       createdAt: new Date(clock.now()),
       expiresAt: creation.expiresAt ?? null,
       revokedAt: null,
+      lastUsedAt: null,
+      allowedNetworks: creation.allowedNetworks ?? null,
       origin: creation.origin ?? 'API',
     } satisfies Partial<ApiKey>);
     await database.transaction(async (tx) => {
@@ -126,9 +142,28 @@ export class ApiKeys {
     return this.#deps.database.read.manager.findOneBy(ApiKey, { id });
   }
 
-  /** The caller behind a token, or null for one that is unknown, expired or revoked. */
-  async authenticate(token: string): Promise<Caller | null> {
-    return this.#callerByHash(hashOf(token));
+  /**
+   * The caller behind a token that came from an address, or null for one that is unknown, expired or revoked.
+   * @throws HubError FORBIDDEN for a key that is bound to other networks
+   */
+  async authenticate(token: string, address: string | null = null): Promise<Caller | null> {
+    const caller = await this.#callerByHash(hashOf(token), address);
+    if (caller === null) return null;
+    const { apiKey } = caller;
+    if (apiKey.allowedNetworks !== null && !isWithin(apiKey.allowedNetworks, address)) {
+      this.#deps.refused?.('network', apiKey, address);
+      throw new HubError('FORBIDDEN', `The key may not be used from ${address ?? 'an unknown address'}.`);
+    }
+    this.#deps.used?.(apiKey.id);
+    return caller;
+  }
+
+  /** In the order of their ids; of an application, or with null the admin keys. Those that have ended as well. */
+  async list(applicationId: string | null, page: PageRequest): Promise<Page<ApiKey>> {
+    const select = this.#deps.database.read.manager.createQueryBuilder(ApiKey, 'k');
+    if (applicationId === null) select.where('k.applicationId IS NULL');
+    else select.where('k.applicationId = :applicationId', { applicationId });
+    return readPage(select, { ...page, column: 'k.id', direction: 'ASC' });
   }
 
   /** Drops what is remembered, so that the next look is at the database, and checks running streams at once. */
@@ -173,12 +208,19 @@ export class ApiKeys {
     }
   }
 
-  async #callerByHash(tokenHash: string): Promise<Caller | null> {
+  async #callerByHash(tokenHash: string, address: string | null): Promise<Caller | null> {
     const now = this.#deps.clock.monotonic();
     const remembered = this.#remembered.get(tokenHash);
-    if (remembered && now - remembered.readAt < TRUST_MS) return this.#unlessOver(remembered.caller);
-    if (now - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS) return null;
-    return this.#readCaller(tokenHash, { isPatient: false });
+    if (remembered && now - remembered.readAt < TRUST_MS) return this.#letIn(remembered.caller, address);
+    const isUnknown = now - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
+    return this.#letIn(isUnknown ? null : await this.#readCaller(tokenHash, { isPatient: false }), address);
+  }
+
+  #letIn(caller: Caller | null, address: string | null): Caller | null {
+    const reason = caller === null ? 'unknown' : this.#endOf(caller);
+    if (reason === null) return caller;
+    this.#deps.refused?.(reason, caller?.apiKey ?? null, address);
+    return null;
   }
 
   /** `isPatient`: waits for its turn even when many do. */
@@ -197,13 +239,12 @@ export class ApiKeys {
       if (caller) remember(this.#remembered, tokenHash, { caller, readAt });
       else remember(this.#unknown, tokenHash, readAt);
     }
-    return caller && this.#unlessOver(caller);
+    return caller;
   }
 
-  #unlessOver(caller: Caller): Caller | null {
-    const { revokedAt, expiresAt } = caller.apiKey;
-    const isOver = revokedAt !== null || (expiresAt !== null && expiresAt.getTime() <= this.#deps.clock.now());
-    return isOver ? null : caller;
+  #endOf({ apiKey: { revokedAt, expiresAt } }: Caller): 'revoked' | 'expired' | null {
+    if (revokedAt !== null) return 'revoked';
+    return expiresAt !== null && expiresAt.getTime() <= this.#deps.clock.now() ? 'expired' : null;
   }
 
   #scheduleCheck(): void {
@@ -220,7 +261,9 @@ export class ApiKeys {
       const verdict = verdicts.get(apiKey.tokenHash) ?? this.#readCaller(apiKey.tokenHash, { isPatient: true });
       verdicts.set(apiKey.tokenHash, verdict);
       try {
-        if ((await verdict) === null && this.#watched.delete(ended)) ended();
+        const caller = await verdict;
+        if (caller !== null && this.#endOf(caller) === null) this.#deps.used?.(caller.apiKey.id);
+        else if (this.#watched.delete(ended)) ended();
       } catch (error) {
         this.#deps.log.warn({ error: (error as Error).message }, 'key.check_failed'); // asked again in a second
         break;
@@ -228,6 +271,29 @@ export class ApiKeys {
     }
     if (this.#watched.size > 0) this.#scheduleCheck();
   }
+}
+
+function checkNetworks(networks: readonly string[] | null, problems: Problems): void {
+  if (networks === null) return;
+  if (networks.length < 1 || networks.length > MAX_NETWORKS_PER_KEY)
+    problems.add('allowedNetworks', `expected 1 to ${MAX_NETWORKS_PER_KEY} CIDRs, or null for any address, got ${networks.length}`);
+  for (const [index, network] of networks.slice(0, MAX_NETWORKS_PER_KEY).entries()) {
+    const problem = networkProblem(network);
+    if (problem !== null) problems.add(['allowedNetworks', String(index)], problem);
+  }
+}
+
+function networkProblem(text: string): string | null {
+  try {
+    new Networks([text]);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function isWithin(networks: readonly string[], address: string | null): boolean {
+  return address !== null && new Networks(networks).includes(address);
 }
 
 /** The last so many. */

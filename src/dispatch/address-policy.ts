@@ -22,7 +22,7 @@ export function parseAllowedTarget(text: string): Cidr {
   if (isIP(address) === 0 || address.includes('%') || rest.length > 0) {
     throw new Error(`expected a CIDR such as 10.0.0.0/8 or fd00::/8, got ${JSON.stringify(text)}`);
   }
-  const network = parse(address);
+  const network = parseAddress(address);
   const widest = network.kind() === 'ipv4' ? 32 : 128;
   if (prefix === undefined) throw new Error(`expected a CIDR such as ${address}/${widest}, got ${JSON.stringify(text)} without a prefix`);
   const bits = Number(prefix);
@@ -38,7 +38,7 @@ export function parseAllowedTarget(text: string): Cidr {
  * Reads what `isIP` has accepted. A dotted tail is written in hexadecimal first, since ipaddr.js takes `::8.8.8.8` for
  * the mapped `::ffff:8.8.8.8` while sockets do not.
  */
-function parse(address: string): Address {
+export function parseAddress(address: string): Address {
   if (isIP(address) === 4) return ipaddr.IPv4.parse(address);
   return ipaddr.IPv6.parse(address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) => `${hex(a, b)}:${hex(c, d)}`));
 }
@@ -175,7 +175,7 @@ export class AddressPolicy {
   check(address: string): string | null {
     const [plain = '', zone] = address.split('%', 2);
     if (isIP(plain) === 0) return 'not an IP address';
-    const parsed = parse(plain);
+    const parsed = parseAddress(plain);
     const reason = isIPv6(parsed) ? this.#checkV6(parsed) : this.#checkV4(parsed);
     if (reason !== null || zone === undefined) return reason;
     // Zones belong to link-local addresses; on any other they only help to dodge a comparison.

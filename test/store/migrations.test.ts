@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/list';
-import { ALL_SCOPES, ApiKey, Scope } from '../../src/applications/api-key';
+import { ApiKey, DEFAULT_SCOPES, Scope } from '../../src/applications/api-key';
 import { ApiKeys } from '../../src/applications/api-keys';
 import { Applications } from '../../src/applications/applications';
 import { systemClock } from '../../src/clock';
@@ -42,7 +42,7 @@ describeEachDatabase('A database of the first version', (makeDatabase) => {
       await database.open();
       await database.migrate();
       await insert('publishes', ['EVENTS_PUBLISH']);
-      expect(await scopesOf('all')).toEqual(ALL_SCOPES);
+      expect(await scopesOf('all')).toEqual(DEFAULT_SCOPES);
       expect(await scopesOf('reads')).toEqual(['EVENTS_READ', 'PAYLOADS_READ']);
       expect(await scopesOf('watches')).toEqual(['DELIVERIES_READ', 'WEBHOOKS_READ', 'PAYLOADS_READ']);
       expect(await scopesOf('publishes')).toEqual(['EVENTS_PUBLISH', 'EVENTS_REDACT']);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ALL_SCOPES, type Scope } from '../../src/applications/api-key';
+import { ALL_SCOPES, DEFAULT_SCOPES, type Scope } from '../../src/applications/api-key';
 import { HOUR, systemClock } from '../../src/clock';
 import { encodeCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
@@ -196,7 +196,7 @@ describeEachDatabase('API keys', (makeDatabase) => {
         applicationId: shop.id,
         name: 'till',
         hint: token.slice(-4),
-        scopes: ALL_SCOPES,
+        scopes: DEFAULT_SCOPES,
         createdAt: expect.any(String),
         expiresAt: null,
         revokedAt: null,

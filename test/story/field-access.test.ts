@@ -84,6 +84,7 @@ function rootsOf(
   const none = '"whk_00000000000000000000"';
   return [
     list('viewer', 'admin'),
+    list('apiKeys', 'nodes { id }'),
     query('application', 'Application'),
     node(shop.id, 'Application'),
     node(keyId, 'ApiKey'),
@@ -275,13 +276,15 @@ test('Every field is read by the scopes that this table says, whatever query, mu
     const known = [...fields].flatMap(([type, own]) => own.map(({ name }) => `${type}.${name}`));
     const readers = new Map<string, (readonly Scope[])[]>(known.map((name) => [name, []]));
     for (const scopes of smallSets()) {
-      const input = { applicationId: stored.shop.id, scopes, expiresAt: '2999-01-01T00:00:00Z' };
+      const input = { applicationId: stored.shop.id, scopes, expiresAt: '2999-01-01T00:00:00Z', allowedNetworks: ['127.0.0.0/8'] };
       const { apiKey, token } = await mutated<{ apiKey: { id: string }; token: string }>(
         admin,
         'apiKeyCreate',
         { input },
         'apiKey { id } token',
       );
+      await client(token).query('{ viewer { admin } }');
+      await admin.query('{ apiKeys { nodes { id } } }'); // when it was used is written down before it is shown
       for (const name of await readWith(client(token), rootsOf(stored, apiKey.id), fields)) readers.get(name)?.push(scopes);
     }
     const found = Object.fromEntries([...readers].map(([name, sets]) => [name, minimal(sets)]));
@@ -292,6 +295,10 @@ test('Every field is read by the scopes that this table says, whatever query, mu
     const { viewer } = await stored.shop.client.query<{ viewer: { apiKey: { id: string } } }>('{ viewer { apiKey { id } } }');
     const all = await readWith(stored.shop.client, rootsOf(stored, viewer.apiKey.id), fields);
     const isForAdmins = new Set((READ_BY['admin keys'] ?? '').split(' '));
-    expect(known.filter((name) => !all.has(name) && !isForAdmins.has(name))).toEqual(['ApiKey.expiresAt']);
+    expect(known.filter((name) => !all.has(name) && !isForAdmins.has(name))).toEqual([
+      'ApiKey.expiresAt',
+      'ApiKey.allowedNetworks',
+      'Query.apiKeys',
+    ]);
   });
 });

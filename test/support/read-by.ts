@@ -5,6 +5,7 @@
 export const READ_BY: Readonly<Record<string, string>> = {
   'any key':
     'ApiKey.id ApiKey.applicationId ApiKey.name ApiKey.hint ApiKey.scopes ApiKey.createdAt ApiKey.expiresAt ' +
+    'ApiKey.lastUsedAt ApiKey.allowedNetworks ' +
     'Application.id Application.name Application.createdAt Application.updatedAt ' +
     'Query.application Query.node Query.viewer',
   EVENTS_READ:
@@ -41,6 +42,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Mutation.webhookCreate Mutation.webhookUpdate Mutation.webhookDelete Mutation.webhookPause Mutation.webhookResume ' +
     'Mutation.webhookSecretRotate Mutation.webhookTest',
   DELIVERIES_WRITE: 'Mutation.deliveryRetry Mutation.deliveryCancel Mutation.deliveriesRetry Mutation.eventReplay Mutation.retryJobCancel',
+  AUDIT_READ: 'Query.apiKeys',
   'admin keys':
     'Query.applications Mutation.applicationCreate Mutation.applicationUpdate Mutation.applicationDelete Mutation.apiKeyCreate ' +
     // A key that is revoked reads nothing.

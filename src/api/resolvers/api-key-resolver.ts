@@ -1,7 +1,11 @@
 import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, Resolver } from 'type-graphql';
 import { ApiKey, Scope } from '../../applications/api-key';
 import { Application } from '../../applications/application';
-import { type Context, requireAdmin, requireCaller } from '../context';
+import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import { isId } from '../../ids';
+import { NOTHING } from '../../store/page';
+import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { auditedApplication, type Context, mayEnter, requireAdmin, requireCaller } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
 @InputType({ description: 'What a new key is for and what it may do.' })
@@ -17,6 +21,12 @@ export class ApiKeyCreateInput {
 
   @Field(() => Date, { nullable: true, description: 'When it ends by itself; never when left out.' })
   expiresAt?: Date | null;
+
+  @Field(() => [String], {
+    nullable: true,
+    description: 'CIDRs of the networks that it may be used from, such as 203.0.113.0/24, at most 100; from anywhere when left out.',
+  })
+  allowedNetworks?: string[] | null;
 }
 
 @ObjectType({ description: 'A new key and, this once, its token.' })
@@ -52,6 +62,8 @@ export class Viewer {
   apiKey!: ApiKey;
 }
 
+const ApiKeyConnection = connectionType(ApiKey);
+
 @Resolver(() => ApiKey)
 export class ApiKeyResolver {
   @Query(() => Viewer, { description: 'Whoever asks.' })
@@ -59,6 +71,27 @@ export class ApiKeyResolver {
     const { apiKey, applicationId } = requireCaller(context);
     const application = applicationId === null ? null : await context.services.applications.byId(applicationId);
     return { admin: applicationId === null, application, apiKey };
+  }
+
+  @Query(() => ApiKeyConnection, {
+    description:
+      'Keys, those that have ended as well, in the order of their ids. Needs the scope AUDIT_READ. Admin keys see their own kind without `applicationId`.',
+  })
+  async apiKeys(
+    @Ctx() context: Context,
+    @First() first?: number | null,
+    @Arg('applicationId', () => ID, {
+      nullable: true,
+      description: 'Whose keys. A key of its own may leave it out; with an admin key that lists the admin keys.',
+    })
+    applicationId?: string | null,
+    @After() after?: string | null,
+  ): Promise<Connection<ApiKey>> {
+    const owner = auditedApplication(context, applicationId);
+    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('key', key)));
+    await context.services.lastUses.flush();
+    const mayRead = owner === null || (await mayEnter(context, owner));
+    return connection(mayRead ? await context.services.apiKeys.list(owner, request) : NOTHING, (row) => encodeKeyCursor(row.id), request);
   }
 
   @Mutation(() => ApiKeyCreatePayload, { description: 'Makes a key for an application, or another admin key. Needs an admin key.' })

@@ -69,6 +69,7 @@ const questions = {
       services: services as Services,
       log: silentLog,
       mostConnections: config.connections,
+      trustedProxies: [],
       introspection: 'true',
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
       metrics: undefined,

@@ -60,7 +60,7 @@ export class GraphqlSse {
     });
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');
-    if ('args' in prepared && prepared.kind === 'subscription') holding.keepForSubscription();
+    if ('args' in prepared && prepared.kind === 'subscription') holding.keepForSubscription(prepared.args.document, operation.query.length);
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store, no-transform',

@@ -140,7 +140,7 @@ export class GraphqlWs {
         address: this.#deps.addressOf(connection.request),
       };
       const prepared = this.#deps.operations.prepare(payload, asking);
-      if ('args' in prepared && prepared.kind === 'subscription') connection.keepMessage();
+      if ('args' in prepared && prepared.kind === 'subscription') connection.keepMessage(prepared.args.document, payload.query.length);
       return 'errors' in prepared ? prepared.errors : prepared.args;
     } catch (error) {
       return [asGraphqlError(error)];

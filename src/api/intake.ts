@@ -1,7 +1,9 @@
 import { type Caller, holderOf } from '../applications/api-keys';
 import { HubError } from '../errors';
 import { FairShare } from '../fair-share';
+import type { Release } from './key-limits';
 import { LIMITS } from './limits';
+import { SubscriptionMemory } from './subscription-memory';
 
 const RETRY_AFTER_SECONDS = 1;
 
@@ -18,10 +20,10 @@ export interface Holding {
   /** @throws HubError RATE_LIMITED when its application's requests, or all together, hold too much already */
   take(bytes: number): void;
   /**
-   * The request is a subscription that is about to run: its bytes leave the intake and count to those of subscriptions.
-   * @throws HubError RATE_LIMITED when those hold too much already
+   * The request is a subscription that is about to run: it holds nothing of the intake any more, but memory.
+   * @throws HubError RATE_LIMITED when subscriptions hold too much already
    */
-  keepForSubscription(): void;
+  keepForSubscription(document: object, documentChars: number): void;
   release(): void;
 }
 
@@ -32,7 +34,7 @@ export interface Holding {
  */
 export class Intake {
   readonly #known = new FairShare(LIMITS.intakeBytes);
-  readonly #subscriptions = new FairShare(LIMITS.subscriptionBytes);
+  readonly #subscriptions = new SubscriptionMemory();
   readonly #unauthenticated = new Allowance(LIMITS.strangersIntakeBytes);
 
   /** Without those of subscriptions that run. */
@@ -41,7 +43,7 @@ export class Intake {
   }
 
   get subscriptionBytes(): number {
-    return this.#subscriptions.total;
+    return this.#subscriptions.bytes;
   }
 
   hold(caller: Caller | null): Holding {
@@ -53,12 +55,13 @@ export class Intake {
 class KnownHolding implements Holding {
   readonly mostBytes = LIMITS.requestBytes;
   readonly #holder: string;
-  readonly #subscriptions: FairShare;
-  #share: FairShare;
+  readonly #subscriptions: SubscriptionMemory;
+  readonly #share: FairShare;
+  #leaveMemory: Release | undefined;
   evicted = undefined;
   bytes = 0;
 
-  constructor(holder: string, share: FairShare, subscriptions: FairShare) {
+  constructor(holder: string, share: FairShare, subscriptions: SubscriptionMemory) {
     this.#holder = holder;
     this.#share = share;
     this.#subscriptions = subscriptions;
@@ -69,18 +72,17 @@ class KnownHolding implements Holding {
     this.bytes += bytes;
   }
 
-  keepForSubscription(): void {
-    if (this.#share === this.#subscriptions) return;
-    const { bytes } = this;
-    if (!this.#subscriptions.take(this.#holder, bytes)) throw tooLarge('The subscriptions that run were asked for with too many bytes');
+  keepForSubscription(document: object, documentChars: number): void {
+    const leaveMemory = this.#subscriptions.take(this.#holder, { messageChars: this.bytes, document, documentChars });
     this.release();
-    this.#share = this.#subscriptions;
-    this.bytes = bytes;
+    this.#leaveMemory = leaveMemory;
   }
 
   release(): void {
     this.#share.giveBack(this.#holder, this.bytes);
     this.bytes = 0;
+    this.#leaveMemory?.();
+    this.#leaveMemory = undefined;
   }
 }
 

@@ -23,8 +23,8 @@ export const LIMITS = {
   strangerRequestBytes: 64 * 1024,
   /** Bytes of all requests that are being read or worked on; and of those of them without a valid key. */
   intakeBytes: 256 * 1024 * 1024,
-  /** Bytes of the messages and bodies that asked for subscriptions which run: their variables stay in memory. */
-  subscriptionBytes: 64 * 1024 * 1024,
+  /** Memory that subscriptions hold while they run, for the syntax trees and variables of what asked for them. */
+  subscriptionBytes: 256 * 1024 * 1024,
   strangersIntakeBytes: 16 * 1024 * 1024,
   /** Lexical tokens: a payload written into the document instead of a variable counts, too. */
   tokens: 10_000,

@@ -181,11 +181,11 @@ export class WsConnection {
   };
 
   /**
-   * The message that is being read asks for a subscription: it holds nothing of the intake as long as that runs.
+   * The message that is being read asks for a subscription: it holds nothing of the intake as long as that runs, but memory.
    * @throws HubError RATE_LIMITED
    */
-  keepMessage(): void {
-    this.#reading?.keepForSubscription();
+  keepMessage(document: object, documentChars: number): void {
+    this.#reading?.keepForSubscription(document, documentChars);
   }
 
   track(payload: object, results: AsyncIterator<unknown>): void {

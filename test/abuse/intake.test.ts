@@ -125,8 +125,34 @@ describe('A subscription that runs', () => {
           expect(errors).toBeUndefined();
         }
       });
-      expect(accepted).toBe(2);
+      expect(accepted).toBe(2); // 128 MiB, four bytes of them for each character
       for (const socket of sockets) socket.terminate();
+    } finally {
+      await hub.stop();
+    }
+  });
+
+  test('keeps no more memory for its document, together with others, than there is for that', async () => {
+    const hub = await AbusedHub.start();
+    try {
+      const shop = await hub.tenant('shop');
+      const fields = 'id sequence type cursor '.repeat(240);
+      let refused = 0;
+      const socket = await RawWebSocket.connect(hub.url, shop.key);
+      await hub.expectServed(async () => {
+        // Half a megabyte of syntax tree each: 2 GB together.
+        for (let index = 0; index < 4_000; index++) {
+          socket.subscribe(String(index), `subscription S${index} { event { ${fields} } }`);
+          socket.subscribe(`after ${index}`, '{ __typename }');
+          const answer = await socket.next(({ id, type }) => id === `after ${index}` || (id === String(index) && type === 'error'));
+          if (answer.id !== String(index)) continue;
+          expect(answer).toMatchObject({ payload: [{ extensions: { code: 'RATE_LIMITED', retryAfter: 1 } }] });
+          refused++;
+          if (refused === 500) return;
+        }
+      });
+      expect(refused).toBe(500);
+      socket.terminate();
     } finally {
       await hub.stop();
     }

@@ -53,13 +53,31 @@ describe('the bytes of requests under way', () => {
     expect(intake.bytes).toBe((LIMITS.strangersIntakeBytes * 3) / 4 + 1);
   });
 
+  test('of subscriptions leave syntax trees in memory, which those of one application pay for once', () => {
+    const intake = new Intake();
+    const document = {};
+    const [first, second, third] = [intake.hold(caller), intake.hold(caller), intake.hold(caller)];
+    first.keepForSubscription(document, 1_000);
+    second.keepForSubscription(document, 1_000);
+    expect(intake.subscriptionBytes).toBe(100_000);
+    third.keepForSubscription({}, 1_000);
+    expect(intake.subscriptionBytes).toBe(200_000);
+    first.release();
+    expect(intake.subscriptionBytes).toBe(200_000);
+    second.release();
+    expect(intake.subscriptionBytes).toBe(100_000);
+    third.release();
+    expect(intake.subscriptionBytes).toBe(0);
+  });
+
   test('of a subscription go back when it runs, as long as subscriptions keep no more than theirs', () => {
     const intake = new Intake();
     const holdings = Array.from({ length: 3 }, () => intake.hold(caller));
-    for (const holding of holdings) holding.take(LIMITS.subscriptionBytes / 4);
-    for (const holding of holdings.slice(0, 2)) holding.keepForSubscription();
-    expect([intake.bytes, intake.subscriptionBytes]).toEqual([LIMITS.subscriptionBytes / 4, LIMITS.subscriptionBytes / 2]);
-    expect(() => holdings[2]?.keepForSubscription()).toThrow('too many bytes');
+    // Of each character four bytes are kept.
+    for (const holding of holdings) holding.take(LIMITS.subscriptionBytes / 16);
+    for (const holding of holdings.slice(0, 2)) holding.keepForSubscription({}, 0);
+    expect([intake.bytes, intake.subscriptionBytes]).toEqual([LIMITS.subscriptionBytes / 16, LIMITS.subscriptionBytes / 2]);
+    expect(() => holdings[2]?.keepForSubscription({}, 0)).toThrow('too large together');
     for (const holding of [...holdings, ...holdings]) holding.release();
     expect([intake.bytes, intake.subscriptionBytes]).toEqual([0, 0]);
   });

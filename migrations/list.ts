@@ -1,6 +1,7 @@
 import { CreateTables1764000000000 } from './1764000000000-create-tables';
 import { AddTraceContext1764700000000 } from './1764700000000-add-trace-context';
 import { AddFilterHealth1764800300000 } from './1764800300000-add-filter-health';
+import { AddWebhookCredentials1764800600000 } from './1764800600000-add-webhook-credentials';
 import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scopes-and-sealed-headers';
 import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-and-key-networks';
 
@@ -9,6 +10,7 @@ export const migrations = [
   CreateTables1764000000000,
   AddTraceContext1764700000000,
   AddFilterHealth1764800300000,
+  AddWebhookCredentials1764800600000,
   AddScopesAndSealedHeaders1764800700000,
   AddAuditAndKeyNetworks1764800800000,
 ];

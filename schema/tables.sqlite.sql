@@ -253,5 +253,9 @@ CREATE TABLE "webhooks" (
   "created_at" bigint NOT NULL,
   "updated_at" bigint NOT NULL,
   "deleted_at" bigint,
+  "client_certificate" text,
+  "client_key" text,
+  "oauth" text,
+  "oauth_secret" text,
   sealed_headers text
 );

@@ -19,6 +19,7 @@ import { forgetStandardBody } from './dispatch/body';
 import { Dispatcher } from './dispatch/dispatcher';
 import { HealthKeeper } from './dispatch/health-keeper';
 import { Lease } from './dispatch/lease';
+import { OAuthSender } from './dispatch/oauth';
 import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
 import type { Verdict } from './dispatch/settle';
@@ -112,6 +113,8 @@ export class Hub {
   readonly #appender: Appender;
   readonly #dispatcher: Dispatcher;
   readonly #sender: Sender;
+  /** What tenants' requests go through. */
+  readonly #authorized: OAuthSender;
   readonly #settler: Settler;
   readonly #ownEvents: OwnEvents;
   readonly #health: HealthKeeper;
@@ -209,7 +212,7 @@ export class Hub {
       },
     });
     const userAgent = `Livehook/${VERSION}`;
-    const verifier = new Verifier({ clock, userAgent, origin: config.origin, send: (request) => this.#sender.send(request) });
+    const verifier = new Verifier({ clock, userAgent, origin: config.origin, send: (request) => this.#authorized.send(request) });
     /** As it is stored, whatever is in memory. */
     const findWebhookAnew = async (webhookId: string) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
     const webhooks = new Webhooks({
@@ -263,6 +266,7 @@ export class Hub {
       lookup: systemLookup({ clock, servers: config.dnsServers }),
       proxy: config.egressProxy,
     });
+    this.#authorized = new OAuthSender({ clock, userAgent, send: (request) => this.#sender.send(request) });
     this.#settler = new Settler({
       instanceId,
       database,
@@ -304,7 +308,7 @@ export class Hub {
       userAgent,
       clock,
       log,
-      send: (request) => this.#sender.send(request),
+      send: (request) => this.#authorized.send(request),
       shaper,
       settle: (finished) => this.#settler.add(finished),
       isLeaseHeld: this.#lease.isHeld,
@@ -496,7 +500,7 @@ export class Hub {
           database,
           clock,
           userAgent,
-          send: (request) => this.#sender.send(request),
+          send: (request) => this.#authorized.send(request),
           shaper,
           findWebhook: findWebhookAnew,
           findType: (applicationId, name) => eventTypes.find(applicationId, name),

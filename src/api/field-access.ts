@@ -95,6 +95,8 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     allowedRatePerMinute: WEBHOOKS,
     secretHint: WEBHOOKS,
     publicKey: WEBHOOKS,
+    clientCertificate: WEBHOOKS,
+    oauth: WEBHOOKS,
     status: WEBHOOKS,
     health: WEBHOOKS,
     healthReason: WEBHOOKS, // without the ordering key for a key that may not read events
@@ -153,9 +155,11 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
 const PARTS = /^(Query|Mutation|Subscription|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer)$/;
 const MORE_PARTS: ReadonlySet<string> = new Set([
   'AttemptTimings',
+  'ClientCertificate',
   'DeliveryUpdate',
   'DeliveryUpdatePage',
   'Header',
+  'OAuth',
   'PayloadPreview',
   'WebhookStats',
 ]);

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { Cancel, Clock } from '../clock';
-import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE } from './connection';
+import type { ClientCertificate } from '../webhooks/credentials';
+import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE, type Route } from './connection';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from './exchange';
 import { CLOSED, classify, ReceivedTooMuch, SendFailure } from './failure';
 
@@ -9,10 +10,10 @@ export const MAX_RESPONSE_HEADERS = 100;
 const MAX_ECHOED_LOCATION = 500;
 
 export interface Pool {
-  /** An idle connection to `origin`, else a new one; null when the sender is closed. */
-  take(origin: string, applicationId: string): Connection | null;
+  /** An idle connection on this route, else a new one; null when the sender is closed. */
+  take(route: Route, applicationId: string): Connection | null;
   /** A new connection; null when the sender is closed. */
-  open(origin: string, applicationId: string): Connection | null;
+  open(route: Route, applicationId: string): Connection | null;
   /** Gives a connection back after a whole exchange. */
   release(connection: Connection): void;
 }
@@ -36,7 +37,7 @@ export class Call implements Dispatcher.DispatchHandler {
   #writtenAt = 0;
   #firstByteMs: number | null = null;
   #cancelDeadline: Cancel | null = null;
-  #origin = '';
+  #route: Route | null = null;
   #options: Dispatcher.DispatchOptions | null = null;
   #connection: Connection | null = null;
   #onUsedSocket = false;
@@ -62,15 +63,15 @@ export class Call implements Dispatcher.DispatchHandler {
   }
 
   start(target: Target | null): void {
-    const { method = 'POST', headers, body, timeoutMs } = this.#request;
+    const { method = 'POST', headers, body, timeoutMs, credentials } = this.#request;
     if (target === null) {
       this.#settle('PAYLOAD_ERROR', 'the request could not be built: its URL is not valid');
       return;
     }
-    this.#origin = target.origin;
+    this.#route = routeFor(target, credentials?.clientCertificate ?? null);
     this.#options = { path: target.path, method, headers: flatten(headers), body };
     this.#cancelDeadline = this.#clock.after(timeoutMs, () => this.#expire());
-    this.#dispatch(this.#pool.take(target.origin, this.#applicationId));
+    this.#dispatch(this.#pool.take(this.#route, this.#applicationId));
   }
 
   #dispatch(connection: Connection | null): void {
@@ -131,7 +132,7 @@ export class Call implements Dispatcher.DispatchHandler {
     if (failure.outcome === 'CONNECT' && this.#onUsedSocket && !this.#answered && !this.#resent) {
       this.#resent = true;
       this.#onUsedSocket = false;
-      this.#dispatch(this.#pool.open(this.#origin, this.#applicationId));
+      this.#dispatch(this.#route && this.#pool.open(this.#route, this.#applicationId));
       return;
     }
     this.#settle(failure.outcome, failure.message);
@@ -195,17 +196,24 @@ export class Call implements Dispatcher.DispatchHandler {
 }
 
 export interface Target {
-  readonly origin: string;
+  /** Without a client certificate. */
+  readonly route: Route;
   readonly path: string;
 }
 
 export function readTarget(url: string): Target | null {
   try {
     const { origin, pathname, search } = new URL(url);
-    return { origin, path: pathname + search };
+    return { route: { key: origin, origin, clientCertificate: null }, path: pathname + search };
   } catch {
     return null;
   }
+}
+
+/** Connections that show a certificate are for those alone that send with it. */
+function routeFor({ route }: Target, clientCertificate: ClientCertificate | null): Route {
+  if (clientCertificate === null) return route;
+  return { origin: route.origin, key: `${route.origin} ${clientCertificate.id}`, clientCertificate };
 }
 
 /** undici takes headers as one flat list. */

@@ -3,6 +3,7 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import { type buildConnector, Client } from 'undici';
 import { type Clock, MINUTE, SECOND, sleep } from '../clock';
 import type { Log } from '../log';
+import type { ClientCertificate } from '../webhooks/credentials';
 import type { AddressPolicy } from './address-policy';
 import { type EgressProxy, TunnelRefused, tunnelThrough } from './egress-proxy';
 import { blocked, proxyFailure, ReceivedTooMuch, refusal, SendFailure, unresolved } from './failure';
@@ -38,9 +39,17 @@ export interface Rim {
   readonly clock: Clock;
   readonly log: Log;
   readonly lookup: Lookup;
-  readonly secureContext: SecureContext;
+  readonly secureContext: (certificate: ClientCertificate | null) => SecureContext;
   /** Null: connections are made directly. */
   readonly proxy: EgressProxy | null;
+}
+
+/** Where a connection leads, and what it shows there. */
+export interface Route {
+  /** Requests with the same key may share connections. */
+  readonly key: string;
+  readonly origin: string;
+  readonly clientCertificate: ClientCertificate | null;
 }
 
 /** How long the steps of making a connection took, in milliseconds; one that has not ended is absent. */
@@ -56,7 +65,7 @@ type Stage = 'resolving' | 'connecting' | 'handshaking' | 'open';
  * neither limit idle connections apart from busy ones nor give up a connection that is still being made.
  */
 export class Connection {
-  readonly origin: string;
+  readonly route: Route;
   readonly client: Client;
   stage: Stage = 'resolving';
   /** Whose request it was opened for. */
@@ -79,8 +88,9 @@ export class Connection {
   #discarded: Promise<void> | null = null;
   #tlsError: Error | null = null;
 
-  constructor({ origin, applicationId }: { origin: string; applicationId: string }, rim: Rim, on: { lost: () => void; gone: () => void }) {
-    this.origin = origin;
+  constructor({ route, applicationId }: { route: Route; applicationId: string }, rim: Rim, on: { lost: () => void; gone: () => void }) {
+    const { origin } = route;
+    this.route = route;
     this.#applicationId = applicationId;
     this.#host = origin.slice(origin.indexOf('://') + 3);
     this.#rim = rim;
@@ -284,7 +294,7 @@ export class Connection {
       // What the certificate has to name. An address is no server name.
       host: hostname,
       servername: isIP(hostname) === 0 ? hostname.replace(/\.$/, '') : '',
-      secureContext: this.#rim.secureContext,
+      secureContext: this.#secureContext(),
       ALPNProtocols: ['http/1.1'],
     });
     this.#socket = socket;
@@ -298,6 +308,14 @@ export class Connection {
     }
     this.#lap('tlsMs');
     return socket;
+  }
+
+  #secureContext(): SecureContext {
+    try {
+      return this.#rim.secureContext(this.route.clientCertificate);
+    } catch {
+      throw new SendFailure('TLS', 'the client certificate of the webhook cannot be used: set clientCertificate and clientKey again');
+    }
   }
 
   /**

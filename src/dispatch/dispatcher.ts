@@ -615,5 +615,6 @@ export function requestFor(job: Job, webhook: LiveWebhook, fixed: FixedBody | nu
     ...(event.traceContext === null ? [] : traceHeaders(event.traceContext, newSpanId())),
     ...webhook.headers,
   ];
-  return { url: webhook.url, headers, body, timeoutMs: webhook.timeoutMs, applicationId: webhook.applicationId };
+  const { url, timeoutMs, applicationId, credentials } = webhook;
+  return { url, headers, body, timeoutMs, applicationId, credentials };
 }

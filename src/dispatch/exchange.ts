@@ -1,3 +1,5 @@
+import type { Credentials } from '../webhooks/credentials';
+
 /** How an attempt ended: the `AttemptOutcome` of the API. */
 export type Outcome = 'SUCCESS' | 'HTTP_ERROR' | 'TIMEOUT' | 'DNS' | 'CONNECT' | 'TLS' | 'BLOCKED_ADDRESS' | 'REDIRECT' | 'PAYLOAD_ERROR';
 
@@ -15,6 +17,8 @@ export interface OutgoingRequest {
   readonly timeoutMs: number;
   /** Whose it is: what it uses up counts as this application's. */
   readonly applicationId?: string;
+  /** How the sender shows who it is; nothing of it is in `headers`. */
+  readonly credentials?: Credentials;
 }
 
 /** How long each phase took, in milliseconds; null where it did not happen or did not end: a kept connection needs no new one. */

@@ -1,9 +1,9 @@
-import { createSecureContext, rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { Clock } from '../clock';
 import { type Log, silentLog } from '../log';
 import type { AddressPolicy } from './address-policy';
 import { Call, type Pool, readTarget, type Target } from './call';
-import { Connection, type Rim } from './connection';
+import { Connection, type Rim, type Route } from './connection';
 import type { EgressProxy } from './egress-proxy';
 import type { Exchange, OutgoingRequest } from './exchange';
 import { CLOSED, SendFailure } from './failure';
@@ -11,6 +11,7 @@ import { type Lookup, systemLookup } from './system-lookup';
 
 const DEFAULT_MAX_IDLE_CONNECTIONS = 1_024;
 const MOST_TARGETS = 10_000;
+const MAX_SECURE_CONTEXTS = 1_000;
 
 export interface SenderOptions {
   /** Decides which addresses may be reached. Asked about every address of every new connection. */
@@ -39,7 +40,7 @@ export class Sender {
   readonly #maxIdle: number;
   /** Every connection, from before its name is resolved until it is gone. */
   readonly #connections = new Set<Connection>();
-  /** By origin, used last at the end; an origin without idle connections has no entry. */
+  /** By the key of its route, used last at the end; one without idle connections has no entry. */
   readonly #idle = new Map<string, Connection[]>();
   #idleCount = 0;
   #inFlight = 0;
@@ -57,8 +58,7 @@ export class Sender {
     maxIdleConnections = DEFAULT_MAX_IDLE_CONNECTIONS,
   }: SenderOptions) {
     const ca = tls?.extraCa === undefined ? undefined : [...rootCertificates, ...tls.extraCa];
-    // Made once: parsing the root certificates takes longer than a handshake.
-    this.#rim = { policy, clock, log, lookup, proxy: proxy ?? null, secureContext: createSecureContext({ ca, minVersion: 'TLSv1.2' }) };
+    this.#rim = { policy, clock, log, lookup, proxy: proxy ?? null, secureContext: secureContexts(ca) };
     this.#maxIdle = maxIdleConnections;
   }
 
@@ -105,13 +105,13 @@ export class Sender {
 
   /** What an exchange may do to the connections. */
   readonly #pool: Pool = {
-    take: (origin, applicationId) => (this.#closed ? null : (this.#takeIdle(origin) ?? this.#open(origin, applicationId))),
-    open: (origin, applicationId) => (this.#closed ? null : this.#open(origin, applicationId)),
+    take: (route, applicationId) => (this.#closed ? null : (this.#takeIdle(route) ?? this.#open(route, applicationId))),
+    open: (route, applicationId) => (this.#closed ? null : this.#open(route, applicationId)),
     release: (connection) => this.#release(connection),
   };
 
-  #open(origin: string, applicationId: string): Connection {
-    const connection: Connection = new Connection({ origin, applicationId }, this.#rim, {
+  #open(route: Route, applicationId: string): Connection {
+    const connection: Connection = new Connection({ route, applicationId }, this.#rim, {
       lost: () => this.#forgetIdle(connection),
       gone: () => this.#connections.delete(connection),
     });
@@ -120,11 +120,11 @@ export class Sender {
   }
 
   /** The connection used last is the likeliest to be still open, and lets the others run into their idle limit. */
-  #takeIdle(origin: string): Connection | undefined {
-    const idle = this.#idle.get(origin);
+  #takeIdle({ key }: Route): Connection | undefined {
+    const idle = this.#idle.get(key);
     const connection = idle?.pop();
     if (idle === undefined || connection === undefined) return undefined;
-    if (idle.length === 0) this.#idle.delete(origin);
+    if (idle.length === 0) this.#idle.delete(key);
     this.#idleCount -= 1;
     return connection;
   }
@@ -135,18 +135,34 @@ export class Sender {
       return;
     }
     this.#idleCount += 1;
-    const idle = this.#idle.get(connection.origin);
-    if (idle === undefined) this.#idle.set(connection.origin, [connection]);
+    const idle = this.#idle.get(connection.route.key);
+    if (idle === undefined) this.#idle.set(connection.route.key, [connection]);
     else idle.push(connection);
   }
 
   #forgetIdle(connection: Connection): void {
-    const idle = this.#idle.get(connection.origin);
+    const idle = this.#idle.get(connection.route.key);
     const at = idle?.indexOf(connection) ?? -1;
     if (idle === undefined || at === -1) return;
     idle.splice(at, 1);
-    if (idle.length === 0) this.#idle.delete(connection.origin);
+    if (idle.length === 0) this.#idle.delete(connection.route.key);
     this.#idleCount -= 1;
     connection.discard();
   }
+}
+
+/** Made once each: parsing the root certificates takes longer than a handshake. */
+function secureContexts(ca: string[] | undefined): Rim['secureContext'] {
+  const make = (options: SecureContextOptions = {}) => createSecureContext({ ca, minVersion: 'TLSv1.2', ...options });
+  const plain = make();
+  const byId = new Map<string, SecureContext>();
+  return (shown) => {
+    if (shown === null) return plain;
+    const { id, certificate, key } = shown;
+    const context = byId.get(id) ?? make({ cert: certificate, key });
+    byId.delete(id);
+    byId.set(id, context);
+    if (byId.size > MAX_SECURE_CONTEXTS) byId.delete(byId.keys().next().value ?? '');
+    return context;
+  };
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock } from '../clock';
 import { shown } from '../errors';
 import { newEventId } from '../ids';
+import type { Credentials } from '../webhooks/credentials';
 import type { SigningKey } from '../webhooks/signing-secret';
 import type { Exchange, HeaderPair, OutgoingRequest } from './exchange';
 import { sign } from './sign';
@@ -16,6 +17,7 @@ export interface Candidate {
   readonly headers: readonly HeaderPair[];
   readonly timeoutMs: number;
   readonly signingKeys: readonly SigningKey[];
+  readonly credentials: Credentials;
 }
 
 /** It may get events, or what came instead of its consent, in one sentence. */
@@ -66,6 +68,7 @@ export class Verifier {
       applicationId: candidate.applicationId,
       url: candidate.url,
       timeoutMs: candidate.timeoutMs,
+      credentials: candidate.credentials,
       body,
       headers: [
         ['content-type', 'application/json'],
@@ -79,13 +82,14 @@ export class Verifier {
     return judgeChallenge(exchange, challenge);
   }
 
-  async #handshake({ applicationId, url, timeoutMs, headers }: Candidate): Promise<Verdict> {
+  async #handshake({ applicationId, url, timeoutMs, headers, credentials }: Candidate): Promise<Verdict> {
     const { origin, userAgent, send } = this.#deps;
     const exchange = await send({
       method: 'OPTIONS',
       applicationId,
       url,
       timeoutMs,
+      credentials,
       body: '',
       headers: [['user-agent', userAgent], ['webhook-request-origin', origin], ...headers],
     });

@@ -3,6 +3,7 @@ import { type Condition, compileCondition } from '../fanout/condition';
 import { applicationIdOf, idRange } from '../ids';
 import { nextTurn } from '../slices';
 import type { Database, Queries } from '../store/database';
+import { type Credentials, openCredentials } from './credentials';
 import { openHeaders } from './own-headers';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
 import type { Seal } from './seal';
@@ -33,6 +34,7 @@ export interface LiveWebhook {
   readonly signingKeys: readonly SigningKey[];
   /** False: its target has passed no verification, and this hub requires one. */
   readonly isVerified: boolean;
+  readonly credentials: Credentials;
   readonly status: WebhookStatus;
   readonly version: number;
 }
@@ -239,6 +241,7 @@ export class Directory {
       isSending: record.status === WebhookStatus.ACTIVE && isVerified && (payloadQuery?.problem ?? null) === null,
       signingKeys,
       isVerified,
+      credentials: openCredentials(record, this.#deps.seal),
       status: record.status,
       version: record.version,
     };

@@ -1,13 +1,21 @@
 import type { Database } from '../store/database';
+import { SEALED_COLUMNS } from './credentials';
 import type { Seal } from './seal';
 
 const ROWS_A_STEP = 200;
 
-/** Where sealed values are, by the ids that they are sealed for. */
-const SEALED = [
-  { table: 'webhook_secrets', column: 'sealed' },
-  { table: 'webhooks', column: 'sealed_headers' },
-] as const;
+interface Sealed {
+  readonly table: string;
+  readonly column: string;
+  /** What a row's secret is sealed for. */
+  readonly ownerOf: (id: string) => string;
+}
+
+const SEALED: readonly Sealed[] = [
+  { table: 'webhook_secrets', column: 'sealed', ownerOf: (id) => id },
+  { table: 'webhooks', column: 'sealed_headers', ownerOf: (id) => id },
+  ...SEALED_COLUMNS.map(([column, ownerOf]) => ({ table: 'webhooks', column, ownerOf })),
+];
 
 interface Rekeyed {
   readonly changed: number;
@@ -25,7 +33,7 @@ export async function rekeySecrets(database: Database, seal: Seal): Promise<Reke
   return { changed, total };
 }
 
-async function rekeyColumn(database: Database, seal: Seal, { table, column }: (typeof SEALED)[number]): Promise<Rekeyed> {
+async function rekeyColumn(database: Database, seal: Seal, { table, column, ownerOf }: Sealed): Promise<Rekeyed> {
   let changed = 0;
   let total = 0;
   for (let after = ''; ; ) {
@@ -40,7 +48,7 @@ async function rekeyColumn(database: Database, seal: Seal, { table, column }: (t
     changed += await database.transaction(async (tx) => {
       let updated = 0;
       for (const { id, sealed } of old) {
-        const anew = seal.close(seal.open(sealed, id), id);
+        const anew = seal.close(seal.open(sealed, ownerOf(id)), ownerOf(id));
         updated += await tx.execute(`UPDATE ${table} SET ${column} = ? WHERE id = ? AND ${column} = ?`, [anew, id, sealed]);
       }
       return updated;

@@ -1,13 +1,14 @@
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../fanout/condition';
+import type { CredentialSettings } from './credentials';
 import { isMask } from './header-mask';
 import type { CompilePayloadQuery } from './payload-query';
 import { parseSigningSecret } from './signing-secret';
 import { type Header, Ordering, SigningScheme, type WebhookFormat, type WebhookVerification } from './webhook';
 
 /** What a caller may set. Omitted: unchanged, or the default at creation; null: cleared, back to the default. */
-export interface WebhookSettings {
+export interface WebhookSettings extends CredentialSettings {
   readonly url?: string | null;
   readonly description?: string | null;
   readonly eventTypes?: readonly string[] | null;

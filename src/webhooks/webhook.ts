@@ -131,6 +131,36 @@ export class Header {
   value!: string;
 }
 
+@ObjectType({ description: 'What a webhook shows to receivers that ask for a client certificate. Its key is never shown.' })
+export class ClientCertificate {
+  @Field(() => String, { description: 'Whom it names, e.g. `O=Example Bank, CN=hub.example.com`.' })
+  subject!: string;
+
+  @Field(() => String, { description: 'SHA-256 of the certificate, in hexadecimal with colons.' })
+  fingerprint!: string;
+
+  @Field(() => Date, { description: 'When it expires.' })
+  expiresAt!: Date;
+}
+
+@ObjectType({ description: 'Where tokens for the receiver come from: the client credentials grant of OAuth 2.0.' })
+export class OAuth {
+  @Field(() => String, { description: 'Where tokens are asked for.' })
+  tokenUrl!: string;
+
+  @Field(() => String, { description: 'Who asks.' })
+  clientId!: string;
+
+  @Field(() => String, { description: "The client secret's last four characters; empty for one that is short." })
+  secretHint!: string;
+
+  @Field(() => String, { nullable: true, description: 'What is asked for, separated by spaces.' })
+  scope!: string | null;
+
+  @Field(() => String, { nullable: true, description: 'For whom, where the server wants to be told.' })
+  audience!: string | null;
+}
+
 @Entity('webhooks')
 @ObjectType({ implements: Node, description: 'What a partner registered: a target URL, the events it wants, how to send them.' })
 export class Webhook extends Node {
@@ -230,6 +260,20 @@ export class Webhook extends Node {
   @Field(() => String, { nullable: true, description: 'whpk_…: what V1A signatures are verified with.' })
   @TextColumn('public_key', { nullable: true })
   publicKey!: string | null;
+
+  /** The certificate and its chain. */
+  @LongTextColumn('client_certificate', { nullable: true })
+  clientCertificatePem!: string | null;
+
+  @LongTextColumn('client_key', { nullable: true })
+  sealedClientKey!: string | null;
+
+  @Field(() => OAuth, { nullable: true, description: 'Where the token comes from that requests carry; null: they carry none.' })
+  @JsonColumn('oauth', { nullable: true })
+  oauth!: OAuth | null;
+
+  @LongTextColumn('oauth_secret', { nullable: true })
+  sealedOAuthSecret!: string | null;
 
   @Field(() => WebhookStatus, { description: 'Whether it gets and sends deliveries.' })
   @TextColumn('status')

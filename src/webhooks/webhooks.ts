@@ -6,9 +6,9 @@ import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import { checkCredentials, openCredentials, storedCredentials } from './credentials';
 import { forgetCostlyFilter } from './filter-health';
 import type { HeaderSealing } from './header-sealing';
-
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
@@ -84,7 +84,7 @@ export class Webhooks {
 
   async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string | null }> {
     const url = this.#check(creation, { isUrlRequired: true }) ?? '';
-    const { clock, headerSealing } = this.#deps;
+    const { clock, seal, target, headerSealing } = this.#deps;
     const id = newWebhookId(applicationId);
     const headers = withStoredValues(creation.headers ?? [], []);
     const now = new Date(clock.now());
@@ -98,12 +98,18 @@ export class Webhooks {
       allowedRatePerMinute: null as number | null,
       secretHint: '',
       publicKey: null,
+      clientCertificatePem: null,
+      sealedClientKey: null,
+      oauth: null,
+      sealedOAuthSecret: null,
+      ...storedCredentials(creation, { webhookId: id, seal, target }),
       status: WebhookStatus.ACTIVE,
       version: 1,
       createdAt: now,
       updatedAt: now,
       deletedAt: null,
     });
+    refuseTwoAuthorizations(webhook, headers);
     const secrets = makeSecrets(webhook.signing, creation.secret ?? undefined);
     const keys = secrets.map(({ scheme, key }) => ({ scheme, key: keyObject(scheme, key), expiresAt: null }));
     webhook.allowedRatePerMinute = await this.#verified(webhook, headers, keys);
@@ -142,6 +148,7 @@ export class Webhooks {
         Object.assign(webhook, headerSealing.toStore(id, withStoredValues(change.headers ?? [], headerSealing.open(webhook))));
       if (change.filter !== undefined || change.payloadQuery !== undefined || change.eventTypes !== undefined)
         await forgetCostlyFilter(tx, id);
+      this.#changeCredentials(webhook, webhook.headers, change);
       await this.#fitSecrets(tx, webhook);
     });
   }
@@ -269,6 +276,12 @@ export class Webhooks {
       );
   }
 
+  #changeCredentials(webhook: Webhook, headers: readonly Header[], change: WebhookChange): void {
+    const { seal, target } = this.#deps;
+    Object.assign(webhook, storedCredentials(change, { webhookId: webhook.id, seal, target }));
+    refuseTwoAuthorizations(webhook, headers);
+  }
+
   /** Asks the target whether it wants events, where the webhook says so; returns the rate that it allows. */
   async #verified(webhook: Webhook, headers: readonly Header[], signingKeys: readonly SigningKey[]): Promise<number | null> {
     const { applicationId, verification, url, timeoutSeconds } = webhook;
@@ -280,6 +293,7 @@ export class Webhooks {
       headers: headers.map(({ name, value }) => [name.toLowerCase(), value] as const),
       timeoutMs: timeoutSeconds * SECOND,
       signingKeys,
+      credentials: openCredentials(webhook, this.#deps.seal),
     });
     if ('problem' in verdict) refuse('url', verdict.problem, verdict.isBusy ? UserErrorCode.LIMIT_REACHED : UserErrorCode.INVALID);
     return verdict.allowedRatePerMinute;
@@ -300,6 +314,7 @@ export class Webhooks {
     const stored = this.#deps.headerSealing.open(webhook);
     const headers = change.headers === undefined ? stored : withStoredValues(change.headers ?? [], stored);
     if (change.timeoutSeconds !== undefined) webhook.timeoutSeconds = settled(change).timeoutSeconds;
+    this.#changeCredentials(webhook, headers, change);
     return { ...next, allowedRatePerMinute: await this.#verified(webhook, headers, await this.#deps.signingKeys(id)) };
   }
 
@@ -401,9 +416,15 @@ export class Webhooks {
     if (this.#deps.isVerificationRequired && (isVerificationGone || (isUrlRequired && settings.verification === undefined)))
       problems.add('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
     checkSettings(settings, problems, this.#deps.compilePayloadQuery);
+    checkCredentials(settings, problems, { now: this.#deps.clock.now(), target: this.#deps.target });
     problems.throwIfAny();
     return url;
   }
+}
+
+function refuseTwoAuthorizations({ oauth }: Webhook, headers: readonly Header[]): void {
+  if (oauth !== null && headers.some(({ name }) => name.toLowerCase() === 'authorization'))
+    refuse('oauth', 'expected no header "authorization" beside it: the token goes there');
 }
 
 const VERIFICATION_REQUIRED = 'expected CHALLENGE or CLOUDEVENTS: on this hub every target has to show first that it wants events';

@@ -20,6 +20,7 @@ const WEBHOOK: LiveWebhook = {
   payloadQuery: null,
   isSending: true,
   isVerified: true,
+  credentials: { clientCertificate: null, oauth: null },
   signingKeys: [],
   status: 'ACTIVE' as LiveWebhook['status'],
   version: 1,

@@ -20,7 +20,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
   WEBHOOKS_READ:
     'Webhook.url Webhook.description Webhook.eventTypes Webhook.headers Webhook.retrySchedule Webhook.timeoutSeconds ' +
     'Webhook.maxConcurrency Webhook.ordering Webhook.ratePerSecond Webhook.filter Webhook.payloadQuery Webhook.signing Webhook.format ' +
-    'Webhook.verification Webhook.allowedRatePerMinute Webhook.secretHint Webhook.publicKey Webhook.status Webhook.health ' +
+    'Webhook.verification Webhook.allowedRatePerMinute Webhook.secretHint Webhook.publicKey Webhook.clientCertificate Webhook.oauth Webhook.status Webhook.health ' +
     'Webhook.healthReason Webhook.stats Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
   'WEBHOOKS_READ, WEBHOOKS_WRITE': 'Webhook.id',
   'DELIVERIES_READ + WEBHOOKS_READ, DELIVERIES_READ + WEBHOOKS_WRITE': 'Webhook.deliveries Webhook.tests',
@@ -51,7 +51,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|AttemptTimings|WebhookStats|PayloadPreview|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|PayloadPreview|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

@@ -4,8 +4,18 @@ import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
+import { certificateFacts } from '../../webhooks/credentials';
 import { type Diagnosis, diagnose } from '../../webhooks/health';
-import { Ordering, SigningScheme, Webhook, WebhookFormat, WebhookHealth, WebhookStatus, WebhookVerification } from '../../webhooks/webhook';
+import {
+  ClientCertificate,
+  Ordering,
+  SigningScheme,
+  Webhook,
+  WebhookFormat,
+  WebhookHealth,
+  WebhookStatus,
+  WebhookVerification,
+} from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication } from '../context';
@@ -23,6 +33,24 @@ export class HeaderInput {
     description: 'Printable ASCII on one line; in an update the mask that is shown, `••••1234`, leaves the value as it is.',
   })
   value!: string;
+}
+
+@InputType({ description: 'The client credentials grant of OAuth 2.0.' })
+export class OAuthInput {
+  @Field(() => String, { description: 'Where tokens are asked for: what holds for a target holds for it.' })
+  tokenUrl!: string;
+
+  @Field(() => String, { description: 'At most 512 characters of printable ASCII.' })
+  clientId!: string;
+
+  @Field(() => String, { description: 'At most 2,048 characters of printable ASCII; only its last four are shown.' })
+  clientSecret!: string;
+
+  @Field(() => String, { nullable: true, description: 'Scopes separated by spaces.' })
+  scope?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'Sent as `audience`, where the server wants one.' })
+  audience?: string | null;
 }
 
 @InputType()
@@ -73,6 +101,21 @@ abstract class WebhookSettingsInput {
 
   @Field(() => WebhookFormat, { nullable: true, description: 'Default STANDARD. A delivery keeps the format of its first attempt.' })
   format?: WebhookFormat | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'PEM, with its chain: shown to receivers that ask for a client certificate. Goes with `clientKey`.',
+  })
+  clientCertificate?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'PEM, without a passphrase: the private key of `clientCertificate`. Never shown.' })
+  clientKey?: string | null;
+
+  @Field(() => OAuthInput, {
+    nullable: true,
+    description: 'Requests carry a bearer token from there. Given, it replaces all of what was there before.',
+  })
+  oauth?: OAuthInput | null;
 
   @Field(() => WebhookVerification, {
     nullable: true,
@@ -167,6 +210,11 @@ export class WebhookResolver {
   @FieldResolver(() => [Int], { description: 'Seconds between attempts.' })
   retrySchedule(@Ctx() context: Context, @Root() webhook: Webhook): readonly number[] {
     return webhook.ownRetrySchedule ?? context.services.defaultRetrySchedule;
+  }
+
+  @FieldResolver(() => ClientCertificate, { nullable: true, description: 'What it shows to receivers that ask for a client certificate.' })
+  clientCertificate(@Root() { clientCertificatePem }: Webhook): ClientCertificate | null {
+    return clientCertificatePem === null ? null : certificateFacts(clientCertificatePem);
   }
 
   @FieldResolver(() => WebhookHealth, { description: 'Whether something needs to be seen to.' })

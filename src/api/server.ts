@@ -84,6 +84,7 @@ export class ApiServer {
   readonly #underWay = new Set<ServerResponse>();
   #graphql: Graphql | undefined;
   #lastDone: (() => void) | undefined;
+  #readiness: Promise<Readiness> | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -186,7 +187,11 @@ export class ApiServer {
     '/': (response) => sendPage(response, dashboardPage(), DASHBOARD_CSP),
     '/healthz': (response) => sendJson(response, 200, JSON.stringify({ status: 'ok' })),
     '/readyz': async (response) => {
-      const readiness = await this.#deps.readiness();
+      // However many ask at once, the database is asked once.
+      this.#readiness ??= this.#deps.readiness().finally(() => {
+        this.#readiness = undefined;
+      });
+      const readiness = await this.#readiness;
       const { isReady } = readiness;
       sendJson(response, isReady ? 200 : 503, JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...readiness }));
     },

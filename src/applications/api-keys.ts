@@ -64,6 +64,8 @@ export class ApiKeys {
   readonly #remembered = new Map<string, { caller: Caller; readAt: number }>();
   /** Hashes of what is no key, by when the database said so: whoever repeats it costs no query. */
   readonly #unknown = new Map<string, number>();
+  /** Hashes of keys that were valid at the last look: a crowd that guesses keys does not keep them out. */
+  readonly #known = new Map<string, number>();
   readonly #lookup: KeyLookup;
   readonly #watched = new Map<() => void, Caller>();
   #stopWatching: (() => void) | undefined;
@@ -213,7 +215,7 @@ export class ApiKeys {
     const remembered = this.#remembered.get(tokenHash);
     if (remembered && now - remembered.readAt < TRUST_MS) return this.#letIn(remembered.caller, address);
     const isUnknown = now - (this.#unknown.get(tokenHash) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
-    return this.#letIn(isUnknown ? null : await this.#readCaller(tokenHash, { isPatient: false }), address);
+    return this.#letIn(isUnknown ? null : await this.#readCaller(tokenHash, { isPatient: this.#known.has(tokenHash) }), address);
   }
 
   #letIn(caller: Caller | null, address: string | null): Caller | null {
@@ -239,6 +241,8 @@ export class ApiKeys {
       if (caller) remember(this.#remembered, tokenHash, { caller, readAt });
       else remember(this.#unknown, tokenHash, readAt);
     }
+    if (caller && this.#endOf(caller) === null) remember(this.#known, tokenHash, readAt);
+    else this.#known.delete(tokenHash);
     return caller;
   }
 

@@ -53,6 +53,27 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
     });
   });
 
+  test('keep no key out that was valid before, however many wait', async () => {
+    await withStore(makeDatabase, async ({ database }) => {
+      const clock = new FakeClock();
+      const keys = new ApiKeys({ database, clock, log: silentLog, revoked: () => {} });
+      const [{ token, apiKey }, late] = [await keys.create({}), await keys.create({})];
+      expect(await keys.authenticate(token)).not.toBeNull();
+      const flooded = async () => {
+        clock.advance(1_000);
+        keys.forget();
+        const flood = guesses(6_000).map((guess) => keys.authenticate(guess).catch((error: unknown) => error));
+        const answers = Promise.all([token, late.token].map((one) => keys.authenticate(one).catch((error: HubError) => error.code)));
+        await Promise.all(flood);
+        return answers;
+      };
+      expect(await flooded()).toEqual([expect.objectContaining({ applicationId: null }), 'RATE_LIMITED']);
+      await keys.revoke(apiKey.id);
+      expect(await keys.authenticate(token)).toBeNull();
+      expect(await flooded()).toEqual(['RATE_LIMITED', 'RATE_LIMITED']); // it is known no more
+    });
+  });
+
   test('do not keep a key from being revoked, or made, in their midst', async () => {
     await withStore(makeDatabase, async ({ database }) => {
       const keys = new ApiKeys({ database, clock: new FakeClock(), log: silentLog, revoked: () => {} });

@@ -57,7 +57,7 @@ registerEnumType(Scope, {
     EVENTS_READ: { description: 'Read and watch events, event types, and what is noted with the application.' },
     WEBHOOKS_WRITE: {
       description:
-        'Create, change, test, pause, resume and delete webhooks. It decides where payloads are sent to, which is a way to read them.',
+        'Create, change, test, pause, resume and delete webhooks. It decides where payloads and the values of headers are sent, which is a way to read them.',
     },
     WEBHOOKS_READ: { description: 'Read webhooks.' },
     DELIVERIES_WRITE: { description: 'Retry and cancel deliveries.' },

@@ -33,16 +33,22 @@ export interface RequestShape {
   readonly mostEvents: number;
 }
 
-/** Forgotten with the values. */
-const written = new WeakMap<object, Written>();
+/** Makes the text of a value when it is asked for. */
+export type MakeText = () => { readonly text: string; readonly depth: number };
 
-/** The text that an object or array of the variables was read from, where it may be a payload. */
+/** Forgotten with the values. */
+const written = new WeakMap<object, Written | MakeText>();
+
+/** The text that an object or array was read from, where it may be a payload. */
 export function writtenAs(value: unknown): Written | undefined {
-  return typeof value === 'object' && value !== null ? written.get(value) : undefined;
+  const known = typeof value === 'object' && value !== null ? written.get(value) : undefined;
+  if (typeof known !== 'function') return known;
+  const { text, depth } = known();
+  return { source: text, start: 0, end: text.length, depth };
 }
 
-export function rememberText(value: object, text: string, depth: number): void {
-  written.set(value, { source: text, start: 0, end: text.length, depth });
+export function rememberText(value: object, make: MakeText): void {
+  written.set(value, make);
 }
 
 /**

@@ -4,61 +4,97 @@ import { rememberText, writtenAs } from '../json-source';
 
 type Variables = Readonly<Record<string, unknown>> | null | undefined;
 
-/** JSON as a value and as text, and how many levels it has. */
-interface Json {
-  readonly value: unknown;
-  /** Undefined: a variable that was not given. */
-  readonly text: string | undefined;
-  readonly depth: number;
-}
+/** Of variables within one literal: a document can name one of a megabyte by the thousand. Twice what a payload may have, as white space goes. */
+const MAX_VARIABLE_CHARS_PER_LITERAL = 2 * 1024 * 1024;
 
 /**
- * Reads JSON that is written into a document. As with variables its text is kept, since JavaScript would round its
- * numbers and move its names.
+ * Reads JSON that is written into a document. As with variables its text is what is published, since JavaScript would
+ * round its numbers and move its names; it is made when it is asked for, as documents are read several times.
  */
 export function parseJsonLiteral(node: ValueNode, variables?: Variables): unknown {
-  const { value, text, depth } = read(node, variables, 1);
-  if (node.kind !== Kind.VARIABLE && typeof value === 'object' && value !== null) rememberText(value, text ?? 'null', depth);
+  const value = new Reading(variables).read(node, 1);
+  if (node.kind === Kind.OBJECT || node.kind === Kind.LIST) rememberText(value as object, () => write(node, variables));
   return value;
 }
 
-function read(node: ValueNode, variables: Variables, level: number): Json {
-  if (level > MOST_JSON_DEPTH) throw new GraphQLError(`expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, { nodes: node });
-  switch (node.kind) {
-    case Kind.STRING:
-    case Kind.BOOLEAN:
-      return { value: node.value, text: JSON.stringify(node.value), depth: 0 };
-    case Kind.INT:
-    case Kind.FLOAT:
-      return { value: Number.parseFloat(node.value), text: node.value, depth: 0 }; // both languages write numbers alike
-    case Kind.NULL:
-      return { value: null, text: 'null', depth: 0 };
-    case Kind.LIST: {
-      const items = node.values.map((item) => read(item, variables, level + 1));
-      return {
-        value: items.map(({ value }) => value),
-        text: `[${items.map(({ text }) => text ?? 'null').join()}]`,
-        depth: 1 + deepest(items),
-      };
+class Reading {
+  readonly #variables: Variables;
+  #chars = 0;
+
+  constructor(variables: Variables) {
+    this.#variables = variables;
+  }
+
+  read(node: ValueNode, level: number): unknown {
+    if (level > MOST_JSON_DEPTH) throw new GraphQLError(`expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, { nodes: node });
+    switch (node.kind) {
+      case Kind.STRING:
+      case Kind.BOOLEAN:
+        return node.value;
+      case Kind.INT:
+      case Kind.FLOAT:
+        return Number.parseFloat(node.value);
+      case Kind.NULL:
+        return null;
+      case Kind.LIST:
+        return node.values.map((item) => this.read(item, level + 1));
+      case Kind.OBJECT: {
+        const value: Record<string, unknown> = Object.create(null); // `__proto__` is a name as any other
+        for (const field of node.fields) value[field.name.value] = this.read(field.value, level + 1);
+        return value;
+      }
+      case Kind.VARIABLE: {
+        const value = this.#variables?.[node.name.value];
+        this.#chars += charsOf(value);
+        if (level > 1 && this.#chars > MAX_VARIABLE_CHARS_PER_LITERAL)
+          throw new GraphQLError(`expected variables of at most ${MAX_VARIABLE_CHARS_PER_LITERAL} characters in JSON, got more`);
+        return value;
+      }
+      case Kind.ENUM:
+        return undefined;
     }
-    case Kind.OBJECT: {
-      const members = node.fields.map((field) => ({ name: field.name.value, ...read(field.value, variables, level + 1) }));
-      const value: Record<string, unknown> = Object.create(null); // `__proto__` is a name as any other
-      for (const member of members) value[member.name] = member.value;
-      const given = members.filter(({ text }) => text !== undefined);
-      return { value, text: `{${given.map(({ name, text }) => `"${name}":${text}`).join()}}`, depth: 1 + deepest(members) };
-    }
-    case Kind.VARIABLE:
-      return ofVariable(variables?.[node.name.value]);
-    case Kind.ENUM:
-      return { value: undefined, text: undefined, depth: 0 };
   }
 }
 
-function ofVariable(value: unknown): Json {
-  const written = writtenAs(value);
-  if (written) return { value, text: written.source.slice(written.start, written.end), depth: written.depth };
-  return { value, text: JSON.stringify(value), depth: 0 };
+function charsOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  const came = writtenAs(value);
+  return came ? came.end - came.start : 0;
+}
+
+interface Json {
+  readonly text: string;
+  readonly depth: number;
+}
+
+function write(node: ValueNode, variables: Variables): Json {
+  switch (node.kind) {
+    case Kind.STRING:
+    case Kind.BOOLEAN:
+      return { text: JSON.stringify(node.value), depth: 0 };
+    case Kind.INT:
+    case Kind.FLOAT:
+      return { text: node.value, depth: 0 }; // both languages write numbers alike
+    case Kind.NULL:
+    case Kind.ENUM:
+      return { text: 'null', depth: 0 };
+    case Kind.LIST: {
+      const items = node.values.map((item) => write(item, variables));
+      return { text: `[${items.map(({ text }) => text).join()}]`, depth: 1 + deepest(items) };
+    }
+    case Kind.OBJECT: {
+      const given = node.fields.filter(({ value }) => value.kind !== Kind.VARIABLE || variables?.[value.name.value] !== undefined);
+      const members = given.map(({ value }) => write(value, variables));
+      const text = members.map((member, index) => `"${given[index]?.name.value}":${member.text}`).join();
+      return { text: `{${text}}`, depth: 1 + deepest(members) };
+    }
+    case Kind.VARIABLE: {
+      const value = variables?.[node.name.value];
+      const came = writtenAs(value);
+      if (came) return { text: came.source.slice(came.start, came.end), depth: came.depth };
+      return { text: JSON.stringify(value) ?? 'null', depth: 0 };
+    }
+  }
 }
 
 function deepest(parts: readonly Json[]): number {

@@ -1,4 +1,5 @@
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
+import { mutate } from '../support/mutate';
 import { RawWebSocket } from '../support/raw-web-socket';
 import { codesOf, TRANSPORTS, type Transport } from '../support/transports';
 import { type TestHub, withHub } from '../support/with-hub';
@@ -92,6 +93,18 @@ describe.each(TRANSPORTS)('A payload that JavaScript would change, published ove
     });
   });
 
+  test('in the document, with a variable of a megabyte by the thousand, is refused', async () => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      const literal = `mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: [${'$p,'.repeat(3_000)}] }) ${FIELDS} }`;
+      const filter = `mutation($p: JSON!) { webhookCreate(input: { url: "${url}", filter: [${'$p,'.repeat(3_000)}] }) { userErrors { code } } }`;
+      for (const document of [literal, filter]) {
+        const refused = await ask(transport, url, shop.key, document, `{"p":["${'x'.repeat(1_000_000)}"]}`);
+        expect(refused.errors?.[0]?.extensions?.code).toMatch(/^(GRAPHQL_VALIDATION_FAILED|BAD_USER_INPUT)$/);
+      }
+    });
+  });
+
   test.each(WAYS)('in %s, is refused when it has a name twice', async (_name, query, variables) => {
     await withSqliteHub(async ({ application, url }) => {
       const shop = await application();
@@ -158,6 +171,31 @@ describeEachDatabase('The text of a payload', (makeDatabase) => {
       expect(await shop.client.query('query($id: ID!) { event(id: $id) { payloadText } }', { id })).toEqual({
         event: { payloadText: EXACT },
       });
+    });
+  });
+});
+
+describe('A payload query whose filter is nested by the thousand', () => {
+  test.each([2_000, 100_000])('%d levels, is refused wherever it is given', async (levels) => {
+    await withSqliteHub(async ({ application, receiver }) => {
+      const shop = await application();
+      const { id: eventId } = await shop.publish();
+      const document = (filter: string) => `subscription { event(filter: ${filter}) { id } }`;
+      for (const filter of [
+        `${'{a:'.repeat(levels)}1${'}'.repeat(levels)}`,
+        JSON.stringify(`${'['.repeat(levels)}${']'.repeat(levels)}`),
+      ]) {
+        const payloadQuery = document(filter);
+        const { userErrors } = await mutate(shop.client, 'webhookCreate', { input: { url: receiver.url('/hook'), payloadQuery } });
+        expect(userErrors).toEqual([
+          { field: ['payloadQuery'], message: expect.any(String), code: expect.stringMatching(/INVALID|TOO_LARGE/) },
+        ]);
+        const preview = await shop.client.request(
+          'query($payloadQuery: String!, $eventId: ID!) { payloadPreview(payloadQuery: $payloadQuery, eventId: $eventId) { body errors } }',
+          { payloadQuery, eventId },
+        );
+        expect(preview).toMatchObject({ data: { payloadPreview: { body: null, errors: [expect.any(String)] } } });
+      }
     });
   });
 });

@@ -83,3 +83,12 @@ function plain(value: unknown): string {
   if (typeof value !== 'object' || value === null || value instanceof Date) return String(value);
   return Array.isArray(value) ? 'a list' : 'an object';
 }
+
+/** In a list by which something is selected. SQLite refuses a statement of 1,000 conditions, and each costs every row a comparison. */
+export const MAX_VALUES_PER_LIST = 100;
+
+/** @throws HubError BAD_USER_INPUT for a list that is too long; `argument` is its path. */
+export function refuseLongList(argument: string, list: readonly unknown[] | null | undefined): void {
+  if (list && list.length > MAX_VALUES_PER_LIST)
+    throw new HubError('BAD_USER_INPUT', `${argument}: expected at most ${MAX_VALUES_PER_LIST}, got ${list.length}`);
+}

@@ -87,6 +87,9 @@ export const newEventId = (applicationId: string, sequence: number) =>
 export const newRetryJobId = (applicationId: string, now: number) =>
   `job_${applicationPart(applicationId)}${fixed(now, TIME_CHARS)}${nonce()}`;
 
+/** What the id of an event begins with; `id` is one of its application, such as a webhook's. */
+export const eventIdStart = (id: string, sequence: number) => `evt_${applicationPart(id)}${fixed(sequence, SEQUENCE_CHARS)}`;
+
 /** One delivery an event and webhook: the id follows from the two, so the primary key keeps a second one out. */
 export const deliveryId = (sequence: number, webhookId: string) =>
   `dlv_${applicationPart(webhookId)}${fixed(sequence, SEQUENCE_CHARS)}${webhookId.slice(4 + APPLICATION_CHARS)}`;

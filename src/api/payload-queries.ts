@@ -14,6 +14,7 @@ import {
   visit,
 } from 'graphql';
 import { BodyTooLarge } from '../dispatch/body';
+import { MAX_VALUES_PER_LIST } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition } from '../fanout/condition';
@@ -116,6 +117,8 @@ function selectionOf(field: FieldNode): Selection | { readonly problem: string }
     return { problem: 'applicationId cannot be given: a webhook gets the events of its own application' };
   if (value('after') !== null) return { problem: 'after cannot be given: a webhook gets every event' };
   const types = value('types') === null ? null : [value('types')].flat();
+  if (types && types.length > MAX_VALUES_PER_LIST)
+    return { problem: `types: expected at most ${MAX_VALUES_PER_LIST}, got ${types.length}` };
   for (const pattern of types ?? []) {
     const problem = typeof pattern === 'string' ? eventTypePatternProblem(pattern) : 'expected strings';
     if (problem) return { problem: `types: ${problem}` };

@@ -2,7 +2,7 @@ import { AttemptTrigger } from '../attempts/attempt';
 import type { Clock } from '../clock';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { typeCondition } from '../events/events';
-import { applicationIdOf, deliveryRangeOf, idRange, isId, sequenceOf } from '../ids';
+import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
@@ -134,7 +134,7 @@ export function matchesSelection(
 ): boolean {
   const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
   if (webhookIds && !webhookIds.includes(update.webhookId)) return false;
-  if (eventIds && !eventIds.some((id) => isEventOf(id, update))) return false;
+  if (eventIds && !includesEvent(eventIds, eventIdStart(update.webhookId, update.eventSequence))) return false;
   if (statuses && !statuses.includes(update.status)) return false;
   if (eventTypes && !matchesType(eventTypes, update.eventType)) return false;
   if (createdAfter && update.createdAt <= createdAfter.getTime()) return false;
@@ -142,10 +142,8 @@ export function matchesSelection(
   return true;
 }
 
-function isEventOf(eventId: string, update: { webhookId: string; eventSequence: number }): boolean {
-  return (
-    isId('evt', eventId) && applicationIdOf(eventId) === applicationIdOf(update.webhookId) && sequenceOf(eventId) === update.eventSequence
-  );
+function includesEvent(eventIds: readonly string[], start: string): boolean {
+  return eventIds.some((id) => id.startsWith(start) && isId('evt', id));
 }
 
 /** A list in SQL has at least one member. */

@@ -87,7 +87,8 @@ export class Selector {
     const webhooks: LiveWebhook[] = [];
     for (const webhook of snapshot.receiving) {
       if (takesType(webhook, type)) webhooks.push(webhook);
-      if (this.#slices.isOver(UNITS_PER_PATTERN * webhook.eventTypes.length)) await this.#slices.next(applicationId);
+      if (this.#slices.isOver(UNITS_PER_PATTERN * (webhook.eventTypes.length + (webhook.payloadQuery?.types?.length ?? 0))))
+        await this.#slices.next(applicationId);
     }
     const isDecided = !webhooks.some(isConditional);
     const candidates = { webhooks, selection: isDecided ? { snapshot, wanted: webhooks, tooCostly: [] } : null };

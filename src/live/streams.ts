@@ -1,7 +1,7 @@
 import { type Clock, sleep } from '../clock';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { type DeliverySelection, matchesSelection } from '../deliveries/deliveries';
-import { HubError } from '../errors';
+import { HubError, refuseLongList } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition, meets } from '../fanout/condition';
@@ -145,6 +145,7 @@ function tooCostly({ id, type }: Event): HubError {
 }
 
 function checkPatterns(argument: string, patterns: readonly string[] | null | undefined): void {
+  refuseLongList(argument, patterns);
   for (const pattern of patterns ?? []) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) throw new HubError('BAD_USER_INPUT', `${argument}: ${problem}`);

@@ -1,5 +1,9 @@
+import { readConfig } from '../../src/config';
+import { silentLog } from '../../src/log';
+import { Database } from '../../src/store/database';
 import { AbusedHub, type Tenant } from '../support/abused-hub';
 import { mutated } from '../support/mutate';
+import { testEnvironment } from '../support/with-hub';
 
 /** As many webhooks as `inputs`, several at a time. */
 async function createWebhooks({ client }: Tenant, inputs: readonly object[]): Promise<string[]> {
@@ -11,6 +15,26 @@ async function createWebhooks({ client }: Tenant, inputs: readonly object[]): Pr
     for (const { webhook } of await Promise.all(made)) ids.push(webhook.id);
   }
   return ids;
+}
+
+/** Copies of a webhook, written beside the running hub: 10,000 by mutations would take minutes. */
+async function copyWebhook({ databaseUrl }: AbusedHub, { id: applicationId }: Tenant, webhookId: string, copies: number): Promise<void> {
+  const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+  await database.open();
+  try {
+    await database.transaction(async (tx) => {
+      const [row] = await tx.query<Record<string, unknown>>('SELECT * FROM webhooks WHERE id = ?', [webhookId]);
+      const columns = Object.keys(row ?? {});
+      const rows = Array.from({ length: copies }, (_, no) => {
+        const id = webhookId.slice(0, 16) + no.toString(32).padStart(8, '0');
+        return columns.map((column) => (column === 'id' ? id : row?.[column]));
+      });
+      await tx.insert('webhooks', columns, rows);
+      await tx.execute("UPDATE counters SET version = version + 1 WHERE application_id = ? AND log = 'event'", [applicationId]);
+    });
+  } finally {
+    await database.close();
+  }
 }
 
 describe('One application', () => {
@@ -41,22 +65,22 @@ describe('One application', () => {
     });
   });
 
-  test('does not hold up the others with many events for many webhooks', async () => {
-    const url = hub.receiver.url('/attacker');
-    const ids = await createWebhooks(
-      attacker,
-      Array.from({ length: 1_000 }, () => ({ url })),
-    );
-    expect(ids).toHaveLength(1_000);
+  test.each([
+    { webhooks: 1_000, events: 200 },
+    { webhooks: 10_000, events: 10 },
+  ])('does not hold up the others with $events events for $webhooks webhooks', async ({ webhooks, events }) => {
+    const [id = ''] = await createWebhooks(attacker, [{ url: hub.receiver.url('/attacker') }]);
+    await copyWebhook(hub, attacker, id, webhooks - 1);
     await hub.expectServed(async () => {
-      const events = Array.from({ length: 200 }, (_, no) => ({ type: 'a.b', payload: { no } }));
+      const input = { events: Array.from({ length: events }, (_, no) => ({ type: 'a.b', payload: { no } })) };
       const { results } = await mutated<{ results: { event: { sequence: number } | null }[] }>(
         attacker.client,
         'eventsPublish',
-        { input: { events } },
+        { input },
         'results { event { sequence } }',
       );
-      expect(results.map(({ event }) => event?.sequence)).toEqual(events.map((_, index) => index + 1));
+      expect(results.map(({ event }) => event?.sequence)).toEqual(input.events.map((_, index) => index + 1));
+      for (let times = 0; times < 5; times++) await mutated(attacker.client, 'webhookUpdate', { id, input: { description: `${times}` } });
     });
   });
 });

@@ -20,7 +20,7 @@ import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import type { DeliverySelection } from '../../deliveries/deliveries';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
 import { bodyKey, derivedBody, isDerived } from '../../dispatch/body';
-import { HubError, refuse, shown, UserErrorCode } from '../../errors';
+import { HubError, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { applicationIdOf, attemptId, deliveryIdOf, isId } from '../../ids';
@@ -92,6 +92,7 @@ export async function deliveryConnection(
 }
 
 export function checkFilter(filter: DeliveryFilter | null | undefined): DeliverySelection {
+  for (const list of ['webhookIds', 'eventIds', 'eventTypes', 'statuses'] as const) refuseLongList(`filter.${list}`, filter?.[list]);
   for (const pattern of filter?.eventTypes ?? []) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) throw new HubError('BAD_USER_INPUT', `filter.eventTypes: ${problem}`);

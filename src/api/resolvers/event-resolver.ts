@@ -3,7 +3,7 @@ import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Qu
 import { Scope } from '../../applications/api-key';
 import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
-import { HubError, InputRefused, Problems, refuse, shown, UserErrorCode } from '../../errors';
+import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import type { AppendedEvent, NewEvent } from '../../events/append';
 import { PartlyStored } from '../../events/appender';
 import { Event } from '../../events/event';
@@ -153,6 +153,7 @@ export class EventResolver {
     @Arg('filter', () => EventFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: EventFilter | null,
   ): Promise<Connection<Event>> {
     const owner = applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument');
+    refuseLongList('filter.types', filter?.types);
     for (const pattern of filter?.types ?? []) {
       const problem = eventTypePatternProblem(pattern);
       if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);

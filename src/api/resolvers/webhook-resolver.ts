@@ -3,6 +3,7 @@ import { Arg, Ctx, Field, FieldResolver, Float, ID, InputType, Int, Mutation, Ob
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
+import { refuseLongList } from '../../errors';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
 import { certificateFacts } from '../../webhooks/credentials';
 import { type Diagnosis, diagnose } from '../../webhooks/health';
@@ -273,6 +274,7 @@ export class WebhookResolver {
     @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
   ): Promise<Connection<Webhook>> {
     const owner = applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument');
+    refuseLongList('filter.statuses', filter?.statuses);
     const request = pageRequest({ first, after }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('whk', key) && applicationIdOf(key) === owner),
     );

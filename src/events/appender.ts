@@ -7,10 +7,18 @@ import type { Room } from '../fanout/fan-out';
 import { type Selection, Selector } from '../fanout/select';
 import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
-import { Slices } from '../slices';
+import { nextTurn, Slices } from '../slices';
 import { CommitInDoubt, type Database } from '../store/database';
 import type { Directory } from '../webhooks/directory';
-import { type AppendedEvent, type AppendPart, type AppendRequest, append, type Batch, type NewEvent } from './append';
+import {
+  type AppendedEvent,
+  type AppendPart,
+  type AppendRequest,
+  append,
+  type Batch,
+  MAX_DELIVERIES_PER_TURN,
+  type NewEvent,
+} from './append';
 import type { Event } from './event';
 import { PendingAppends } from './pending-appends';
 
@@ -193,8 +201,10 @@ export class Appender {
       this.#mayOvertake = true;
       this.#begin();
     });
-    const done = this.#commit(batch).finally(() => {
+    const done = this.#commit(batch).finally(async () => {
       cancel();
+      const deliveries = batch.reduce((sum, { selections }) => sum + selections.reduce((all, { wanted }) => all + wanted.length, 0), 0);
+      if (deliveries > MAX_DELIVERIES_PER_TURN) await nextTurn();
       for (const id of applications) this.#busy.delete(id);
       this.#underWay.delete(done);
       if (this.#newest === done) this.#mayOvertake = true; // it began when the others had taken long

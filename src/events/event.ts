@@ -4,6 +4,7 @@ import { Entity, PrimaryColumn } from 'typeorm';
 import { encodeCursor } from '../cursor';
 import { Node } from '../node';
 import { LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
+import { forgetPayload, parsedPayload } from './parsed-payloads';
 
 /** What stands in the place of a payload that was redacted. An object, since `payload` is never null. */
 export const REDACTED_PAYLOAD = '{}';
@@ -60,20 +61,16 @@ export class Event extends Node {
   @TextColumn('trace_context', { nullable: true })
   traceContext!: string | null;
 
-  #payload: unknown;
-
   /** Blanks this copy, as its row has been. */
   redact(at: Date): void {
     this.payloadText = REDACTED_PAYLOAD;
-    this.#payload = undefined;
+    forgetPayload(this);
     this.redactedAt = at;
   }
 
   @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order. Needs the scope PAYLOADS_READ.' })
   get payload(): unknown {
-    // Parsed once, however many subscribers of this instance look at it.
-    if (this.#payload === undefined) this.#payload = JSON.parse(this.payloadText);
-    return this.#payload;
+    return parsedPayload(this);
   }
 
   @Field(() => String, { description: 'Where this event stands in the log: pass it as `after`.' })

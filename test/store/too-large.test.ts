@@ -7,6 +7,8 @@ import { silentLog } from '../../src/log';
 import type { Database, Tx } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { type Mariadb, startMariadb } from '../support/mariadb';
+import { until } from '../support/until';
+import { withHub } from '../support/with-hub';
 import { newEvent, Store } from './with-store';
 
 function settlerOver(store: Store, database: Pick<Database, 'transaction' | 'dialect'> = store.database): Settler {
@@ -121,7 +123,7 @@ describeEachDatabase('An outcome that is larger than the database takes', (makeD
   test('is stored even where nothing but the facts fits', async () => {
     const { attempts, deliveries } = await settled(1_500, (finished) => ({
       ...shaped(finished, 'x'.repeat(2_000)),
-      request: { ...finished.request, headers: [['x-large', 'x'.repeat(4_000)]] },
+      request: { ...finished.request, headers: [[`x-${'x'.repeat(4_000)}`, 'value']] },
       exchange: { ...finished.exchange, ...FAILURE, responseBody: 'x'.repeat(2_000) },
     }));
     expect(attempts).toMatchObject([
@@ -206,6 +208,47 @@ describe('A server that takes small packets', () => {
       { field: ['payload'], code: 'TOO_LARGE', message: expect.stringContaining('max_allowed_packet') },
     ]);
     await appender.stop();
+  });
+});
+
+describe('A body that is larger than a packet of the server', () => {
+  const ORDERINGS = ['NONE', 'STRICT', 'BY_KEY'] as const;
+  let server: Mariadb;
+  beforeAll(async () => {
+    server = await startMariadb({ settings: { 'max-allowed-packet': String(1024 * 1024) } });
+  }, 120_000);
+  afterAll(() => server.stop());
+
+  test('is sent once and its outcome is stored, whatever the order of its webhook; the next event has its turn', async () => {
+    await withHub(
+      async () => ({ url: server.url, drop: async () => {} }),
+      async ({ application, receiver }) => {
+        const shop = await application();
+        for (const ordering of ORDERINGS) {
+          receiver.answer(`/${ordering}`, (_, nth) => ({ status: nth === 1 ? 500 : 204 }));
+          await shop.webhook(`/${ordering}`, { ordering, payloadQuery: 'subscription { event { a: payload b: payload } }' });
+        }
+        const large = await shop.publish({ payload: 'x'.repeat(525_000), orderingKey: 'one' });
+        await shop.publish({ payload: 'small', orderingKey: 'one' });
+        for (const ordering of ORDERINGS) await receiver.waitFor(2, `/${ordering}`);
+        const read = () =>
+          shop.client.query<{ event: { deliveries: { nodes: { status: string; attempts: { nodes: AttemptRow[] } }[] } } }>(
+            'query ($id: ID!) { event(id: $id) { deliveries { nodes { status attempts { nodes { outcome error } } } } } }',
+            { id: large.id },
+          );
+        const nodes = await until(
+          async () => {
+            const { deliveries } = (await read()).event;
+            return deliveries.nodes.every(({ status }) => status === 'FAILED') && deliveries.nodes;
+          },
+          { description: 'the outcomes to be stored' },
+        );
+        expect(nodes).toHaveLength(3);
+        for (const { attempts } of nodes)
+          expect(attempts.nodes).toEqual([{ outcome: 'HTTP_ERROR', error: expect.stringContaining('the body could not be stored') }]);
+        for (const ordering of ORDERINGS) expect(receiver.requests(`/${ordering}`)).toHaveLength(2);
+      },
+    );
   });
 });
 

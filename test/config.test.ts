@@ -35,6 +35,7 @@ describe('The configuration', () => {
       connectionsPerKey: 5_000,
       subscriptions: 100_000,
       subscriptionsPerKey: 10_000,
+      webhooksPerApplication: 10_000,
       introspection: 'true',
       logLevel: 'info',
     };

@@ -10,6 +10,9 @@ import { Remover } from './applications/remover';
 import { Retention } from './applications/retention';
 import { Attempts, testBodyKey } from './attempts/attempts';
 import { type Counted, Stats } from './attempts/stats';
+import { AuditLog } from './audit/audit-log';
+import { byNobody } from './audit/gathering';
+import { readAudit } from './audit/read-audit';
 import { type Clock, SECOND, systemClock } from './clock';
 import { type Config, ConfigError } from './config';
 import { Deliveries } from './deliveries/deliveries';
@@ -107,6 +110,7 @@ export class Hub {
   readonly #instanceId = newInstanceId();
   readonly #database: Database;
   readonly #apiKeys: ApiKeys;
+  readonly #audit: AuditLog;
   readonly #lastUses: LastUses;
   readonly #directory: Directory;
   readonly #headerSealing: HeaderSealing;
@@ -372,6 +376,7 @@ export class Hub {
       slices,
     });
 
+    this.#audit = new AuditLog({ database, clock, log, refused: (reason) => metrics.keyRefused(reason) });
     this.#lastUses = new LastUses({ database, clock, log });
     this.#apiKeys = new ApiKeys({
       database,
@@ -379,6 +384,7 @@ export class Hub {
       log,
       revoked: () => this.#doorbell.ring('keys'),
       used: (apiKeyId) => this.#lastUses.note(apiKeyId),
+      refused: (reason, apiKey, address) => this.#audit.refused(reason, apiKey, address),
     });
     const applications = new Applications({
       database,
@@ -479,6 +485,11 @@ export class Hub {
         applications,
         apiKeys: this.#apiKeys,
         lastUses: this.#lastUses,
+        audit: this.#audit,
+        readAudit: async (applicationId, selection, page) => {
+          await this.#audit.flush();
+          return readAudit(database.read, applicationId, selection, page);
+        },
         keyLimits: new KeyLimits(clock, config),
         webhooks,
         events,
@@ -530,7 +541,10 @@ export class Hub {
     await this.#database.eraseTraces(); // of what was redacted right before a crash
     const schema = await createSchema();
     this.#compilePayloadQuery = payloadQueryCompiler(schema);
-    const { generated: generatedAdminKey, problem: adminKeyProblem, isLockedOut = false } = await this.#apiKeys.ensureAdminKey(adminKey);
+    const findings = await this.#apiKeys.ensureAdminKey(adminKey);
+    const { generated: generatedAdminKey, problem: adminKeyProblem, isLockedOut = false, created = [], retired = [] } = findings;
+    for (const id of created) await this.#audit.done(byNobody('key.created', null, id));
+    for (const id of retired) await this.#audit.done(byNobody('key.revoked', null, id));
     if (adminKeyProblem !== undefined) await this.#reportAdminKey(adminKeyProblem, isLockedOut);
     await this.#lease.start();
     await this.#headerSealing.start();
@@ -547,6 +561,7 @@ export class Hub {
     this.#replayer.start();
     this.#retention.start();
     this.#lastUses.start();
+    this.#audit.start();
     this.#tracing = this.#startTracing();
     const url = await this.#api.start(schema, host, port);
     this.#metricsUrl = await this.#metricsServer?.start(host, this.#config.metricsPort ?? 0);
@@ -615,6 +630,7 @@ export class Hub {
     await this.#stats.stop();
     await Promise.all(this.#givingBack);
     await this.#lastUses.stop();
+    await this.#audit.stop();
     await this.#lease.stop();
     this.#doorbell.ring('deliveries'); // what was released is for the others now
     await this.#doorbell.close();

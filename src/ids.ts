@@ -13,6 +13,7 @@ import { randomBytes } from 'node:crypto';
  *   dlv_<12 application><11 sequence><8 webhook>
  *   att_<12 application><11 sequence><8 webhook><4 number>
  *   job_<12 application><9 time><5 random>
+ *   aud_<12 application><9 time><8 random>   who did what; of the hub's own log the application is all zeros
  *
  * The random end of an event's id keeps receivers, who drop repeats by it, from taking a new event for an old one
  * after a database was restored from a backup and its sequences are given out again.
@@ -26,6 +27,7 @@ const NONCE_CHARS = 5;
 const NUMBER_CHARS = 4;
 /** Milliseconds since the epoch: jobs are listed by when they were made. */
 const TIME_CHARS = 9;
+const AUDIT_NONCE_CHARS = 8;
 const SPAN_CHARS = 16;
 
 const LENGTH_AFTER_PREFIX = {
@@ -38,6 +40,7 @@ const LENGTH_AFTER_PREFIX = {
   dlv: APPLICATION_CHARS + SEQUENCE_CHARS + WEBHOOK_CHARS,
   att: APPLICATION_CHARS + SEQUENCE_CHARS + WEBHOOK_CHARS + NUMBER_CHARS,
   job: APPLICATION_CHARS + TIME_CHARS + NONCE_CHARS,
+  aud: APPLICATION_CHARS + TIME_CHARS + AUDIT_NONCE_CHARS,
 } as const;
 
 export type IdKind = keyof typeof LENGTH_AFTER_PREFIX;
@@ -126,9 +129,22 @@ export const deliveryIdOf = (attempt: string) => `dlv_${attempt.slice(4, -NUMBER
 export const attemptNumberOf = (attempt: string) => Number.parseInt(attempt.slice(-NUMBER_CHARS), RADIX);
 
 /** The ids of one kind of an application as a half-open range of keys: `from <= id and id < to`. */
-export function idRange(kind: 'whk' | 'dlv' | 'att' | 'job', applicationId: string): { from: string; to: string } {
+export function idRange(kind: 'whk' | 'dlv' | 'att' | 'job' | 'aud', applicationId: string): { from: string; to: string } {
   const from = `${kind}_${applicationPart(applicationId)}`;
   return { from, to: `${from}~` };
+}
+
+/** Stands for the application in what belongs to none. */
+export const HUBS_OWN = `app_${'0'.repeat(APPLICATION_CHARS)}`;
+
+export const newAuditId = (applicationId: string, at: number) =>
+  `aud_${applicationPart(applicationId)}${fixed(at, TIME_CHARS)}${randomText(AUDIT_NONCE_CHARS)}`;
+
+/** What was noted of an application from one time on and before another, as such a range. */
+export function auditRange(applicationId: string, from?: number, before?: number): { from: string; to: string } {
+  const head = `aud_${applicationPart(applicationId)}`;
+  const at = (time: number) => head + fixed(Math.max(0, time), TIME_CHARS);
+  return { from: from === undefined ? head : at(from), to: before === undefined ? `${head}~` : at(before) };
 }
 
 /** The deliveries of an application's events up to a sequence as such a range. */

@@ -9,10 +9,12 @@ import { Delivery } from '../deliveries/delivery';
 import { Event } from '../events/event';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
+import { auditFields } from './audit-fields';
 import { guardFields } from './field-access';
 import { parseJsonLiteral } from './json-literal';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
+import { AuditResolver } from './resolvers/audit-resolver';
 import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './resolvers/delivery-resolver';
 import { EventResolver } from './resolvers/event-resolver';
 import { EventTypeResolver } from './resolvers/event-type-resolver';
@@ -43,6 +45,7 @@ export async function createSchema(): Promise<GraphQLSchema> {
     resolvers: [
       ApplicationResolver,
       ApiKeyResolver,
+      AuditResolver,
       WebhookResolver,
       WebhookTestResolver,
       EventResolver,
@@ -64,6 +67,7 @@ export async function createSchema(): Promise<GraphQLSchema> {
     if (root) root.description = description;
   }
   guardFields(schema);
+  auditFields(schema);
   (schema.getType('JSON') as GraphQLScalarType).parseLiteral = parseJsonLiteral;
   return schema;
 }

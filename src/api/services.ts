@@ -4,6 +4,8 @@ import type { LastUses } from '../applications/last-uses';
 import type { Attempt } from '../attempts/attempt';
 import type { Attempts } from '../attempts/attempts';
 import type { Stats } from '../attempts/stats';
+import type { AuditLog } from '../audit/audit-log';
+import type { AuditPage, AuditSelection } from '../audit/read-audit';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
@@ -20,6 +22,7 @@ import type { LoggedUpdate } from '../live/update-log';
 import type { RetryJob } from '../replay/retry-job';
 import type { RetryJobs } from '../replay/retry-jobs';
 import type { Slices } from '../slices';
+import type { PageRequest } from '../store/page';
 import type { CostlyFilter } from '../webhooks/filter-health';
 import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
@@ -33,6 +36,10 @@ export interface Services {
   readonly apiKeys: ApiKeys;
   readonly lastUses: Pick<LastUses, 'flush'>;
   readonly keyLimits: KeyLimits;
+  /** Who did what. */
+  readonly audit: Pick<AuditLog, 'done' | 'read' | 'published'>;
+  /** With what this instance has noted until now. */
+  readonly readAudit: (applicationId: string | null, selection: AuditSelection, page: PageRequest) => Promise<AuditPage>;
   readonly webhooks: Webhooks;
   readonly events: Events;
   readonly eventTypes: EventTypes;

@@ -8,6 +8,9 @@ export interface AdminKeyFindings {
   readonly generated?: string;
   /** Why LIVEHOOK_ADMIN_KEY lets nobody in, and what to do. */
   readonly problem?: string;
+  /** Ids of keys that were made, or retired. */
+  readonly created?: readonly string[];
+  readonly retired?: readonly string[];
   /** There is no other admin key that does. */
   readonly isLockedOut?: boolean;
 }
@@ -20,13 +23,11 @@ export async function adoptAdminKey(tx: Tx, token: string, tokenHash: string, no
   const known = await tx.manager.findOneBy(ApiKey, { tokenHash });
   const problem = known && problemOf(known, now);
   if (problem) return { problem, isLockedOut: !(await hasAdminKey(tx, now)) };
-  await tx.execute("UPDATE api_keys SET revoked_at = ? WHERE origin = 'ENVIRONMENT' AND token_hash <> ? AND revoked_at IS NULL", [
-    now,
-    tokenHash,
-  ]);
-  if (known) return {};
+  const retired = await retireOthers(tx, tokenHash, now);
+  if (known) return { retired };
+  const id = newApiKeyId();
   await tx.manager.insert(ApiKey, {
-    id: newApiKeyId(),
+    id,
     applicationId: null,
     name: 'LIVEHOOK_ADMIN_KEY',
     tokenHash,
@@ -39,7 +40,19 @@ export async function adoptAdminKey(tx: Tx, token: string, tokenHash: string, no
     allowedNetworks: null,
     origin: 'ENVIRONMENT',
   });
-  return {};
+  return { created: [id], retired };
+}
+
+async function retireOthers(tx: Tx, tokenHash: string, now: number): Promise<readonly string[]> {
+  const rows = await tx.query<{ id: string }>(
+    `SELECT id FROM api_keys WHERE origin = 'ENVIRONMENT' AND token_hash <> ? AND revoked_at IS NULL ${tx.dialect.forUpdate}`,
+    [tokenHash],
+  );
+  if (rows.length === 0) return [];
+  const ids = rows.map(({ id }) => id);
+  const { sql, parameters } = tx.dialect.oneOf('id', ids);
+  await tx.execute(`UPDATE api_keys SET revoked_at = ? WHERE ${sql}`, [now, ...parameters]);
+  return ids;
 }
 
 /** Whether any admin key lets somebody in. */

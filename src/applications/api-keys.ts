@@ -196,8 +196,8 @@ export class ApiKeys {
     const { database, clock } = this.#deps;
     if (fromEnvironment !== undefined) return this.#adopt(fromEnvironment);
     if (await hasAdminKey(database.read, clock.now())) return {};
-    const { token } = await this.create({ name: 'first admin key', origin: 'GENERATED' });
-    return { generated: token };
+    const { apiKey, token } = await this.create({ name: 'first admin key', origin: 'GENERATED' });
+    return { generated: token, created: [apiKey.id] };
   }
 
   async #adopt(token: string): Promise<AdminKeyFindings> {

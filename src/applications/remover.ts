@@ -23,11 +23,11 @@ interface Share {
 }
 
 const byRange =
-  (kind: 'whk' | 'dlv' | 'att' | 'job') =>
+  (kind: 'whk' | 'dlv' | 'att' | 'job' | 'aud') =>
   (applicationId: string): readonly [string, ...unknown[]] => {
     return ['id >= ? AND id < ?', ...bounds(kind, applicationId)];
   };
-const bounds = (kind: 'whk' | 'dlv' | 'att' | 'job', applicationId: string) => {
+const bounds = (kind: 'whk' | 'dlv' | 'att' | 'job' | 'aud', applicationId: string) => {
   const { from, to } = idRange(kind, applicationId);
   return [from, to] as const;
 };
@@ -70,6 +70,7 @@ const SHARES: readonly Share[] = [
   },
   { table: 'webhooks', key: 'id', where: byRange('whk') },
   { table: 'api_keys', key: 'id', where: byApplication },
+  { table: 'audit_events', key: 'id', where: byRange('aud') },
 ];
 
 /** Removes the rows of deleted applications, a few hundred at a time: nobody waits for it, and it goes on after a restart. */

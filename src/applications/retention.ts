@@ -1,6 +1,6 @@
 import { testBodyKey } from '../attempts/attempts';
 import { type Clock, DAY, MINUTE } from '../clock';
-import { idRange, sequenceOf, sequenceRange } from '../ids';
+import { auditRange, HUBS_OWN, idRange, sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
 import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
@@ -23,6 +23,8 @@ const DELIVERIES_A_STEP = 2_000;
 const ATTEMPTS_A_STEP = 200;
 const JOBS_A_STEP = 500;
 const UPDATES_A_STEP = 200;
+/** A row may name a hundred targets. */
+const MAX_AUDIT_ROWS_PER_STEP = 500;
 /** How long other instances may take to hear of a redaction; they look twice a second. */
 const REDACTIONS_KEPT_MS = DAY;
 
@@ -33,6 +35,7 @@ interface Tenant {
   /** Whether there is anything so old: of a hundred thousand applications most have nothing to be looked for. */
   readonly hasOldEvents: boolean;
   readonly hasOldUpdates: boolean;
+  readonly hasOldAudit: boolean;
   /** Of whatever age. */
   readonly hasTests: boolean;
   readonly hasJobs: boolean;
@@ -76,6 +79,7 @@ export class Retention {
       after = tenants.at(-1)?.id ?? '';
       if (tenants.length < APPLICATIONS_A_QUERY) break;
     }
+    await this.#sweepAudit({ id: HUBS_OWN, cutoff: this.#deps.clock.now() - defaultRetentionMs });
     // Left by an instance that died before it noticed the deletion.
     const isDeleted = 'EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_owners.webhook_id AND w.deleted_at IS NOT NULL)';
     await database.transaction((tx) => tx.execute(`DELETE FROM webhook_owners WHERE ${isDeleted}`));
@@ -87,8 +91,9 @@ export class Retention {
     const updates = tenant.hasOldUpdates ? await this.#sweepUpdates(tenant) : 0;
     const tests = tenant.hasTests ? await this.#sweepTests(tenant) : 0;
     const jobs = tenant.hasJobs ? await this.#sweepJobs(tenant) : 0;
-    if (events + updates + tests + jobs > 0)
-      this.#deps.log.info({ applicationId: tenant.id, events, updates, tests, jobs }, 'retention.swept');
+    const audit = tenant.hasOldAudit ? await this.#sweepAudit(tenant) : 0;
+    if (events + updates + tests + jobs + audit > 0)
+      this.#deps.log.info({ applicationId: tenant.id, events, updates, tests, jobs, audit }, 'retention.swept');
   }
 
   async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
@@ -119,6 +124,21 @@ export class Retention {
     let total = 0;
     for (let removed = UPDATES_A_STEP; removed === UPDATES_A_STEP && !this.#rounds.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeUpdates(tx, id, cutoff));
+    return total;
+  }
+
+  async #sweepAudit({ id, cutoff }: Pick<Tenant, 'id' | 'cutoff'>): Promise<number> {
+    const { from, to } = auditRange(id, undefined, cutoff);
+    const audit = {
+      table: 'audit_events',
+      key: 'id',
+      condition: 'id >= ? AND id < ?',
+      parameters: [from, to],
+      most: MAX_AUDIT_ROWS_PER_STEP,
+    };
+    let total = 0;
+    for (let removed = MAX_AUDIT_ROWS_PER_STEP; removed === MAX_AUDIT_ROWS_PER_STEP && !this.#rounds.isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeRows(tx, audit));
     return total;
   }
 
@@ -170,6 +190,7 @@ async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs:
       cutoff,
       hasOldEvents: isOld(trace?.oldest_event),
       hasOldUpdates: isOld(trace?.oldest_update),
+      hasOldAudit: typeof trace?.oldest_audit === 'string' && trace.oldest_audit < auditRange(id, cutoff).from,
       hasTests: Number(trace?.has_tests) === 1,
       hasJobs: Number(trace?.has_jobs) === 1,
     };
@@ -180,6 +201,7 @@ interface Trace {
   readonly id: string;
   readonly oldest_event: number | null;
   readonly oldest_update: number | null;
+  readonly oldest_audit: string | null;
   readonly has_tests: number;
   readonly has_jobs: number;
 }
@@ -192,6 +214,7 @@ async function tracesOf(queries: Queries, applicationIds: readonly string[]): Pr
   const one = `SELECT ? AS id,
     (SELECT created_at FROM events WHERE application_id = ? ORDER BY sequence LIMIT 1) AS oldest_event,
     (SELECT created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT 1) AS oldest_update,
+    (SELECT id FROM audit_events WHERE id >= ? AND id < ? ORDER BY id LIMIT 1) AS oldest_audit,
     EXISTS (SELECT 1 FROM attempts WHERE id >= ? AND id < ?) AS has_tests,
     EXISTS (SELECT 1 FROM retry_jobs WHERE id >= ? AND id < ?) AS has_jobs`;
   return queries.query<Trace>(
@@ -199,7 +222,8 @@ async function tracesOf(queries: Queries, applicationIds: readonly string[]): Pr
     applicationIds.flatMap((id) => {
       const tests = sequenceRange('att', id, 0, 0); // they belong to no event: the sequence in their ids is 0
       const jobs = idRange('job', id);
-      return [id, id, id, tests.from, tests.to, jobs.from, jobs.to];
+      const audit = idRange('aud', id);
+      return [id, id, id, audit.from, audit.to, tests.from, tests.to, jobs.from, jobs.to];
     }),
   );
 }

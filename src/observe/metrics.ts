@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { REFUSALS as KEY_REFUSALS } from '../applications/api-keys';
 import { AttemptOutcome } from '../attempts/attempt';
 import { HUB_ERRORS, UserErrorCode } from '../errors';
 import { VERSION } from '../version';
@@ -42,6 +43,11 @@ const COUNTERS = {
     name: 'livehook_events_refused_total',
     help: 'Events that were not stored, by the code that their publisher was answered.',
     labelNames: ['code'],
+  },
+  keysRefused: {
+    name: 'livehook_keys_refused_total',
+    help: 'Requests whose key was refused, by why: unknown, expired, revoked, or not from its networks.',
+    labelNames: ['reason'],
   },
   attempts: {
     name: 'livehook_attempts_total',
@@ -184,6 +190,7 @@ export class Metrics {
     // A series that begins with its first failure has no rate yet: those of all known causes begin at 0.
     for (const outcome of Object.values(AttemptOutcome)) this.attempted(outcome, 0);
     for (const code of REFUSALS) this.refused(code, 0);
+    for (const reason of KEY_REFUSALS) this.#counters.keysRefused.inc({ reason }, 0);
     new Gauge({ ...LABELLED.build, registers }).set({ version: VERSION }, 1);
   }
 
@@ -196,6 +203,10 @@ export class Metrics {
 
   refused(code: string, events: number): void {
     this.#counters.refused.inc({ code }, events);
+  }
+
+  keyRefused(reason: string): void {
+    this.#counters.keysRefused.inc({ reason });
   }
 
   settled({ attempts, durationMs }: { attempts: number; durationMs: number }): void {

@@ -56,7 +56,7 @@ const isIn =
   ({ path }: SourceFile) =>
     folders.includes(folderOf(path));
 
-const STAGES = ['applications', 'webhooks', 'events', 'fanout', 'dispatch', 'attempts', 'deliveries', 'live', 'replay'];
+const STAGES = ['applications', 'webhooks', 'events', 'fanout', 'dispatch', 'attempts', 'deliveries', 'live', 'replay', 'audit'];
 const GROUND = [
   'clock.ts',
   'cursor.ts',

@@ -85,6 +85,7 @@ function rootsOf(
   return [
     list('viewer', 'admin'),
     list('apiKeys', 'nodes { id }'),
+    list('auditEvents', 'nodes { id }'),
     query('application', 'Application'),
     node(shop.id, 'Application'),
     node(keyId, 'ApiKey'),
@@ -299,6 +300,7 @@ test('Every field is read by the scopes that this table says, whatever query, mu
       'ApiKey.expiresAt',
       'ApiKey.allowedNetworks',
       'Query.apiKeys',
+      'Query.auditEvents',
     ]);
   });
 });

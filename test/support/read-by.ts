@@ -42,7 +42,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Mutation.webhookCreate Mutation.webhookUpdate Mutation.webhookDelete Mutation.webhookPause Mutation.webhookResume ' +
     'Mutation.webhookSecretRotate Mutation.webhookTest',
   DELIVERIES_WRITE: 'Mutation.deliveryRetry Mutation.deliveryCancel Mutation.deliveriesRetry Mutation.eventReplay Mutation.retryJobCancel',
-  AUDIT_READ: 'Query.apiKeys',
+  AUDIT_READ: 'Query.apiKeys Query.auditEvents',
   'admin keys':
     'Query.applications Mutation.applicationCreate Mutation.applicationUpdate Mutation.applicationDelete Mutation.apiKeyCreate ' +
     // A key that is revoked reads nothing.
@@ -51,7 +51,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|PayloadPreview|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|PayloadPreview|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

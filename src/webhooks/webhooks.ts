@@ -369,15 +369,14 @@ export class Webhooks {
       async (tx) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
-        const before = webhook.storedHeaders;
+        const before: Readonly<Record<string, unknown>> = { ...webhook };
         if ((await step(webhook, tx)) === false) return webhook;
         await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
-        const { id: _, applicationId: __, storedHeaders, sealedHeaders, ...columns } = webhook;
-        // Left alone otherwise: they may be sealed, or sealed with a new key, at the same time.
-        const headers = storedHeaders === before ? {} : { storedHeaders, sealedHeaders };
-        await tx.manager.update(Webhook, { id }, { ...columns, ...headers } as never);
+        // What has not changed here is left alone: secrets may be sealed with a new key at the same time.
+        const changed = Object.entries(webhook).filter(([column, value]) => value !== before[column]);
+        await tx.manager.update(Webhook, { id }, Object.fromEntries(changed) as never);
         return webhook;
       },
       () => refuseUnknownWebhook(id),

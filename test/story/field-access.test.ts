@@ -5,6 +5,7 @@ import type { Client, Result } from '../support/graphql-client';
 import { mutated } from '../support/mutate';
 import { isDecidedByField, READ_BY } from '../support/read-by';
 import { withRows } from '../support/rows';
+import { CLIENT_CERTIFICATE } from '../support/tls-certificates';
 import { askOver } from '../support/transports';
 import { until } from '../support/until';
 import { type TestApplication, type TestHub, withHub } from '../support/with-hub';
@@ -218,7 +219,10 @@ async function store({ receiver, databaseUrl }: TestHub, shop: TestApplication):
   await mutated(shop.client, 'eventRedact', { id: redactedId });
   await withRows(databaseUrl, (_query, database) =>
     database.transaction(async (tx) => {
-      await tx.execute('UPDATE webhooks SET allowed_rate = 60000');
+      await tx.execute('UPDATE webhooks SET allowed_rate = 60000, client_certificate = ?, oauth = ?', [
+        CLIENT_CERTIFICATE,
+        JSON.stringify({ tokenUrl: 'https://example.com/token', clientId: 'hub', secretHint: '', scope: null, audience: null }),
+      ]);
       await tx.execute("UPDATE applications SET unique_key = 'its key', metadata = '{}', retention_days = 30");
       await tx.execute('UPDATE retry_jobs SET completed_at = COALESCE(completed_at, 1)');
       await tx.execute('DELETE FROM webhook_health');

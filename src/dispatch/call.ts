@@ -3,10 +3,14 @@ import type { Cancel, Clock } from '../clock';
 import type { ClientCertificate } from '../webhooks/credentials';
 import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE, type Route } from './connection';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from './exchange';
-import { CLOSED, classify, ReceivedTooMuch, SendFailure } from './failure';
+import { CLOSED, classify, ReceivedTooMuch, SendFailure, tooManyInterim } from './failure';
 
 export const MAX_RESPONSE_BODY_BYTES = 64 * 1_024;
 export const MAX_RESPONSE_HEADERS = 100;
+/** Each costs as much as an answer. */
+const MAX_INTERIM_RESPONSES = 32;
+/** Of a body: each chunk costs 3 µs, however small. */
+const MAX_RESPONSE_CHUNKS = 4_096;
 const MAX_ECHOED_LOCATION = 500;
 
 export interface Pool {
@@ -48,6 +52,8 @@ export class Call implements Dispatcher.DispatchHandler {
   #headers: readonly Buffer[] = [];
   #body: Buffer | null = null;
   #bodyLength = 0;
+  #interim = 0;
+  #chunks = 0;
   #truncated = false;
 
   constructor(request: OutgoingRequest, clock: Clock, pool: Pool, finish: (exchange: Exchange) => void) {
@@ -95,22 +101,27 @@ export class Call implements Dispatcher.DispatchHandler {
 
   onHeaders(statusCode: number, headers: Buffer[]): boolean {
     // 1xx are not the answer; however many come, the deadline stands.
-    if (statusCode < 200) return true;
+    if (statusCode < 200) {
+      this.#interim += 1;
+      // Thrown, undici stops parsing: the rest of what has come is left alone.
+      if (this.#interim > MAX_INTERIM_RESPONSES) throw tooManyInterim(MAX_INTERIM_RESPONSES);
+      return true;
+    }
     this.#statusCode = statusCode;
     this.#headers = headers;
     return true;
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#settled) return true;
+    if (this.#settled) return false;
     const room = MAX_RESPONSE_BODY_BYTES - this.#bodyLength;
     this.#keep(chunk.length > room ? chunk.subarray(0, room) : chunk);
-    if (chunk.length > room) {
-      this.#truncated = true;
-      this.#settleByStatus();
-      this.#drop();
-    }
-    return true;
+    this.#chunks += 1;
+    if (chunk.length <= room && this.#chunks <= MAX_RESPONSE_CHUNKS) return true;
+    this.#truncated = true;
+    this.#settleByStatus();
+    this.#drop();
+    return false;
   }
 
   onComplete(): void {

@@ -7,6 +7,7 @@ import type { ClientCertificate } from '../webhooks/credentials';
 import type { AddressPolicy } from './address-policy';
 import { type EgressProxy, TunnelRefused, tunnelThrough } from './egress-proxy';
 import { blocked, proxyFailure, ReceivedTooMuch, refusal, SendFailure, unresolved } from './failure';
+import type { ReadBudget } from './read-budget';
 import type { Lookup } from './system-lookup';
 import { tlsReason } from './tls-reason';
 
@@ -40,6 +41,7 @@ export interface Rim {
   readonly log: Log;
   readonly lookup: Lookup;
   readonly secureContext: (certificate: ClientCertificate | null) => SecureContext;
+  readonly readBudget: ReadBudget;
   /** Null: connections are made directly. */
   readonly proxy: EgressProxy | null;
 }
@@ -328,6 +330,7 @@ export class Connection {
         void this.discard(new ReceivedTooMuch(MAX_RECEIVED_BYTES_PER_EXCHANGE));
     };
     this.#receivedBefore = wire.bytesRead;
+    this.#rim.readBudget.limit(socket);
     socket.on('readable', count);
     if (socket !== wire) socket.on('session', count);
   }

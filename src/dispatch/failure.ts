@@ -25,6 +25,10 @@ export class ReceivedTooMuch extends SendFailure {
   }
 }
 
+export function tooManyInterim(most: number): SendFailure {
+  return new SendFailure('HTTP_ERROR', `the receiver sent more than ${most} interim (1xx) responses before its answer`);
+}
+
 export const CLOSED = 'the sender is closed';
 
 /** The target is one that its owner can see is not allowed: a literal address, a port, a host name on the operator's list. */

@@ -7,6 +7,7 @@ import { Connection, type Rim, type Route } from './connection';
 import type { EgressProxy } from './egress-proxy';
 import type { Exchange, OutgoingRequest } from './exchange';
 import { CLOSED, SendFailure } from './failure';
+import { ReadBudget } from './read-budget';
 import { type Lookup, systemLookup } from './system-lookup';
 
 const DEFAULT_MAX_IDLE_CONNECTIONS = 1_024;
@@ -58,7 +59,7 @@ export class Sender {
     maxIdleConnections = DEFAULT_MAX_IDLE_CONNECTIONS,
   }: SenderOptions) {
     const ca = tls?.extraCa === undefined ? undefined : [...rootCertificates, ...tls.extraCa];
-    this.#rim = { policy, clock, log, lookup, proxy: proxy ?? null, secureContext: secureContexts(ca) };
+    this.#rim = { policy, clock, log, lookup, proxy: proxy ?? null, secureContext: secureContexts(ca), readBudget: new ReadBudget() };
     this.#maxIdle = maxIdleConnections;
   }
 

@@ -388,10 +388,15 @@ describe('what a receiver sends', () => {
   test('beyond the limit leaves the status to decide, and without one says so', async () => {
     const small = await receiver((socket) => flood(socket, '1;x\r\nx\r\n', CHUNKED));
     expect(await sender().send(outgoing(small.url))).toMatchObject({ outcome: 'SUCCESS', responseTruncated: true });
-    const early = await receiver((socket) => flood(socket, 'HTTP/1.1 102 Processing\r\n\r\n'));
+    const early = await receiver((socket) => flood(socket, '\r\n'));
     expect(await sender().send(outgoing(early.url))).toMatchObject({
       outcome: 'HTTP_ERROR',
       error: `the receiver sent more than ${MAX_RECEIVED_BYTES_PER_EXCHANGE / 1_024} KiB without completing its response`,
+    });
+    const interim = await receiver((socket) => flood(socket, 'HTTP/1.1 102 Processing\r\n\r\n'));
+    expect(await sender().send(outgoing(interim.url))).toMatchObject({
+      outcome: 'HTTP_ERROR',
+      error: 'the receiver sent more than 32 interim (1xx) responses before its answer',
     });
   });
 

@@ -94,8 +94,13 @@ export const newRetryJobId = (applicationId: string, now: number) =>
 export const eventIdStart = (id: string, sequence: number) => `evt_${applicationPart(id)}${fixed(sequence, SEQUENCE_CHARS)}`;
 
 /** One delivery an event and webhook: the id follows from the two, so the primary key keeps a second one out. */
-export const deliveryId = (sequence: number, webhookId: string) =>
-  `dlv_${applicationPart(webhookId)}${fixed(sequence, SEQUENCE_CHARS)}${webhookId.slice(4 + APPLICATION_CHARS)}`;
+export const deliveryId = (sequence: number, webhookId: string) => deliveryIds(sequence, webhookId)(webhookId);
+
+/** As `deliveryId`, for many webhooks of one application: what their ids begin with is made once. */
+export function deliveryIds(sequence: number, ofApplication: string): (webhookId: string) => string {
+  const start = `dlv_${applicationPart(ofApplication)}${fixed(sequence, SEQUENCE_CHARS)}`;
+  return (webhookId) => start + webhookId.slice(4 + APPLICATION_CHARS);
+}
 
 export const attemptId = (delivery: string, number: number) => `att_${delivery.slice(4)}${fixed(number, NUMBER_CHARS)}`;
 

@@ -1,6 +1,6 @@
 import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
-import { deliveryId } from '../ids';
+import { deliveryIds } from '../ids';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { Ordering } from '../webhooks/webhook';
@@ -14,9 +14,10 @@ export interface Room {
 /** The deliveries of an event: one for each webhook that gets it. */
 export function fanOut(event: Event, webhooks: readonly LiveWebhook[], dueAt: Date, room: Room): Delivery[] {
   const deliveries: Delivery[] = [];
+  const idFor = deliveryIds(event.sequence, event.applicationId);
   for (const webhook of webhooks) {
     const delivery = new Delivery();
-    delivery.id = deliveryId(event.sequence, webhook.id);
+    delivery.id = idFor(webhook.id);
     delivery.applicationId = event.applicationId;
     delivery.webhookId = webhook.id;
     delivery.eventType = event.type;

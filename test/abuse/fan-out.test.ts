@@ -1,4 +1,5 @@
 import { readConfig } from '../../src/config';
+import { encodeCursor } from '../../src/cursor';
 import { silentLog } from '../../src/log';
 import { Database } from '../../src/store/database';
 import { AbusedHub, type Tenant } from '../support/abused-hub';
@@ -62,6 +63,28 @@ describe('One application', () => {
         await mutated(attacker.client, 'eventPublish', {
           input: { type: 'a.b', payload: { numbers: times === 0 ? numbers : numbers.map(() => 1) } },
         });
+    });
+  });
+
+  test('does not hold up the others with costly filters of live subscriptions', async () => {
+    const query = 'subscription ($filter: JSON, $after: String) { event(filter: $filter, after: $after) { id } }';
+    const lines = Array.from({ length: 20_000 }, () => ({ sku: 1 }));
+    for (let times = 0; times < 5; times++) await mutated(attacker.client, 'eventPublish', { input: { type: 'a.b', payload: { lines } } });
+    const after = encodeCursor('event', attacker.id, 0);
+    await hub.expectServed(async () => {
+      const streams = Array.from({ length: 40 }, (_, no) => {
+        // Each is below the budget for one event, and meets none.
+        const filter = { $and: [{ 'payload.lines': { $in: [{ no }] } }, { 'payload.lines': { $in: [{ none: 1 }] } }] };
+        return attacker.client.subscribe(query, { filter: no % 2 === 0 ? filter : { 'payload.lines.sku': { $in: [2, { no }] } }, after });
+      });
+      const last = await mutated<{ event: { id: string } }>(
+        attacker.client,
+        'eventPublish',
+        { input: { type: 'a.b', payload: { lines: [{ sku: 2 }] } } },
+        'event { id }',
+      );
+      const plain = streams.filter((_, no) => no % 2 === 1);
+      for (const stream of plain) expect(await stream.take(1)).toEqual([{ event: { id: last.event.id } }]);
     });
   });
 

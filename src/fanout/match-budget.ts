@@ -4,6 +4,9 @@
  */
 export const MAX_UNITS_PER_MATCH = 250_000;
 
+/** What parsing a payload first counts for. */
+export const CHARS_PARSED_PER_UNIT = 4;
+
 /** Arrays in arrays are followed by calls within calls: 10,000 levels of them ended in a stack overflow. */
 const MAX_NESTED_ARRAYS = 1_000;
 

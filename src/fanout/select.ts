@@ -1,6 +1,6 @@
 import type { Slices } from '../slices';
 import type { LiveWebhook, Snapshot } from '../webhooks/directory';
-import { MAX_UNITS_PER_MATCH, MatchBudget } from './match-budget';
+import { CHARS_PARSED_PER_UNIT, MAX_UNITS_PER_MATCH, MatchBudget } from './match-budget';
 import { isConditional, meetsConditions, takesType } from './wants';
 
 /** An event as it was published. */
@@ -25,7 +25,6 @@ const MAX_UNITS_PER_EVENT = 10 * MAX_UNITS_PER_MATCH;
 const MIN_UNITS_PER_MATCH = 1_000;
 /** Of a type against a pattern. */
 const UNITS_PER_PATTERN = 2;
-const CHARS_PARSED_PER_UNIT = 4;
 /** Which webhooks take which types is remembered for each version of an application's webhooks, up to so many entries. */
 const MAX_REMEMBERED_PER_SNAPSHOT = 200_000;
 

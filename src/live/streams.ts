@@ -6,7 +6,7 @@ import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
 import { type Condition, compileCondition, meets } from '../fanout/condition';
 import { matchesAnyType } from '../fanout/match';
-import { MatchBudget } from '../fanout/match-budget';
+import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../fanout/match-budget';
 import { sequenceOf, webhookIdOf } from '../ids';
 import type { Slices } from '../slices';
 import type { LiveLog } from './live-log';
@@ -46,6 +46,8 @@ export async function eventStream(
       const entries = await takeAll();
       const wanted: Event[] = [];
       for (const event of entries) {
+        // What was read from the database is parsed here first.
+        if (condition && slices.isOver(event.payloadText.length / CHARS_PARSED_PER_UNIT)) await slices.next(applicationId);
         const budget = new MatchBudget();
         const answer = isWanted(event, budget);
         if (answer === null) {

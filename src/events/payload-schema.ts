@@ -89,6 +89,7 @@ function makeAjv(): Ajv2020 {
     allErrors: false,
     validateFormats: true,
     addUsedSchema: false,
+    inlineRefs: false, // what many references lead to would be compiled as many times
     code: { regExp: linearRegExp, optimize: false },
   };
   const ajv = new Ajv2020(options);

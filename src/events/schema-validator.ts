@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../clock';
+import { type Clock, SECOND } from '../clock';
 import type { Log } from '../log';
 import { compileInline, type PayloadCheck, type SchemaViolation, shapeProblem, TooLongHere } from './payload-schema';
 import { costPerChar } from './schema-cost';
@@ -32,11 +32,19 @@ const MAX_INLINE_UNITS = 2_000_000;
 const MAX_COMPILED = 10_000;
 const MAX_COMPILED_CHARS = 4 * 1024 * 1024;
 
+/** Time of the event loop that the schemas of an application may take to be compiled; beyond it they are checked in a thread. */
+const MAX_COMPILE_MS_PER_APPLICATION = 500;
+const COMPILE_WINDOW_MS = 10 * SECOND;
+const MAX_APPLICATIONS = 10_000;
+
+const ELSEWHERE: Known = { kind: 'elsewhere' };
+
 /**
  * Checks payloads against JSON Schemas. What is certain to be quick is checked at once; what is not, in a thread that can
  * be ended. Schemas are compiled when they are first used, and kept by their text.
  */
 export class SchemaValidator {
+  readonly #clock: Clock;
   readonly #pool: SchemaPool;
   readonly #known = new LRUCache<string, Known>({
     max: MAX_COMPILED,
@@ -44,7 +52,10 @@ export class SchemaValidator {
     sizeCalculation: (_known, text) => text.length + 1,
   });
 
+  readonly #compiling = new LRUCache<string, { readonly since: number; ms: number }>({ max: MAX_APPLICATIONS });
+
   constructor(deps: { readonly clock: Clock; readonly log: Log }) {
+    this.#clock = deps.clock;
     this.#pool = new SchemaPool(deps);
   }
 
@@ -53,7 +64,7 @@ export class SchemaValidator {
     const problem = shapeProblem(schema);
     if (problem !== null) return problem;
     const text = JSON.stringify(schema);
-    const known = this.#find(text);
+    const known = this.#find(applicationId, text);
     if (known.kind !== 'elsewhere') return known.kind === 'broken' ? known.problem : null;
     const answer = await this.#pool.run(applicationId, { schema: text, payload: null });
     if ('problem' in answer) return answer.problem;
@@ -62,7 +73,7 @@ export class SchemaValidator {
 
   /** `schema` as it is stored: JSON. */
   check(applicationId: string, schema: string, checked: Checked): CheckResult | Promise<CheckResult> {
-    const known = this.#find(schema);
+    const known = this.#find(applicationId, schema);
     if (known.kind === 'broken') return { unusable: known.problem };
     if (known.kind === 'inline' && known.unitsPerChar * checked.text.length <= MAX_INLINE_UNITS) {
       try {
@@ -82,12 +93,24 @@ export class SchemaValidator {
     return resultOf(await this.#pool.run(applicationId, { schema, payload: text }, allowance));
   }
 
-  #find(text: string): Known {
+  #find(applicationId: string, text: string): Known {
     const known = this.#known.get(text);
     if (known) return known;
+    const startedAt = this.#clock.monotonic();
+    const spent = this.#spentBy(applicationId, startedAt);
+    if (spent.ms > MAX_COMPILE_MS_PER_APPLICATION) return ELSEWHERE;
     const compiled = compile(text);
     this.#known.set(text, compiled);
+    spent.ms += this.#clock.monotonic() - startedAt;
     return compiled;
+  }
+
+  #spentBy(applicationId: string, now: number): { ms: number } {
+    const known = this.#compiling.get(applicationId);
+    if (known && now - known.since < COMPILE_WINDOW_MS) return known;
+    const fresh = { since: now, ms: 0 };
+    this.#compiling.set(applicationId, fresh);
+    return fresh;
   }
 }
 
@@ -96,7 +119,7 @@ function compile(text: string): Known {
   const problem = shapeProblem(schema);
   if (problem !== null) return { kind: 'broken', problem };
   const unitsPerChar = costPerChar(schema as object, text);
-  if (unitsPerChar === null) return { kind: 'elsewhere' };
+  if (unitsPerChar === null) return ELSEWHERE;
   const compiled = compileInline(schema as object);
   return 'problem' in compiled ? { kind: 'broken', problem: compiled.problem } : { kind: 'inline', unitsPerChar, check: compiled.check };
 }

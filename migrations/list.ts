@@ -4,6 +4,7 @@ import { AddFilterHealth1764800300000 } from './1764800300000-add-filter-health'
 import { AddWebhookCredentials1764800600000 } from './1764800600000-add-webhook-credentials';
 import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scopes-and-sealed-headers';
 import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-and-key-networks';
+import { AddCancellations1764900000000 } from './1764900000000-add-cancellations';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
 export const migrations = [
@@ -13,4 +14,5 @@ export const migrations = [
   AddWebhookCredentials1764800600000,
   AddScopesAndSealedHeaders1764800700000,
   AddAuditAndKeyNetworks1764800800000,
+  AddCancellations1764900000000,
 ];

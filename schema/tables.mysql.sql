@@ -67,6 +67,13 @@ CREATE TABLE `bodies` (
   PRIMARY KEY (`application_id`,`sequence`,`body_key`)
 ) ENGINE=InnoDB;
 
+CREATE TABLE `cancellations` (
+  `delivery_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `owner` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  PRIMARY KEY (`delivery_id`),
+  KEY `cancellations_by_owner` (`owner`)
+) ENGINE=InnoDB;
+
 CREATE TABLE `counters` (
   `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `log` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -234,8 +241,7 @@ CREATE TABLE `webhook_health` (
 CREATE TABLE `webhook_owners` (
   `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `owner` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  PRIMARY KEY (`webhook_id`),
-  KEY `webhook_owners_by_owner` (`owner`)
+  PRIMARY KEY (`webhook_id`)
 ) ENGINE=InnoDB;
 
 CREATE TABLE `webhook_secrets` (

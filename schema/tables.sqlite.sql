@@ -66,6 +66,13 @@ CREATE TABLE "bodies" (
   PRIMARY KEY ("application_id", "sequence", "body_key")
 );
 
+CREATE TABLE "cancellations" (
+  "delivery_id" varchar(48) PRIMARY KEY NOT NULL,
+  "owner" varchar(48) NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX "cancellations_by_owner" ON "cancellations" ("owner");
+
 CREATE TABLE "counters" (
   "application_id" varchar(48) NOT NULL,
   "log" varchar(48) NOT NULL,
@@ -202,8 +209,6 @@ CREATE TABLE "webhook_owners" (
   "webhook_id" varchar(48) PRIMARY KEY NOT NULL,
   "owner" varchar(48) NOT NULL
 ) WITHOUT ROWID;
-
-CREATE INDEX "webhook_owners_by_owner" ON "webhook_owners" ("owner");
 
 CREATE TABLE "webhook_secrets" (
   "id" varchar(48) PRIMARY KEY NOT NULL,

@@ -16,31 +16,27 @@ import { readAudit } from './audit/read-audit';
 import { type Clock, SECOND, systemClock } from './clock';
 import { type Config, ConfigError } from './config';
 import { Deliveries } from './deliveries/deliveries';
+import { Delivery } from './delivery/delivery';
 import { AddressPolicy } from './dispatch/address-policy';
 import { bodyId, readBodies, readBody } from './dispatch/bodies';
 import { forgetStandardBody } from './dispatch/body';
-import { Dispatcher } from './dispatch/dispatcher';
 import { HealthKeeper } from './dispatch/health-keeper';
-import { Lease } from './dispatch/lease';
 import { OAuthSender } from './dispatch/oauth';
-import { Scout } from './dispatch/scout';
 import { Sender } from './dispatch/sender';
 import type { Verdict } from './dispatch/settle';
-import { Settler } from './dispatch/settler';
 import { Shaper } from './dispatch/shaper';
-import { giveBack, Strays } from './dispatch/strays';
 import { systemLookup } from './dispatch/system-lookup';
 import { Tester } from './dispatch/tester';
-import { Usher } from './dispatch/usher';
 import { Verifier } from './dispatch/verifier';
 import type { AppendedEvent, AppendRequest } from './events/append';
 import { Appender } from './events/appender';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
-import { OwnEvents } from './events/own-events';
+import { OperationalEvents } from './events/operational-events';
 import { Redactions } from './events/redactions';
 import { SchemaValidator } from './events/schema-validator';
+import { Facts } from './facts';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
 import { Doorbell, type Topic } from './live/doorbell';
 import { JobWatch } from './live/job-watch';
@@ -115,19 +111,14 @@ export class Hub {
   readonly #directory: Directory;
   readonly #headerSealing: HeaderSealing;
   readonly #appender: Appender;
-  readonly #dispatcher: Dispatcher;
+  readonly #facts = new Facts();
+  readonly #delivery: Delivery;
   readonly #sender: Sender;
   /** What tenants' requests go through. */
   readonly #authorized: OAuthSender;
-  readonly #settler: Settler;
-  readonly #ownEvents: OwnEvents;
   readonly #health: HealthKeeper;
   readonly #filterHealth: FilterHealth;
   readonly #stats: Stats;
-  readonly #lease: Lease;
-  readonly #scout: Scout;
-  readonly #usher: Usher;
-  readonly #strays: Strays;
   readonly #poll: Poll;
   readonly #doorbell: Doorbell;
   readonly #healthRounds: Rounds;
@@ -149,8 +140,6 @@ export class Hub {
     throw new Error('the schema is made in start()');
   };
   #stopped: Promise<void> | undefined;
-  /** Give-backs under way: shutting down waits for them. */
-  readonly #givingBack = new Set<Promise<void>>();
 
   constructor({ config, log, clock = systemClock, random = Math.random, siblings }: HubOptions) {
     this.#config = config;
@@ -197,10 +186,22 @@ export class Hub {
       },
       ({ attempt }) => 1_000 + (attempt ? 2_000 + 2 * (attempt.responseBody?.length ?? 0) : 0),
     );
-    const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => {
+    const facts = this.#facts;
+    facts.updatesLogged.on((updates) => {
       for (const [applicationId, entries] of updates) this.#updateLog.announce(applicationId, entries);
       this.#doorbell.ring('logs', updates.keys());
-    };
+    });
+    facts.eventsStored.on(({ batch, durationMs }) => {
+      const added = byApplication(batch.stored);
+      for (const [applicationId, entries] of added) this.#eventLog.announce(applicationId, entries);
+      this.#doorbell.ring('logs', added.keys());
+      facts.updatesLogged.emit(batch.updates);
+      observer.committed(batch, durationMs);
+      if (batch.unmatched.length > 0) this.#filterHealth.missed(batch.unmatched);
+    });
+    facts.deliveriesReleased.on(() => this.#doorbell.ring('deliveries'));
+    facts.cancellationsStored.on(() => this.#doorbell.ring('cancellations'));
+    const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => facts.updatesLogged.emit(updates);
 
     this.#directory = new Directory({
       database,
@@ -211,15 +212,16 @@ export class Hub {
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       changed: (applicationId, snapshot) => {
         eventTypes.forget(applicationId);
-        this.#dispatcher.webhooksChanged(applicationId, snapshot);
-        this.#usher.webhooksChanged(applicationId, snapshot);
+        facts.webhooksChanged.emit({ applicationId, snapshot });
       },
     });
     const userAgent = `Livehook/${VERSION}`;
     const verifier = new Verifier({ clock, userAgent, origin: config.origin, send: (request) => this.#authorized.send(request) });
     /** As it is stored, whatever is in memory. */
-    const findWebhookAnew = async (webhookId: string) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
+    const findWebhookAnew = (webhookId: string) => this.#directory.findFresh(webhookId);
+    const operationalEvents = new OperationalEvents({ database, clock, directory: this.#directory, facts });
     const webhooks = new Webhooks({
+      operationalEvents,
       database,
       maxPerApplication: config.webhooksPerApplication,
       clock,
@@ -234,7 +236,7 @@ export class Hub {
         this.#doorbell.ring('webhooks', [applicationId]);
         await this.#directory.refresh(applicationId);
         this.#health.webhookChanged();
-        this.#scout.look();
+        facts.deliveriesDue.emit({});
       },
     });
 
@@ -250,14 +252,13 @@ export class Hub {
       },
     });
 
-    this.#ownEvents = new OwnEvents({ append: (request) => this.#appender.append(request), log });
     this.#health = new HealthKeeper({
       database,
       clock,
       log,
-      ownEvents: this.#ownEvents,
+      operationalEvents,
       disableAfterMs: config.disableAfterMs,
-      disable: (webhookId, version, why) => webhooks.disable(webhookId, version, why),
+      disable: (webhookId, version, why, told) => webhooks.disable(webhookId, version, why, told),
     });
     this.#filterHealth = new FilterHealth({ database, clock, log });
     this.#stats = new Stats({ instanceId, database, clock, log });
@@ -271,109 +272,35 @@ export class Hub {
       proxy: config.egressProxy,
     });
     this.#authorized = new OAuthSender({ clock, userAgent, send: (request) => this.#sender.send(request) });
-    this.#settler = new Settler({
-      instanceId,
-      database,
-      clock,
-      log,
-      random,
-      announce: announceUpdates,
-      attempted: (verdicts, durationMs) => {
-        observer.attempted(verdicts, durationMs);
-        this.#health.attempted(verdicts);
-        this.#stats.add(verdicts.map(countedOf));
-      },
-      scheduled: (delayMs) => this.#scout.lookIn(delayMs),
-      settled: (verdicts) => {
-        const deliveryIds = verdicts.map(({ finished }) => finished.job.deliveryId);
-        this.#dispatcher.settled(deliveryIds);
-        this.#usher.settled(verdicts);
-        this.#replayer.settled(deliveryIds);
-      },
-      caughtUp: () => this.#dispatcher.resume(),
+    facts.attemptsSettled.on(({ verdicts, released, durationMs }) => {
+      if (verdicts.length > 0) observer.attempted(verdicts, durationMs);
+      this.#health.attempted(verdicts);
+      this.#stats.add(verdicts.map(countedOf));
+      this.#replayer.settled(released.map(({ finished }) => finished.job.deliveryId));
     });
-    this.#lease = new Lease({
-      instanceId,
-      database,
-      clock,
-      log,
-      regained: () => {
-        // What waits here may be another's by now; asking the database again is the safe way to it.
-        this.#dispatcher.giveBackQueued();
-        this.#usher.dropAll();
-        this.#dispatcher.resume();
-        this.#scout.look();
-      },
-      rescued: () => this.#scout.look(),
-      fleetChanged: () => this.#dispatcher.fleetChanged(),
-    });
-    this.#dispatcher = new Dispatcher({
+    facts.circuitChanged.on(({ webhook, change }) => this.#health.circuitChanged(webhook, change));
+    this.#delivery = new Delivery({
       instanceId,
       userAgent,
+      database,
       clock,
       log,
-      send: (request) => this.#authorized.send(request),
-      shaper,
-      settle: (finished) => this.#settler.add(finished),
-      isLeaseHeld: this.#lease.isHeld,
-      giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
       random,
-      fleet: () => this.#lease.fleet,
-      circuitChanged: (webhook, change) => this.#health.circuitChanged(webhook, change),
-      hungry: (webhookId) => (webhookId === undefined ? this.#scout.look() : this.#scout.refill(webhookId)),
-    });
-    this.#scout = new Scout({
-      instanceId,
-      database,
-      clock,
-      log,
-      findWebhook: (webhookId) => this.#directory.find(webhookId),
-      findWebhookAnew,
-      findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
-      roomFor: (webhook) => this.#dispatcher.roomFor(webhook),
-      isFull: () => this.#dispatcher.isFull,
-      accept: (webhook, jobs, hasMore) => this.#dispatcher.acceptClaimed(webhook, jobs, hasMore),
-      announce: announceUpdates,
-      usher: (webhookId) => this.#usher.look(webhookId),
-    });
-    this.#usher = new Usher({
-      instanceId,
-      database,
-      clock,
-      log,
-      findWebhook: (webhookId) => this.#directory.find(webhookId),
-      findWebhookAnew: async (webhookId) => (await this.#directory.refresh(applicationIdOf(webhookId))).byId.get(webhookId),
-      findEvents: (applicationId, sequences) => events.bySequences(applicationId, sequences),
-      accept: (webhook, jobs) => this.#dispatcher.acceptClaimed(webhook, jobs, false),
-      isUnderWay: (deliveryId) => this.#dispatcher.has(deliveryId),
-      isLeaseHeld: this.#lease.isHeld,
-      lookIn: (delayMs) => this.#scout.lookIn(delayMs),
-    });
-    this.#strays = new Strays({
-      instanceId,
-      database,
-      clock,
-      log,
-      isKnown: (deliveryId) => this.#dispatcher.has(deliveryId) || this.#usher.has(deliveryId),
-      released: () => this.#scout.look(),
+      webhooks: this.#directory,
+      events,
+      sender: this.#authorized,
+      shaper,
+      operationalEvents,
+      facts,
     });
     this.#appender = new Appender({
       database,
       directory: this.#directory,
       clock,
       log,
-      reserve: () => this.#usher.watch(this.#dispatcher.reserve()),
-      announce: (stored, updates) => {
-        const added = byApplication(stored);
-        for (const [applicationId, entries] of added) this.#eventLog.announce(applicationId, entries);
-        this.#doorbell.ring('logs', added.keys());
-        announceUpdates(updates);
-      },
-      committed: (batch, durationMs) => {
-        observer.committed(batch, durationMs);
-        if (batch.unmatched.length > 0) this.#filterHealth.missed(batch.unmatched);
-      },
+      reserve: () => this.#delivery.reserve(),
       slices,
+      facts,
     });
 
     this.#audit = new AuditLog({ database, clock, log, refused: (reason) => metrics.keyRefused(reason) });
@@ -400,12 +327,8 @@ export class Hub {
     const deliveries = new Deliveries({
       database,
       clock,
-      announce: announceUpdates,
-      due: () => this.#scout.look(),
-      cancelled: ({ id, webhookId }) => {
-        this.#dispatcher.drop(id, webhookId);
-        this.#usher.cancelled(id, webhookId);
-      },
+      instanceId,
+      facts,
     });
     const jobChanged = (job: RetryJob) => {
       this.#jobWatch.changed(job);
@@ -428,10 +351,10 @@ export class Hub {
       clock,
       log,
       findWebhook: (webhookId) => this.#directory.find(webhookId),
-      withdraw: (deliveryId, webhookId) => this.#dispatcher.drop(deliveryId, webhookId),
-      giveBack: (deliveryIds) => this.#giveBack(deliveryIds),
+      withdraw: (deliveryIds) => this.#delivery.withdraw(deliveryIds),
+      release: (deliveryIds) => this.#delivery.release(deliveryIds),
       announce: announceUpdates,
-      due: (webhookId) => this.#scout.refill(webhookId),
+      due: (webhookId) => facts.deliveriesDue.emit({ webhookId }),
       changed: jobChanged,
     });
     this.#remover = new Remover({ database, clock, log });
@@ -442,7 +365,7 @@ export class Hub {
       clock,
       announce: announceUpdates,
       forget: ({ applicationId, sequence, at }) => {
-        this.#dispatcher.dropEvent(applicationId, sequence);
+        facts.eventRedacted.emit({ applicationId, sequence, at });
         this.#eventLog.visit(applicationId, (event) => {
           if (event.sequence !== sequence) return;
           event.redact(at);
@@ -462,6 +385,7 @@ export class Hub {
       alsoEachRound: async () => {
         await this.#redactions.followOthers();
         await this.#directory.refreshChanged();
+        await this.#delivery.followCancellations();
         await this.#jobWatch.look();
       },
     });
@@ -504,7 +428,7 @@ export class Hub {
         stats: this.#stats,
         storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
         costlyFilters: (webhookIds) => readCostlyFilters(database.read, webhookIds),
-        caution: (webhookId, version) => this.#dispatcher.caution(webhookId, version),
+        caution: (webhookId, version) => this.#delivery.throttling(webhookId, version),
         compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
         shaper,
         tester: new Tester({
@@ -546,14 +470,12 @@ export class Hub {
     for (const id of created) await this.#audit.done(byNobody('key.created', null, id));
     for (const id of retired) await this.#audit.done(byNobody('key.revoked', null, id));
     if (adminKeyProblem !== undefined) await this.#reportAdminKey(adminKeyProblem, isLockedOut);
-    await this.#lease.start();
+    await this.#delivery.join();
     await this.#headerSealing.start();
-    if (this.#lease.fleet.instances === 1) await this.#database.transaction(closeAllCircuits);
+    if (this.#delivery.isAlone) await this.#database.transaction(closeAllCircuits);
     await this.#health.refresh();
-    this.#usher.start();
     this.#stats.start();
-    this.#scout.start();
-    this.#strays.start();
+    this.#delivery.start();
     this.#poll.start();
     this.#doorbell.start();
     if (this.#database.dialect.supportsManyInstances) this.#healthRounds.start();
@@ -603,7 +525,7 @@ export class Hub {
   }
 
   async #drain(): Promise<void> {
-    this.#log.info({ inFlight: this.#dispatcher.inFlight }, 'hub.stopping');
+    this.#log.info({ inFlight: this.#delivery.statistics.inFlight }, 'hub.stopping');
     await this.#api.stop();
     await this.#schemas.stop();
     this.#eventLog.close();
@@ -611,27 +533,21 @@ export class Hub {
     this.#jobWatch.close();
     this.#apiKeys.close();
     await Promise.all([
-      this.#scout.stop(),
       this.#poll.stop(),
       this.#headerSealing.stop(),
       this.#healthRounds.stop(),
-      this.#strays.stop(),
       this.#remover.stop(),
       this.#replayer.stop(),
       this.#retention.stop(),
     ]);
-    await this.#usher.stop();
-    await this.#dispatcher.stop();
-    await this.#settler.drain();
+    await this.#delivery.stop();
     await this.#health.drain();
-    await this.#ownEvents.drain();
     await this.#appender.stop();
     await this.#filterHealth.drain();
     await this.#stats.stop();
-    await Promise.all(this.#givingBack);
     await this.#lastUses.stop();
     await this.#audit.stop();
-    await this.#lease.stop();
+    await this.#delivery.leave();
     this.#doorbell.ring('deliveries'); // what was released is for the others now
     await this.#doorbell.close();
     await this.#tracing?.stop();
@@ -656,19 +572,20 @@ export class Hub {
 
   async #reading(): Promise<Reading> {
     const { sockets: webSockets, eventStreams, followers } = this.live;
+    const { inFlight, queued, bytes, settleWaiting, instances, isLeaseHeld, leaseAgeMs } = this.#delivery.statistics;
     return {
       ...(await this.#backlog.read()),
-      inFlight: this.#dispatcher.inFlight,
-      queued: this.#dispatcher.queued,
-      bytes: this.#dispatcher.bytes,
-      settleWaiting: this.#settler.waiting,
+      inFlight,
+      queued,
+      bytes,
+      settleWaiting,
       publishesPending: this.#appender.pendingEvents,
       webSockets,
       eventStreams,
       followers,
-      instances: this.#lease.fleet.instances,
-      isLeaseHeld: this.#lease.isHeld(),
-      leaseAgeSeconds: this.#lease.ageMs / SECOND,
+      instances,
+      isLeaseHeld,
+      leaseAgeSeconds: leaseAgeMs / SECOND,
     };
   }
 
@@ -679,29 +596,23 @@ export class Hub {
         return this.#poll.look(ids);
       case 'webhooks':
         await this.#directory.refreshChanged(ids);
-        return this.#scout.look();
+        return this.#facts.deliveriesDue.emit({});
       case 'keys':
         return this.#apiKeys.forget();
       case 'jobs':
+        this.#replayer.look();
         return this.#jobWatch.look();
+      case 'cancellations':
+        return this.#delivery.followCancellations();
       case 'redactions':
         return this.#redactions.followOthers();
       case 'deliveries':
-        return this.#scout.look();
+        return this.#facts.deliveriesDue.emit({});
       case 'everything':
         this.#apiKeys.forget();
         this.#poll.now();
-        return this.#scout.look();
+        return this.#facts.deliveriesDue.emit({});
     }
-  }
-
-  #giveBack(deliveryIds: readonly string[]): void {
-    this.#usher.givenBack(deliveryIds);
-    const work = giveBack(this.#database, this.#instanceId, deliveryIds)
-      .then(() => this.#doorbell.ring('deliveries'))
-      .catch((error: Error) => this.#log.warn({ deliveries: deliveryIds.length, error: error.message }, 'give_back.failed')) // found again as strays
-      .finally(() => this.#givingBack.delete(work));
-    this.#givingBack.add(work);
   }
 
   async #readiness(): Promise<Readiness> {

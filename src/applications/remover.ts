@@ -48,6 +48,11 @@ const SHARES: readonly Share[] = [
     key: 'delivery_id',
     where: (applicationId) => ['job_id >= ? AND job_id < ?', ...bounds('job', applicationId)],
   },
+  {
+    table: 'cancellations',
+    key: 'delivery_id',
+    where: (applicationId) => ['delivery_id >= ? AND delivery_id < ?', ...bounds('dlv', applicationId)],
+  },
   { table: 'deliveries', key: 'id', where: byRange('dlv') },
   { table: 'attempts', key: 'id', where: byRange('att') },
   { table: 'delivery_updates', key: 'last_sequence', where: byApplication },

@@ -2,8 +2,9 @@ import { AttemptTrigger } from '../attempts/attempt';
 import type { Clock } from '../clock';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { typeCondition } from '../events/events';
+import type { Facts } from '../facts';
 import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
-import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import { appendUpdates } from '../live/update-log';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
 import { Delivery, DeliveryStatus } from './delivery';
@@ -22,11 +23,8 @@ export interface DeliverySelection {
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
-  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** A delivery is due now and nobody's. */
-  readonly due: () => void;
-  /** A delivery was cancelled: whoever has it queued here drops it. */
-  readonly cancelled: (delivery: Delivery) => void;
+  readonly instanceId: string;
+  readonly facts: Facts;
 }
 
 /** Reads of deliveries, and what people may do to one. */
@@ -59,7 +57,7 @@ export class Deliveries {
    * already is left as it is, one whose webhook is paused or disabled waits for it.
    */
   async retry(id: string): Promise<Delivery> {
-    const { database, clock, announce, due } = this.#deps;
+    const { database, clock, facts } = this.#deps;
     const { delivery, updates } = await database.transaction(async (tx) => {
       const found = await lock(tx, id);
       if (found.owner !== null && found.owner !== '') return { delivery: found, updates: undefined }; // an attempt is under way already
@@ -77,20 +75,23 @@ export class Deliveries {
       return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
     });
     if (updates) {
-      announce(updates);
-      due();
+      facts.updatesLogged.emit(updates);
+      facts.deliveriesDue.emit({});
     }
     return delivery;
   }
 
   /** Stops a delivery that is not finished. A request that is under way still ends, and is recorded. */
   async cancel(id: string): Promise<Delivery> {
-    const { database, clock, announce, cancelled } = this.#deps;
+    const { database, clock, facts, instanceId } = this.#deps;
+    let isElsewhere = false;
     const { delivery, updates } = await database.transaction(async (tx) => {
       const found = await lock(tx, id);
       if (found.status === DeliveryStatus.CANCELLED) return { delivery: found, updates: undefined };
       if (found.status === DeliveryStatus.SUCCEEDED || found.status === DeliveryStatus.FAILED)
         refuse('id', `expected a delivery that is not finished; this one has ${found.status}`, UserErrorCode.CONFLICT);
+      isElsewhere = found.owner !== null && found.owner !== '' && found.owner !== instanceId;
+      if (isElsewhere) await tellOwner(tx, found);
       found.status = DeliveryStatus.CANCELLED;
       found.owner = null;
       found.dueAt = null;
@@ -102,8 +103,9 @@ export class Deliveries {
       );
       return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
     });
-    cancelled(delivery);
-    if (updates) announce(updates);
+    facts.deliveriesCancelled.emit({ deliveryIds: [id] });
+    if (isElsewhere) facts.cancellationsStored.emit();
+    if (updates) facts.updatesLogged.emit(updates);
     return delivery;
   }
 
@@ -179,6 +181,11 @@ async function lock(tx: Tx, id: string): Promise<Delivery> {
   if (!isId('dlv', id)) return unknown();
   await tx.query(`SELECT id FROM deliveries WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
   return (await tx.manager.findOneBy(Delivery, { id })) ?? unknown();
+}
+
+/** The instance that has it in memory drops it, unless its request is under way. */
+async function tellOwner(tx: Tx, { id, owner }: Delivery): Promise<void> {
+  await tx.execute(`${tx.dialect.insertIgnore} INTO cancellations (delivery_id, owner) VALUES (?, ?)`, [id, owner]);
 }
 
 async function refuseDeletedWebhook(tx: Tx, webhookId: string): Promise<void> {

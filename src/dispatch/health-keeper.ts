@@ -1,24 +1,25 @@
 import ms from 'ms';
 import type { Clock } from '../clock';
+import type { CircuitChange } from '../delivery/facts';
 import { isOwnEventType } from '../events/event-type';
-import type { OwnEvents, OwnEventType } from '../events/own-events';
+import type { OperationalEvent, OperationalEvents } from '../events/operational-events';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
-import type { CircuitChange } from './dispatcher';
 import type { Exchange } from './exchange';
+import { aboutWebhook, reasonOf } from './operational-event';
 import { isGone, type Verdict } from './settle';
 
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  readonly ownEvents: Pick<OwnEvents, 'publish'>;
+  readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
   /** How long a webhook may fail before it is disabled; milliseconds. */
   readonly disableAfterMs: number;
   /** Disables a webhook unless it has changed since `version`; whether it did. */
-  readonly disable: (webhookId: string, version: number, why: Disabling) => Promise<boolean>;
+  readonly disable: (webhookId: string, version: number, why: Disabling, tell: OperationalEvent) => Promise<boolean>;
 }
 
 /** Why a webhook is disabled: one sentence without its full stop. */
@@ -105,7 +106,6 @@ export class HealthKeeper {
   #failed(verdict: Verdict): void {
     const { webhook, exchange, job } = verdict.finished;
     const isQuiet = isOwnEventType(job.event.type);
-    if (verdict.status === 'FAILED' && !isQuiet) this.#tellDeliveryFailed(verdict);
     const streak = this.#lengthen(webhook, verdict.endedAt);
     const since = this.#failing.get(webhook.id);
     if (isGone(verdict.finished)) {
@@ -137,33 +137,36 @@ export class HealthKeeper {
     webhook: LiveWebhook,
     { since, exchange, isCircuitOpen, isQuiet }: { since: number; exchange: Exchange; isCircuitOpen: boolean; isQuiet: boolean },
   ): Promise<void> {
-    const { database, log } = this.#deps;
+    const { operationalEvents, log } = this.#deps;
     const reason = reasonOf(exchange);
-    const isNew = await database.transaction(async (tx) => {
+    const failing = aboutWebhook(webhook, 'livehook.webhook.failing', { reason, failingSince: timeOf(since) });
+    const isNew = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
       if (!(await isCurrent(tx, webhook))) return false;
       const [known] = await readHealth(tx, [webhook.id]);
-      if (known === undefined)
-        return insertHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, isCircuitOpen, reason });
+      if (known === undefined) {
+        const isFirst = await insertHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, isCircuitOpen, reason });
+        if (isFirst && !isQuiet) tell(failing);
+        return isFirst;
+      }
       if (isCircuitOpen) await replaceHealth(tx, { ...known, isCircuitOpen, reason });
       return false;
     });
     if (!isNew) return;
     this.#failing.set(webhook.id, since);
     log.info({ webhookId: webhook.id, reason }, 'webhook.failing');
-    if (!isQuiet) this.#tell('livehook.webhook.failing', webhook, { reason, failingSince: timeOf(since) });
   }
 
   async #recover(webhook: LiveWebhook, recoveredAt: number, isQuiet: boolean): Promise<void> {
-    const { database, log } = this.#deps;
-    const failingSince = await database.transaction(async (tx) => {
+    const { operationalEvents, log } = this.#deps;
+    const hasRecovered = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
       const [known] = await readHealth(tx, [webhook.id]);
-      if (known === undefined || known.disabledAt !== null || !(await isCurrent(tx, webhook))) return null;
-      return (await forgetHealth(tx, webhook.id)) ? known.failingSince : null;
+      if (known === undefined || known.disabledAt !== null || !(await isCurrent(tx, webhook))) return false;
+      if (!(await forgetHealth(tx, webhook.id))) return false;
+      const times = { failingSince: timeOf(known.failingSince), recoveredAt: timeOf(recoveredAt) };
+      if (!isQuiet) tell(aboutWebhook(webhook, 'livehook.webhook.recovered', times));
+      return true;
     });
-    if (failingSince === null) return;
-    log.info({ webhookId: webhook.id }, 'webhook.recovered');
-    if (isQuiet) return;
-    this.#tell('livehook.webhook.recovered', webhook, { failingSince: timeOf(failingSince), recoveredAt: timeOf(recoveredAt) });
+    if (hasRecovered) log.info({ webhookId: webhook.id }, 'webhook.recovered');
   }
 
   #disable(webhook: LiveWebhook, why: Disabling, { isGone }: { isGone: boolean }): void {
@@ -172,12 +175,13 @@ export class HealthKeeper {
     this.#background(async () => {
       try {
         if (!isGone && !(await this.#isOverdue(webhook.id))) return;
-        if (!(await this.#deps.disable(webhook.id, webhook.version, why))) return;
+        const { reason } = why;
+        const times = { failingSince: timeOf(why.failingSince), disabledAt: timeOf(this.#deps.clock.now()) };
+        const disabled = aboutWebhook(webhook, 'livehook.webhook.disabled', { reason, ...times });
+        if (!(await this.#deps.disable(webhook.id, webhook.version, why, disabled))) return;
         this.#failing.delete(webhook.id);
         this.#streaks.delete(webhook.id);
         this.#deps.log.warn({ webhookId: webhook.id, reason: why.reason }, 'webhook.disabled');
-        const disabledAt = timeOf(this.#deps.clock.now());
-        this.#tell('livehook.webhook.disabled', webhook, { reason: why.reason, failingSince: timeOf(why.failingSince), disabledAt });
       } finally {
         this.#disabling.delete(webhook.id);
       }
@@ -189,22 +193,6 @@ export class HealthKeeper {
     const { database, clock, disableAfterMs } = this.#deps;
     const [known] = await readHealth(database.read, [webhookId]);
     return known !== undefined && clock.now() - known.failingSince >= disableAfterMs;
-  }
-
-  #tellDeliveryFailed({ finished: { webhook, job, exchange }, endedAt }: Verdict): void {
-    this.#tell('livehook.delivery.failed', webhook, {
-      deliveryId: job.deliveryId,
-      eventId: job.event.id,
-      eventType: job.event.type,
-      attempts: job.attemptCount + 1,
-      reason: reasonOf(exchange),
-      failedAt: timeOf(endedAt),
-    });
-  }
-
-  #tell(type: OwnEventType, webhook: LiveWebhook, more: Readonly<Record<string, string | number>>): void {
-    const payload = { webhookId: webhook.id, url: plainUrl(webhook.url), ...more };
-    this.#deps.ownEvents.publish({ applicationId: webhook.applicationId, type, payload });
   }
 
   #background(work: () => Promise<void>): void {
@@ -225,17 +213,6 @@ async function isCurrent(tx: Tx, { id, version }: LiveWebhook): Promise<boolean>
     version,
   ]);
   return rows.length > 0;
-}
-
-/** Without what a receiver may have put into a redirect: the reason is told to others. */
-function reasonOf({ outcome, statusCode, error }: Exchange): string {
-  return outcome === 'REDIRECT' ? `the receiver answered ${statusCode}, a redirect` : (error ?? outcome);
-}
-
-/** Neither credentials nor a query, which may hold a secret. */
-function plainUrl(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return origin + pathname;
 }
 
 const timeOf = (at: number) => new Date(at).toISOString();

@@ -2,14 +2,18 @@ import { Attempt, AttemptOutcome } from '../attempts/attempt';
 import { insertAttempts } from '../attempts/attempts';
 import { packHeaders } from '../attempts/packed-headers';
 import { Delivery, DeliveryStatus } from '../deliveries/delivery';
+import type { Finished } from '../delivery/attempt';
+import { charsWith } from '../delivery/job';
+import { isOwnEventType } from '../events/event-type';
+import type { OperationalEvent, OperationalEvents, Tell } from '../events/operational-events';
 import { redactedAmong } from '../events/redactions';
 import { attemptId } from '../ids';
 import { appendUpdates, type LoggedUpdate } from '../live/update-log';
 import type { Database, Tx } from '../store/database';
 import { bodyId, insertBodies, type StoredBody } from './bodies';
 import { isDerived, STANDARD_BODY } from './body';
-import type { Finished } from './dispatcher';
-import { charsWith } from './lane';
+
+import { aboutWebhook, reasonOf } from './operational-event';
 import { nextDelayMs } from './retry';
 
 /** What an attempt means for its delivery. */
@@ -55,6 +59,7 @@ export interface Settled {
  */
 export async function settleBatch(
   database: Pick<Database, 'transaction'>,
+  operationalEvents: Pick<OperationalEvents, 'transaction'>,
   verdicts: readonly Verdict[],
   instanceId: string,
 ): Promise<Settled> {
@@ -65,11 +70,17 @@ export async function settleBatch(
       if (!(error instanceof NotAllOwned)) throw error;
     }
   }
-  return database.transaction((tx) => settle(tx, verdicts, instanceId));
+  const told = new Set(verdicts.filter(isTold).map(({ finished }) => finished.webhook.applicationId));
+  return operationalEvents.transaction([...told], (tx, tell) => settle(tx, verdicts, instanceId, tell));
+}
+
+/** The hub says so when a delivery is given up; not of its own events, or one would follow the other. */
+export function isTold({ status, finished: { job } }: Verdict): boolean {
+  return status === DeliveryStatus.FAILED && !isOwnEventType(job.event.type);
 }
 
 /** Whatever came of the attempts. */
-export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: string): Promise<Settled> {
+export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: string, tell: Tell): Promise<Settled> {
   const rows = await lockRows(tx, verdicts);
   const isFirst = (verdict: Verdict) => rows.get(verdict.finished.job.deliveryId)?.attemptCount === verdict.finished.job.attemptCount;
   const own = verdicts.filter((verdict) => isFirst(verdict) && rows.get(verdict.finished.job.deliveryId)?.owner === instanceId);
@@ -85,6 +96,7 @@ export async function settle(tx: Tx, verdicts: readonly Verdict[], instanceId: s
   await unfixBodies(tx, own);
   await countAttempt(tx, cancelled);
   const updates = await record(tx, own, await cancelledAttempts(tx, cancelled));
+  for (const verdict of own.filter(isTold)) tell(deliveryFailed(verdict));
   const moved = new Set([...own, ...cancelled]);
   const fenced = verdicts.filter((verdict) => !moved.has(verdict)).map(({ finished: { job } }) => job.deliveryId);
   return { updates, fenced };
@@ -148,6 +160,17 @@ async function record(tx: Tx, own: readonly Verdict[], further: readonly Attempt
       };
     }),
   );
+}
+
+function deliveryFailed({ finished: { webhook, job, exchange }, endedAt }: Verdict): OperationalEvent {
+  return aboutWebhook(webhook, 'livehook.delivery.failed', {
+    deliveryId: job.deliveryId,
+    eventId: job.event.id,
+    eventType: job.event.type,
+    attempts: job.attemptCount + 1,
+    reason: reasonOf(exchange),
+    failedAt: new Date(endedAt).toISOString(),
+  });
 }
 
 interface LockedRow {

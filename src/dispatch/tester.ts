@@ -1,6 +1,7 @@
 import { type Attempt, AttemptTrigger } from '../attempts/attempt';
 import { insertAttempts, testBodyKey } from '../attempts/attempts';
 import type { Clock } from '../clock';
+import { type Finished, payloadError, requestFor } from '../delivery/attempt';
 import { Problems, refuse, UserErrorCode } from '../errors';
 import { Event } from '../events/event';
 import type { KnownType } from '../events/event-types';
@@ -10,7 +11,6 @@ import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/directory';
 import { refuseUnknownWebhook } from '../webhooks/webhooks';
 import { insertBodies } from './bodies';
-import { type Finished, payloadError, requestFor } from './dispatcher';
 import type { Exchange, OutgoingRequest } from './exchange';
 import { attemptOf } from './settle';
 import type { Shaper } from './shaper';

@@ -70,7 +70,7 @@ interface Counter {
 export async function append(
   tx: Tx,
   requests: readonly AppendPart[],
-  directory: Directory,
+  directory: Pick<Directory, 'at'>,
   room: Room,
   selector = new Selector(new Slices()),
 ): Promise<Batch> {
@@ -132,7 +132,8 @@ export async function append(
   return { answers, stored, deliveries, updates, unmatched };
 }
 
-async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<{ counters: Map<string, Counter>; now: Date }> {
+/** Takes the rows that say where the logs of applications end, in the order of their ids. */
+export async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<{ counters: Map<string, Counter>; now: Date }> {
   const { sql, parameters } = tx.dialect.oneOf('application_id', [...applicationIds].sort());
   const rows = await tx.query<{ application_id: string; last_sequence: number; version: number; now: number }>(
     `SELECT application_id, last_sequence, version, ${tx.dialect.now} AS now FROM counters

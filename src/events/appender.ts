@@ -2,10 +2,10 @@ import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND, sleep } from '../clock';
 import type { Delivery } from '../deliveries/delivery';
 import { HubError, InputRefused, UserErrorCode } from '../errors';
+import type { Facts } from '../facts';
 import { FairShare } from '../fair-share';
 import type { Room } from '../fanout/fan-out';
 import { type Selection, Selector } from '../fanout/select';
-import type { LoggedUpdate } from '../live/update-log';
 import type { Log } from '../log';
 import { nextTurn, Slices } from '../slices';
 import { CommitInDoubt, type Database } from '../store/database';
@@ -36,9 +36,7 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly reserve: () => Reservation;
-  readonly announce: (events: readonly Event[], updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** A batch is stored; it took so many milliseconds. */
-  readonly committed?: (batch: Batch, durationMs: number) => void;
+  readonly facts: Facts;
   readonly slices?: Slices;
 }
 
@@ -328,11 +326,10 @@ export class Appender {
   }
 
   #answer(batch: readonly Part[], result: Batch, reservation: Reservation, began: number): void {
-    const { answers, stored, deliveries, updates } = result;
+    const { answers, stored, deliveries } = result;
     try {
       reservation.take(deliveries, stored);
-      this.#deps.announce(stored, updates);
-      this.#deps.committed?.(result, this.#deps.clock.monotonic() - began);
+      this.#deps.facts.eventsStored.emit({ batch: result, durationMs: this.#deps.clock.monotonic() - began });
     } catch (error) {
       // It is stored all the same: the deliveries are found again as strays, watchers find the events in the log.
       this.#deps.log.error({ events: stored.length, error: (error as Error).stack }, 'append.fault');

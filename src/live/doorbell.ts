@@ -6,9 +6,9 @@ import type { Log } from '../log';
 
 /**
  * What the others should look at again: the logs of an application; its webhooks and event types; keys; retry jobs;
- * redactions; deliveries that nobody owns; all of it.
+ * redactions; deliveries of others that were cancelled; deliveries that nobody owns; all of it.
  */
-export const TOPICS = ['logs', 'webhooks', 'keys', 'jobs', 'redactions', 'deliveries', 'everything'] as const;
+export const TOPICS = ['logs', 'webhooks', 'keys', 'jobs', 'redactions', 'cancellations', 'deliveries', 'everything'] as const;
 export type Topic = (typeof TOPICS)[number];
 
 interface Deps {

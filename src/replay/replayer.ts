@@ -13,9 +13,10 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
-  /** Takes a delivery out of this instance's queue; false when it is not there or has left already. */
-  readonly withdraw: (deliveryId: string, webhookId: string) => boolean;
-  readonly giveBack: (deliveryIds: readonly string[]) => void;
+  /** Takes deliveries out of this instance's queues; returns those that were there. */
+  readonly withdraw: (deliveryIds: readonly string[]) => readonly string[];
+  /** Makes deliveries of this instance anybody's. */
+  readonly release: (deliveryIds: readonly string[]) => void;
   readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
   /** Deliveries of a webhook are due and nobody's. */
   readonly due: (webhookId: string) => void;
@@ -103,8 +104,10 @@ export class Replayer {
     const { database, instanceId, log } = this.#deps;
     const { read } = database;
     const open = await read.query<{ id: string }>(
-      `SELECT id FROM retry_jobs WHERE completed_at IS NULL AND (worker = ? OR worker_until <= ${read.dialect.now}) ORDER BY id LIMIT ${JOBS_A_ROUND}`,
-      [instanceId],
+      // Of one that is cancelled every instance takes back what it has queued, whoever works on it.
+      `SELECT id FROM retry_jobs WHERE completed_at IS NULL AND (worker = ? OR worker_until <= ${read.dialect.now} OR status = ?)
+        ORDER BY id LIMIT ${JOBS_A_ROUND}`,
+      [instanceId, RetryJobStatus.CANCELLED],
     );
     if (open.length === 0) this.#awaited.clear();
     for (const { id } of open) {
@@ -159,7 +162,7 @@ export class Replayer {
   }
 
   async #stepLane({ id: jobId, status }: RetryJob, webhookId: string): Promise<void> {
-    const { database, instanceId, clock, findWebhook, giveBack, announce, due, changed } = this.#deps;
+    const { database, instanceId, clock, findWebhook, release, announce, due, changed } = this.#deps;
     const webhook = await findWebhook(webhookId);
     const withdrawn = status === RetryJobStatus.CANCELLED ? await this.#withdraw(jobId, webhookId) : new Set<string>();
     try {
@@ -167,11 +170,11 @@ export class Replayer {
       for (const id of step.putBack) withdrawn.delete(id);
       for (const id of step.awaited) this.#awaited.add(id);
       announce(step.updates);
-      if (step.handedOut > 0) due(webhookId);
+      if (step.handedOut > 0 || step.putBack.length > 0) due(webhookId);
       if (step.job) changed(step.job);
       if (step.job || step.handedOut > 0) this.#lookIn(STEP_MS);
     } finally {
-      if (withdrawn.size > 0) giveBack([...withdrawn]);
+      if (withdrawn.size > 0) release([...withdrawn]);
     }
   }
 
@@ -183,6 +186,6 @@ export class Replayer {
         WHERE i.job_id = ? AND i.webhook_id = ? AND i.prior_status IS NOT NULL AND d.owner = ?`,
       [jobId, webhookId, instanceId],
     );
-    return new Set(rows.map(({ id }) => id).filter((id) => withdraw(id, webhookId)));
+    return new Set(withdraw(rows.map(({ id }) => id)));
   }
 }

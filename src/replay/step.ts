@@ -131,7 +131,7 @@ interface Sorted {
 export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> {
   const { jobId, webhookId, instanceId } = request;
   const job = await claimJob(tx, jobId, instanceId);
-  if (job === null) return NO_STEP;
+  if (job === null) return takeBackOwn(tx, request);
   const webhook = isReceiving(request.webhook) && (await isStillReceiving(tx, webhookId)) ? request.webhook : undefined;
   const isCancelled = job.status === RetryJobStatus.CANCELLED;
   const window = isCancelled || !webhook ? ITEMS_A_CLOSING_STEP : windowOf(webhook);
@@ -140,6 +140,23 @@ export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> 
   job.done += items.ended.length;
   job.failed += items.ended.filter(({ status }) => status !== DeliveryStatus.SUCCEEDED).length;
   return isCancelled || !webhook ? closeLane(tx, job, items, request) : goOn(tx, job, webhook, items, window, request);
+}
+
+/** Another instance works on the job: where it is cancelled, what this one had queued of it is taken back all the same. */
+async function takeBackOwn(tx: Tx, request: LaneRequest): Promise<LaneStep> {
+  const { jobId, webhookId, withdrawn, now } = request;
+  if (withdrawn.size === 0) return NO_STEP;
+  const job = await lockJob(tx, jobId);
+  if (job?.status !== RetryJobStatus.CANCELLED || job.completedAt !== null) return NO_STEP;
+  const { running } = sorted(await readWindow(tx, jobId, webhookId, ITEMS_A_CLOSING_STEP));
+  const own = running.filter((item) => withdrawn.has(idOf(item)));
+  const putBack = await putItemsBack(tx, own, request);
+  await deleteItems(tx, job, webhookId, putBack);
+  const updates = await appendUpdates(
+    tx,
+    putBack.map((item) => putBackUpdate(item, now)),
+  );
+  return finished(tx, job, { running: [], updates, handedOut: 0, putBack, hasChanged: putBack.length > 0 });
 }
 
 /** The job was cancelled, or the webhook is not sent to any more: nothing is handed out, and what can be is taken back. */

@@ -98,9 +98,20 @@ export class Directory {
     return this.#snapshots.get(applicationId);
   }
 
+  /** The same for a transaction that may have changed them: what it reads is not kept, it may be rolled back. */
+  async within(tx: Queries, applicationId: string, version: number): Promise<Snapshot> {
+    const known = this.#snapshots.get(applicationId);
+    return known?.version === version ? known : this.#readAt(tx, applicationId, version);
+  }
+
   /** A webhook as it is known here, read when its application is not. */
   async find(webhookId: string): Promise<LiveWebhook | undefined> {
     return (await this.know(applicationIdOf(webhookId))).byId.get(webhookId);
+  }
+
+  /** A webhook as it is stored, past whatever is in memory. */
+  async findFresh(webhookId: string): Promise<LiveWebhook | undefined> {
+    return (await this.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
   }
 
   /** The webhooks of an application as they are known here; from now on changes by other instances are noticed. */
@@ -153,8 +164,19 @@ export class Directory {
     return rows.map((row) => ({ applicationId: row.application_id, version: Number(row.version) }));
   }
 
-  /** Those that have not changed since the snapshot that is known are taken from it; the others are read in steps. */
   async #load(queries: Queries, applicationId: string, version: number): Promise<Snapshot> {
+    const snapshot = await this.#readAt(queries, applicationId, version);
+    const known = this.#snapshots.get(applicationId);
+    if (known && known.version > version) return snapshot; // a later read has overtaken this one
+    this.#snapshots.delete(applicationId);
+    this.#snapshots.set(applicationId, snapshot);
+    if (this.#snapshots.size > MOST_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
+    this.#deps.changed(applicationId, snapshot);
+    return snapshot;
+  }
+
+  /** Those that have not changed since the snapshot that is known are taken from it; the others are read in steps. */
+  async #readAt(queries: Queries, applicationId: string, version: number): Promise<Snapshot> {
     const former = this.#snapshots.get(applicationId)?.byId;
     const heads = await readHeads(queries, applicationId);
     const changed = heads.filter((head) => former?.get(head.id)?.version !== head.version);
@@ -167,18 +189,11 @@ export class Directory {
       const webhook = read.get(id) ?? former?.get(id);
       if (webhook) webhooks.push(webhook);
     }
-    const snapshot: Snapshot = {
+    return {
       version,
       receiving: webhooks.filter(({ status }) => status !== WebhookStatus.DISABLED),
       byId: new Map(webhooks.map((webhook) => [webhook.id, webhook])),
     };
-    const known = this.#snapshots.get(applicationId);
-    if (known && known.version > version) return snapshot; // a later read has overtaken this one
-    this.#snapshots.delete(applicationId);
-    this.#snapshots.set(applicationId, snapshot);
-    if (this.#snapshots.size > MOST_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
-    this.#deps.changed(applicationId, snapshot);
-    return snapshot;
   }
 
   async #read(queries: Queries, ids: readonly string[]): Promise<Map<string, LiveWebhook>> {

@@ -2,6 +2,7 @@ import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
 import type { Candidate, Verdict } from '../dispatch/verifier';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { OperationalEvent, OperationalEvents, Tell } from '../events/operational-events';
 import { readFilter } from '../fanout/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
@@ -59,6 +60,7 @@ interface Deps {
   readonly database: Database;
   /** How many webhooks an application may have, deleted ones not counted. */
   readonly maxPerApplication: number;
+  readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
   readonly clock: Clock;
   readonly seal: Seal;
   readonly headerSealing: Pick<HeaderSealing, 'open' | 'toStore'>;
@@ -219,13 +221,19 @@ export class Webhooks {
    * The target is gone, or has failed for too long. Whoever changed the webhook since the attempt left has the last word.
    * Returns whether it was disabled.
    */
-  async disable(id: string, seenVersion: number, { reason, failingSince }: { reason: string; failingSince: number }): Promise<boolean> {
+  async disable(
+    id: string,
+    seenVersion: number,
+    { reason, failingSince }: { reason: string; failingSince: number },
+    disabled: OperationalEvent,
+  ): Promise<boolean> {
     let isDone = false;
-    await this.#edit(id, async (webhook, tx) => {
+    await this.#edit(id, async (webhook, tx, tell) => {
       isDone = webhook.version === seenVersion && webhook.status !== WebhookStatus.DISABLED;
       if (!isDone) return false;
       webhook.status = WebhookStatus.DISABLED;
       await replaceHealth(tx, { webhookId: id, failingSince, isCircuitOpen: false, reason, disabledAt: this.#deps.clock.now() });
+      tell(disabled);
       return undefined;
     }).catch((error: unknown) => {
       isDone = false;
@@ -361,16 +369,16 @@ export class Webhooks {
   }
 
   /** `step` changes the record, or answers false to leave it as it is. */
-  async #edit(id: string, step: (webhook: Webhook, tx: Tx) => false | undefined | Promise<unknown>): Promise<Webhook> {
+  async #edit(id: string, step: (webhook: Webhook, tx: Tx, tell: Tell) => false | undefined | Promise<unknown>): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
       applicationId,
-      async (tx) => {
+      async (tx, tell) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
         const before: Readonly<Record<string, unknown>> = { ...webhook };
-        if ((await step(webhook, tx)) === false) return webhook;
+        if ((await step(webhook, tx, tell)) === false) return webhook;
         await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
@@ -386,15 +394,15 @@ export class Webhooks {
   /** The counter row comes first, as in an append: both are served in turn and neither can miss the other. */
   async #changing<T>(
     applicationId: string,
-    work: (tx: Tx) => Promise<T>,
+    work: (tx: Tx, tell: Tell) => Promise<T>,
     unknown: () => never = () => refuseUnknown(applicationId),
   ): Promise<T> {
-    const result = await this.#deps.database.transaction(async (tx) => {
+    const result = await this.#deps.operationalEvents.transaction([], async (tx, tell) => {
       const known = await tx.execute("UPDATE counters SET version = version + 1 WHERE application_id = ? AND log = 'event'", [
         applicationId,
       ]);
       if (known === 0) unknown();
-      return work(tx);
+      return work(tx, tell);
     });
     await this.#deps.changed(applicationId);
     return result;

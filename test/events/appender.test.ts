@@ -1,5 +1,6 @@
 import { systemClock } from '../../src/clock';
 import { Appender, PartlyStored } from '../../src/events/appender';
+import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { Database } from '../../src/store/database';
 import { newEvent, type Store, withStore } from '../store/with-store';
@@ -10,14 +11,15 @@ const EVENTS = 200;
 
 function appenderOver(store: Store, database: Pick<Database, 'transaction' | 'dialect'>): { appender: Appender; batches: number[] } {
   const batches: number[] = [];
+  const facts = new Facts();
+  facts.eventsStored.on(({ batch }) => batches.push(batch.deliveries.length));
   const appender = new Appender({
     database: database as Database,
     directory: store.directory,
     clock: systemClock,
     log: silentLog,
     reserve: () => ({ ownerFor: () => '', release: () => {}, take: () => {} }),
-    announce: () => {},
-    committed: ({ deliveries }) => batches.push(deliveries.length),
+    facts,
   });
   return { appender, batches };
 }

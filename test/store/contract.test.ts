@@ -1,16 +1,14 @@
 import * as fc from 'fast-check';
-import { systemClock } from '../../src/clock';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
-import { Lease } from '../../src/dispatch/lease';
-import { claim } from '../../src/dispatch/scout';
+import { claimDue } from '../../src/delivery/claim/claim-due';
+import { releaseRows } from '../../src/delivery/claim/releaser';
 import { judge, settle } from '../../src/dispatch/settle';
-import { giveBack } from '../../src/dispatch/strays';
 import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
 import { appendUpdates, readUpdates } from '../../src/live/update-log';
-import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { until } from '../support/until';
+import { heartbeatOver } from './engine-parts';
 import { afterAttempts, FAILURE, failingAt, newEvent, openable, type Store, withStore } from './with-store';
 
 const ALL_TABLES = ['events', 'deliveries', 'attempts', 'delivery_updates'];
@@ -205,7 +203,7 @@ describeEachDatabase('Settling', (makeDatabase) => {
       const verdicts = (await store.verdicts(batch, () => failure)).map(({ finished }, index) =>
         judge({ ...finished, body: index === 0 ? null : { key: 'a-document', bytes: Buffer.from('{"shaped":true}') } }, 0),
       );
-      await store.database.transaction((tx) => settle(tx, verdicts, store.instanceId));
+      await store.database.transaction((tx) => settle(tx, verdicts, store.instanceId, () => {}));
       const { read } = store.database;
       expect(await read.query('SELECT status, body_key FROM deliveries ORDER BY id')).toEqual([
         { status: 'RETRYING', body_key: null },
@@ -329,7 +327,7 @@ describeEachDatabase('Settling', (makeDatabase) => {
 describeEachDatabase('Claiming and giving back', (makeDatabase) => {
   const ROOM = { deliveries: 10, bytes: 1_000_000 };
   const claimed = async (store: Store, webhookId: string, room = ROOM) => {
-    const [only] = await store.database.transaction((tx) => claim(tx, [{ webhookId, room }], store.instanceId));
+    const [only] = await store.database.transaction((tx) => claimDue(tx, [{ webhookId, room }], store.instanceId));
     if (only === undefined) throw new Error('expected an answer for the webhook');
     return only;
   };
@@ -384,7 +382,7 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
         { webhookId: ordered ?? '', room: ROOM },
         { webhookId: last ?? '', room: ROOM },
       ];
-      const claims = await store.database.transaction((tx) => claim(tx, wanted, store.instanceId));
+      const claims = await store.database.transaction((tx) => claimDue(tx, wanted, store.instanceId));
       expect(claims.map(({ rows, hasMore }) => [rows.length, hasMore])).toEqual([
         [3, true],
         [0, false],
@@ -403,7 +401,7 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
       for (let count = 0; count < 7; count++) webhooks.push(await store.webhook(applicationId));
       await store.publish(applicationId, 200, '');
       const wanted = webhooks.map(({ id }) => ({ webhookId: id, room: { deliveries: 1_000, bytes: 1_000_000 } }));
-      const claims = await store.database.transaction((tx) => claim(tx, wanted, store.instanceId));
+      const claims = await store.database.transaction((tx) => claimDue(tx, wanted, store.instanceId));
       expect(claims.map(({ rows }) => rows.length)).toEqual([200, 200, 200, 200, 200]);
     });
   });
@@ -420,7 +418,7 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
         for (let round = 0; round < 10 && got.length < 100; round++) {
           const results = await Promise.all(
             [store.database, second, store.database, second].map((database) =>
-              database.transaction((tx) => claim(tx, [{ webhookId: webhook.id, room: ROOM }], newInstanceId())),
+              database.transaction((tx) => claimDue(tx, [{ webhookId: webhook.id, room: ROOM }], newInstanceId())),
             ),
           );
           got.push(...results.flat().flatMap(({ rows }) => rows.map(({ id }) => id)));
@@ -441,7 +439,7 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
       const ids = deliveries.map(({ id }) => id);
       await store.execute('UPDATE deliveries SET owner = ? WHERE id = ?', ['ins_other', ids[0]]);
       await store.execute('UPDATE deliveries SET owner = NULL WHERE id = ?', [ids[1]]);
-      await giveBack(store.database, store.instanceId, ids);
+      await releaseRows(store.database, store.instanceId, ids);
       expect((await store.rows<{ owner: string | null }>('SELECT owner FROM deliveries ORDER BY id')).map(({ owner }) => owner)).toEqual([
         'ins_other',
         null,
@@ -471,18 +469,6 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
 });
 
 describeEachDatabase('Leases', (makeDatabase) => {
-  const leaseOf = (store: Store, instanceId: string, overrides: Partial<{ regained: () => void; rescued: () => void }> = {}) =>
-    new Lease({
-      instanceId,
-      database: store.database,
-      clock: systemClock,
-      log: silentLog,
-      regained: () => {},
-      rescued: () => {},
-      fleetChanged: () => {},
-      ...overrides,
-    });
-
   test('what a dead or unknown instance owned is released at the start of another, what a live one owns stays', async () => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();
@@ -498,9 +484,10 @@ describeEachDatabase('Leases', (makeDatabase) => {
       await instance(dead, 60_000);
       await instance(alive, 2_000);
       let rescues = 0;
-      const lease = leaseOf(store, store.instanceId, { rescued: () => rescues++ });
-      await lease.start();
-      expect(lease.isHeld()).toBe(true);
+      const { heartbeat, membership, facts } = heartbeatOver(store, store.instanceId);
+      facts.deliveriesDue.on(() => rescues++);
+      await heartbeat.start();
+      expect(membership.isLeaseHeld()).toBe(true);
       expect(rescues).toBe(1);
       const owners = await store.rows<{ owner: string; n: number }>(
         'SELECT owner, COUNT(*) AS n FROM deliveries GROUP BY owner ORDER BY owner',
@@ -512,7 +499,7 @@ describeEachDatabase('Leases', (makeDatabase) => {
       expect((await store.rows<{ id: string }>('SELECT id FROM instances ORDER BY id')).map(({ id }) => id).sort()).toEqual(
         [alive, store.instanceId].sort(),
       );
-      await lease.stop();
+      await heartbeat.stop();
     });
   });
 
@@ -520,7 +507,7 @@ describeEachDatabase('Leases', (makeDatabase) => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();
       await store.webhook(applicationId);
-      const [first, second] = [leaseOf(store, store.instanceId), leaseOf(store, 'ins_second')];
+      const [first, second] = [heartbeatOver(store, store.instanceId).heartbeat, heartbeatOver(store, 'ins_second').heartbeat];
       await first.start();
       await store.publish(applicationId, 3);
       await store.publish(applicationId, 2, 'ins_dead');
@@ -539,11 +526,11 @@ describeEachDatabase('Leases', (makeDatabase) => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();
       await store.webhook(applicationId);
-      const lease = leaseOf(store, store.instanceId);
-      await lease.start();
+      const { heartbeat } = heartbeatOver(store, store.instanceId);
+      await heartbeat.start();
       for (let round = 0; round < 3; round++) await store.publish(applicationId, 500);
       await store.publish(applicationId, 1, 'ins_other');
-      await lease.stop();
+      await heartbeat.stop();
       const owners = await store.rows<{ owner: string; n: number }>(
         'SELECT owner, COUNT(*) AS n FROM deliveries GROUP BY owner ORDER BY owner',
       );
@@ -555,15 +542,16 @@ describeEachDatabase('Leases', (makeDatabase) => {
     });
   });
 
-  test('an instance that was struck off registers anew and is told that its lease is a new one', async () => {
+  test('an instance that was struck off registers again and is told that its lease is a new one', async () => {
     await withStore(makeDatabase, async (store) => {
       let regained = 0;
-      const lease = leaseOf(store, store.instanceId, { regained: () => regained++ });
-      await lease.start();
+      const { heartbeat, facts } = heartbeatOver(store, store.instanceId);
+      facts.leaseRegained.on(() => regained++);
+      await heartbeat.start();
       await store.execute('DELETE FROM instances');
       await until(() => regained === 1, { description: 'the next heartbeat' });
       expect(await store.rows('SELECT id FROM instances')).toEqual([{ id: store.instanceId }]);
-      await lease.stop();
+      await heartbeat.stop();
     });
   });
 });

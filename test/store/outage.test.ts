@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { systemClock } from '../../src/clock';
-import type { Finished } from '../../src/dispatch/dispatcher';
-import { Settler } from '../../src/dispatch/settler';
+import type { Finished } from '../../src/delivery/attempt';
 import { Appender, type Reservation } from '../../src/events/appender';
+import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
 
@@ -12,6 +12,7 @@ import { gate } from '../support/gate';
 import { createMysqlDatabase, type Mariadb, startMariadb } from '../support/mariadb';
 import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
+import { completerOver } from './engine-parts';
 import { newEvent, openable, Store } from './with-store';
 
 /** Stands between the hub and its database, and cuts connections when told to. */
@@ -93,7 +94,7 @@ function appenderOver(store: Store): { readonly appender: Appender; readonly tak
     take: (deliveries) => void taken.push(...deliveries.map(({ id }) => id)),
   });
   const { database, directory } = store;
-  return { taken, appender: new Appender({ database, directory, clock: systemClock, log: silentLog, reserve, announce: () => {} }) };
+  return { taken, appender: new Appender({ database, directory, clock: systemClock, log: silentLog, reserve, facts: new Facts() }) };
 }
 
 describe('A connection lost while committing', () => {
@@ -141,10 +142,10 @@ describe('A connection lost while committing', () => {
       const applicationId = await store.application();
       await store.webhook(applicationId);
       const verdicts = await store.verdicts(await store.publish(applicationId, 3));
-      const settler = settlerOver(store);
+      const completer = completerOver(store);
       proxy.cutAtCommit = cut;
-      for (const { finished } of verdicts) settler.add(finished);
-      await settler.drain();
+      for (const { finished } of verdicts) completer.add(finished);
+      await completer.drain();
       expect(proxy.cuts).toBe(1);
       expect(await store.rows('SELECT status, attempt_count FROM deliveries')).toEqual(
         Array(3).fill({ status: 'SUCCEEDED', attempt_count: 1 }),
@@ -153,21 +154,6 @@ describe('A connection lost while committing', () => {
     });
   });
 });
-
-function settlerOver(store: Store): Settler {
-  return new Settler({
-    instanceId: store.instanceId,
-    database: store.database,
-    clock: systemClock,
-    log: silentLog,
-    random: () => 0,
-    announce: () => {},
-    attempted: () => {},
-    scheduled: () => {},
-    settled: () => {},
-    caughtUp: () => {},
-  });
-}
 
 describe('An outcome that cannot be stored', () => {
   test('holds up no other and is stored without its response', async () => {
@@ -181,9 +167,9 @@ describe('An outcome that cannot be stored', () => {
       await store.execute('ALTER TABLE attempts MODIFY response_body VARCHAR(10) NULL');
       const batch = await store.publish(applicationId, 9);
       const verdicts = await store.verdicts(batch, (index) => ({ responseBody: index === 4 ? 'longer than it may be' : 'short' }));
-      const settler = settlerOver(store);
-      for (const { finished } of verdicts as { finished: Finished }[]) settler.add(finished);
-      await settler.drain();
+      const completer = completerOver(store);
+      for (const { finished } of verdicts as { finished: Finished }[]) completer.add(finished);
+      await completer.drain();
       const rows = await store.rows<{ response_body: string | null; error: string | null }>('SELECT * FROM attempts ORDER BY id');
       expect(rows.map((row) => row.response_body)).toEqual(Array.from({ length: 9 }, (_, index) => (index === 4 ? null : 'short')));
       expect(rows[4]?.error).toMatch(/could not be stored/);

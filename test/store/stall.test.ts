@@ -1,9 +1,8 @@
 import { type Clock, systemClock } from '../../src/clock';
-import { Lease } from '../../src/dispatch/lease';
 import type { Verdict } from '../../src/dispatch/settle';
-import { Settler } from '../../src/dispatch/settler';
 import type { HubError } from '../../src/errors';
 import { Appender, type Reservation } from '../../src/events/appender';
+import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
 import { FakeClock } from '../support/fake-clock';
@@ -13,6 +12,7 @@ import { withRows } from '../support/rows';
 import { StallingProxy } from '../support/stalling-proxy';
 import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
+import { completerOver, heartbeatOver } from './engine-parts';
 import { newEvent, Store } from './with-store';
 
 /** As in production, only shorter. */
@@ -36,7 +36,7 @@ async function withStallingStore(work: (store: Store, proxy: StallingProxy, dire
 
 function appenderOver({ database, directory, instanceId }: Store, clock: Clock = systemClock): Appender {
   const reserve = (): Reservation => ({ ownerFor: () => instanceId, release: () => {}, take: () => {} });
-  return new Appender({ database, directory, clock, log: silentLog, reserve, announce: () => {} });
+  return new Appender({ database, directory, clock, log: silentLog, reserve, facts: new Facts() });
 }
 
 const goOn = {
@@ -151,23 +151,14 @@ describe('Outcomes while the database stalls', () => {
       const verdicts: Verdict[] = [];
       for (let round = 0; round < 11; round++) verdicts.push(...(await store.verdicts(await store.publish(applicationId, 500))));
       let caughtUp = 0;
-      const settler = new Settler({
-        instanceId: store.instanceId,
-        database: store.database,
-        clock: systemClock,
-        log: silentLog,
-        random: () => 0,
-        announce: () => {},
-        attempted: () => {},
-        scheduled: () => {},
-        settled: () => {},
-        caughtUp: () => caughtUp++,
-      });
+      const facts = new Facts();
+      facts.settlingCaughtUp.on(() => caughtUp++);
+      const completer = completerOver(store, { facts });
       proxy.stall();
-      const accepted = verdicts.filter(({ finished }) => settler.add(finished)).length;
+      const accepted = verdicts.filter(({ finished }) => completer.add(finished)).length;
       expect(accepted).toBe(4_999);
       proxy.cutAndGoOn();
-      await settler.drain();
+      await completer.drain();
       expect(caughtUp).toBe(1);
       expect(await direct.rows("SELECT id FROM deliveries WHERE status <> 'SUCCEEDED' OR attempt_count <> 1")).toEqual([]);
       expect(await direct.count('attempts')).toBe(5_500);
@@ -180,28 +171,21 @@ describe('A lease while the database stalls', () => {
     await withStallingStore(async ({ database, instanceId }, proxy) => {
       const clock = new FakeClock();
       let regained = 0;
-      const lease = new Lease({
-        instanceId,
-        database,
-        clock,
-        log: silentLog,
-        regained: () => regained++,
-        rescued: () => {},
-        fleetChanged: () => {},
-      });
-      await lease.start();
+      const { heartbeat, membership, facts } = heartbeatOver({ database }, instanceId, clock);
+      facts.leaseRegained.on(() => regained++);
+      await heartbeat.start();
       proxy.stall();
       clock.advance(8_999); // heartbeats hang meanwhile
-      expect(lease.isHeld()).toBe(true);
+      expect(membership.isLeaseHeld()).toBe(true);
       clock.advance(1);
-      expect(lease.isHeld()).toBe(false);
+      expect(membership.isLeaseHeld()).toBe(false);
       proxy.cutAndGoOn();
       const isRegained = () => {
         clock.advance(1_000);
         return regained > 0;
       };
       await until(isRegained, { description: 'the lease to be regained' });
-      await lease.stop();
+      await heartbeat.stop();
     });
   });
 });

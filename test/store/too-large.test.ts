@@ -1,30 +1,17 @@
 import { systemClock } from '../../src/clock';
-import type { Finished } from '../../src/dispatch/dispatcher';
-import { Settler, smaller } from '../../src/dispatch/settler';
+import type { Finished } from '../../src/delivery/attempt';
+import { smaller } from '../../src/delivery/completion/completer';
 import type { InputRefused } from '../../src/errors';
 import { Appender, type Reservation } from '../../src/events/appender';
+import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import type { Database, Tx } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { type Mariadb, startMariadb } from '../support/mariadb';
 import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
+import { completerOver } from './engine-parts';
 import { newEvent, Store } from './with-store';
-
-function settlerOver(store: Store, database: Pick<Database, 'transaction' | 'dialect'> = store.database): Settler {
-  return new Settler({
-    instanceId: store.instanceId,
-    database: database as Database,
-    clock: systemClock,
-    log: silentLog,
-    random: () => 0,
-    announce: () => {},
-    attempted: () => {},
-    scheduled: () => {},
-    settled: () => {},
-    caughtUp: () => {},
-  });
-}
 
 /** The same database, taking no value that is longer. */
 function limited({ database }: Store, mostChars: number): Pick<Database, 'transaction' | 'dialect'> {
@@ -81,9 +68,9 @@ describeEachDatabase('An outcome that is larger than the database takes', (makeD
     const applicationId = await store.application();
     await store.webhook(applicationId);
     const verdicts = await store.verdicts(await store.publish(applicationId, count));
-    const settler = settlerOver(store, limited(store, mostChars));
-    for (const [index, { finished }] of verdicts.entries()) settler.add(change(finished, index));
-    await settler.drain();
+    const completer = completerOver(store, { database: limited(store, mostChars) });
+    for (const [index, { finished }] of verdicts.entries()) completer.add(change(finished, index));
+    await completer.drain();
     return {
       attempts: await store.rows<AttemptRow>('SELECT * FROM attempts ORDER BY id'),
       deliveries: await store.rows<DeliveryRow>('SELECT * FROM deliveries ORDER BY id'),
@@ -136,9 +123,9 @@ describeEachDatabase('An outcome that is larger than the database takes', (makeD
     const applicationId = await store.application();
     for (let count = 0; count < 3; count++) await store.webhook(applicationId);
     const verdicts = await store.verdicts(await store.publish(applicationId, 2), () => FAILURE);
-    const settler = settlerOver(store);
-    for (const { finished } of verdicts) settler.add(shaped(finished, `"${'x'.repeat(10_000)}"`));
-    await settler.drain();
+    const completer = completerOver(store);
+    for (const { finished } of verdicts) completer.add(shaped(finished, `"${'x'.repeat(10_000)}"`));
+    await completer.drain();
     expect(await store.count('bodies')).toBe(2);
     const chars = await store.rows<{ payload_chars: number }>('SELECT payload_chars FROM deliveries');
     expect(chars).toHaveLength(6);
@@ -166,9 +153,9 @@ describe('A server that takes small packets', () => {
     await store.webhook(applicationId);
     const responseBody = "it's 64 KiB; ".repeat(5_000);
     const verdicts = await store.verdicts(await store.publish(applicationId, 40), () => ({ responseBody }));
-    const settler = settlerOver(store);
-    for (const { finished } of verdicts) settler.add(finished);
-    await settler.drain();
+    const completer = completerOver(store);
+    for (const { finished } of verdicts) completer.add(finished);
+    await completer.drain();
     const rows = await store.rows<AttemptRow>("SELECT * FROM attempts WHERE outcome = 'SUCCESS'");
     expect(rows).toHaveLength(40);
     expect(rows.every((row) => row.response_body === responseBody && row.error === null)).toBe(true);
@@ -179,9 +166,10 @@ describe('A server that takes small packets', () => {
     await store.webhook(applicationId);
     const batch = await store.publish(applicationId, 20);
     const verdicts = await store.verdicts(batch, (index) => (index === 7 ? FAILURE : {}));
-    const settler = settlerOver(store);
-    for (const [index, { finished }] of verdicts.entries()) settler.add(index === 7 ? shaped(finished, 'x'.repeat(MIB + 5_000)) : finished);
-    await settler.drain();
+    const completer = completerOver(store);
+    for (const [index, { finished }] of verdicts.entries())
+      completer.add(index === 7 ? shaped(finished, 'x'.repeat(MIB + 5_000)) : finished);
+    await completer.drain();
     const ids = batch.deliveries.map(({ id }) => id);
     const rows = await store.rows<DeliveryRow>(`SELECT status FROM deliveries WHERE id IN (${ids.map(() => '?').join()}) ORDER BY id`, ids);
     expect(rows.map(({ status }) => status)).toEqual(ids.map((_, index) => (index === 7 ? 'FAILED' : 'SUCCEEDED')));
@@ -196,7 +184,7 @@ describe('A server that takes small packets', () => {
       clock: systemClock,
       log: silentLog,
       reserve: () => reservation,
-      announce: () => {},
+      facts: new Facts(),
     });
     const payloads = [20_000, 600_000, MIB - 100, 700_000].map((length) => JSON.stringify('x'.repeat(length)));
     const answers = await Promise.allSettled(

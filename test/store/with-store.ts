@@ -4,13 +4,15 @@ import { AttemptTrigger } from '../../src/attempts/attempt';
 import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
 import type { Delivery } from '../../src/deliveries/delivery';
+import type { Finished } from '../../src/delivery/attempt';
+import type { Job } from '../../src/delivery/job';
 import { bodyOf, STANDARD_BODY } from '../../src/dispatch/body';
-import type { Finished } from '../../src/dispatch/dispatcher';
 import type { Exchange } from '../../src/dispatch/exchange';
-import type { Job } from '../../src/dispatch/lane';
 import { judge, settleBatch, type Verdict } from '../../src/dispatch/settle';
 import { type AppendRequest, append, type Batch, type NewEvent } from '../../src/events/append';
 import type { Event } from '../../src/events/event';
+import { OperationalEvents } from '../../src/events/operational-events';
+import { Facts } from '../../src/facts';
 import { newInstanceId } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { Database, type Tx } from '../../src/store/database';
@@ -64,6 +66,7 @@ export class Store {
     this.webhooks = new Webhooks({
       database,
       maxPerApplication: 1_000,
+      operationalEvents: this.operationalEvents,
       clock: systemClock,
       seal,
       isVerificationRequired: false,
@@ -98,7 +101,17 @@ export class Store {
   }
 
   async settle(verdicts: readonly Verdict[], instanceId = this.instanceId, wrap = (tx: Tx) => tx) {
-    return settleBatch({ transaction: (work) => this.database.transaction((tx) => work(wrap(tx))) }, verdicts, instanceId);
+    const database = { transaction: <T>(work: (tx: Tx) => Promise<T>) => this.database.transaction((tx) => work(wrap(tx))) };
+    return settleBatch(database, this.#operationalEvents(database), verdicts, instanceId);
+  }
+
+  get operationalEvents(): OperationalEvents {
+    return this.#operationalEvents(this.database);
+  }
+
+  #operationalEvents(database: Pick<Database, 'transaction'>): OperationalEvents {
+    const { directory } = this;
+    return new OperationalEvents({ database: database as Database, clock: systemClock, directory, facts: new Facts() });
   }
 
   rows<Row>(sql: string, parameters: readonly unknown[] = []): Promise<Row[]> {

@@ -202,6 +202,49 @@ describeEachDatabase('A hub that dies', (makeDatabase) => {
   });
 });
 
+/** Refuses the hub's own events, as a database would that goes away at that very moment. */
+const REFUSING = {
+  SQLite: `CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.type LIKE 'livehook.%' BEGIN SELECT RAISE(ABORT, 'refused'); END`,
+  MariaDB: `CREATE TRIGGER refusing BEFORE INSERT ON events FOR EACH ROW
+    IF NEW.type LIKE 'livehook.%' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'; END IF`,
+};
+
+describeEachDatabase('A delivery that is given up', (makeDatabase) => {
+  test('is told of in the log, whatever happens between the two', async () => {
+    const { url: databaseUrl } = await makeDatabase();
+    const receiver = await Receiver.listen();
+    const dying = await build.serve(databaseUrl);
+    let surviving: HubProcess | undefined;
+    try {
+      const applicationId = await createApplication(dying);
+      const { webhookCreate } = await new Client(dying.url, ADMIN_KEY).mutate<{ webhookCreate: { webhook: { id: string } } }>(
+        'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { message } } }',
+        { input: { applicationId, url: receiver.url('/down'), retrySchedule: [] } },
+      );
+      receiver.answer('/down', { status: 500 });
+      await withRows(databaseUrl, async (query, database) => {
+        const refusing = database.dialect.supportsManyInstances ? REFUSING.MariaDB : REFUSING.SQLite;
+        await database.transaction((tx) => tx.execute(refusing));
+        await publish(dying, applicationId, 1);
+        const isGivenUp = async () => (await query<{ status: string }>('SELECT status FROM deliveries'))[0]?.status === 'FAILED';
+        await until(async () => dying.log.includes('settle.failed') || (await isGivenUp()), {
+          description: 'the attempt to be written down',
+        });
+        await dying.kill('SIGKILL');
+        await database.transaction((tx) => tx.execute('DROP TRIGGER refusing'));
+        surviving = await build.serve(databaseUrl);
+        await until(isGivenUp, { description: 'the delivery to be given up' });
+        const told = await query<{ payload: string }>("SELECT payload FROM events WHERE type = 'livehook.delivery.failed'");
+        expect(told.map(({ payload }) => JSON.parse(payload).webhookId)).toEqual([webhookCreate.webhook.id]);
+      });
+    } finally {
+      await dying.kill('SIGKILL');
+      await surviving?.kill('SIGKILL');
+      await receiver.close();
+    }
+  });
+});
+
 function isSubset(wanted: readonly string[], found: ReadonlySet<string | undefined>): boolean {
   return wanted.every((id) => found.has(id));
 }

@@ -1,12 +1,13 @@
-import { type Clock, SECOND, sleep } from '../clock';
-import { DeliveryStatus } from '../deliveries/delivery';
-import { HubError } from '../errors';
-import type { LoggedUpdate } from '../live/update-log';
-import type { Log } from '../log';
-import type { Database } from '../store/database';
-import { isDerived } from './body';
-import type { Finished } from './dispatcher';
-import { judge, settleBatch, type Verdict } from './settle';
+import { type Clock, SECOND, sleep } from '../../clock';
+import { DeliveryStatus } from '../../deliveries/delivery';
+import { isDerived } from '../../dispatch/body';
+import { isTold, judge, settleBatch, type Verdict } from '../../dispatch/settle';
+import { HubError } from '../../errors';
+import type { OperationalEvents } from '../../events/operational-events';
+import type { Facts } from '../../facts';
+import type { Log } from '../../log';
+import type { Database } from '../../store/database';
+import type { Finished } from '../attempt';
 
 interface Deps {
   readonly instanceId: string;
@@ -15,37 +16,33 @@ interface Deps {
   readonly log: Log;
   /** From 0 up to 1. */
   readonly random: () => number;
-  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** Attempts that are written down; it took so many milliseconds. */
-  readonly attempted: (verdicts: readonly Verdict[], durationMs: number) => void;
-  /** Deliveries were scheduled; the earliest is due in so many milliseconds. */
-  readonly scheduled: (delayMs: number) => void;
-  /** These attempts are no longer in this instance's hands. */
-  readonly settled: (verdicts: readonly Verdict[]) => void;
-  /** What waited has been written, sending may go on. */
-  readonly caughtUp: () => void;
+  readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
+  readonly facts: Facts;
 }
 
-const MOST_A_BATCH = 300;
+const MAX_ATTEMPTS_PER_BATCH = 300;
 /** The same in what `charsOf` counts: more would hold the database, and the event loop, for long. The first may have more. */
-const MOST_CHARS_A_BATCH = 4 * 1024 * 1024;
+const MAX_CHARS_PER_BATCH = 4 * 1024 * 1024;
 /** Outcomes that wait while the database is away. Beyond it nothing more is sent until they are written. */
-const MOST_WAITING = 5_000;
+const MAX_WAITING = 5_000;
 /** The same in characters of response bodies, each of which may have 65,536, and in bytes of bodies that are to be stored. */
-const MOST_WAITING_CHARS = 32 * 1024 * 1024;
+const MAX_WAITING_CHARS = 32 * 1024 * 1024;
+const MAX_BATCHES_ASIDE = 4;
 const RETRY_MS = 250;
-const MOST_RETRY_MS = 2 * SECOND;
+const MAX_RETRY_MS = 2 * SECOND;
 /** How long shutting down waits for a database that is away. */
 const PATIENCE_MS = 10 * SECOND;
 /** A batch that fails for its own sake is tried so often before it is taken apart. */
-const MOST_FAULTS = 2;
+const MAX_FAULTS = 2;
 
 /** Group commit for outcomes: while one transaction is under way, what ends gathers for the next. Nothing is dropped. */
-export class Settler {
+export class Completer {
   readonly #deps: Deps;
   #waiting: Verdict[] = [];
   #waitingChars = 0;
   #running: Promise<void> | undefined;
+  /** Batches that have something to tell to the log of their application. */
+  readonly #aside = new Set<Promise<void>>();
   #isBehind = false;
   #givesUpAt = Number.POSITIVE_INFINITY;
 
@@ -63,7 +60,7 @@ export class Settler {
     this.#waiting.push(judge(finished, this.#deps.random()));
     this.#waitingChars += charsOf(finished);
     this.#running ??= this.#run();
-    if (this.#waiting.length >= MOST_WAITING || this.#waitingChars >= MOST_WAITING_CHARS) this.#isBehind = true;
+    if (this.#waiting.length >= MAX_WAITING || this.#waitingChars >= MAX_WAITING_CHARS) this.#isBehind = true;
     return !this.#isBehind;
   }
 
@@ -71,21 +68,34 @@ export class Settler {
   async drain(): Promise<void> {
     this.#givesUpAt = this.#deps.clock.monotonic() + PATIENCE_MS;
     await this.#running;
+    await Promise.all(this.#aside);
   }
 
   async #run(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, fitting(this.#waiting));
-      await this.#write(batch);
-      for (const { finished } of batch) this.#waitingChars -= charsOf(finished);
-      this.#deps.settled(batch);
-      if (this.#isBehind && this.#waiting.length < MOST_WAITING / 2 && this.#waitingChars < MOST_WAITING_CHARS / 2) {
-        this.#isBehind = false;
-        this.#deps.caughtUp();
-      }
+      const told = batch.filter(isTold);
+      for (const own of byApplication(told)) await this.#writeAside(own);
+      await this.#settle(told.length === 0 ? batch : batch.filter((verdict) => !isTold(verdict)));
     }
     this.#running = undefined;
+  }
+
+  /** What the log of an application has to tell of waits for that log: the outcomes of others do not wait with it. */
+  async #writeAside(verdicts: readonly Verdict[]): Promise<void> {
+    while (this.#aside.size >= MAX_BATCHES_ASIDE) await Promise.race(this.#aside);
+    const work = this.#settle(verdicts).finally(() => this.#aside.delete(work));
+    this.#aside.add(work);
+  }
+
+  async #settle(batch: readonly Verdict[]): Promise<void> {
+    if (batch.length === 0) return;
+    await this.#write(batch);
+    for (const { finished } of batch) this.#waitingChars -= charsOf(finished);
+    if (!this.#isBehind || this.#waiting.length >= MAX_WAITING / 2 || this.#waitingChars >= MAX_WAITING_CHARS / 2) return;
+    this.#isBehind = false;
+    this.#deps.facts.settlingCaughtUp.emit();
   }
 
   /** Until it is written: an outcome that is lost would be a request that is repeated. */
@@ -97,29 +107,29 @@ export class Settler {
         return;
       } catch (error) {
         log.warn({ tries, attempts: batch.length, error: describe(error) }, 'settle.failed');
-        if (database.dialect.classify(error) === 'too_large') faults = MOST_FAULTS;
+        if (database.dialect.classify(error) === 'too_large') faults = MAX_FAULTS;
         else if (!isAway(error)) faults++;
-        if (faults === MOST_FAULTS) return this.#takeApart(batch, error);
+        if (faults === MAX_FAULTS) return this.#takeApart(batch, error);
         if (clock.monotonic() > this.#givesUpAt) {
           log.error({ attempts: batch.length }, 'settle.given_up'); // others make these attempts once more
-          return;
+          return this.#letGo(batch);
         }
-        await sleep(clock, Math.min(RETRY_MS * tries, MOST_RETRY_MS));
+        await sleep(clock, Math.min(RETRY_MS * tries, MAX_RETRY_MS));
       }
     }
   }
 
   async #writeOnce(batch: readonly Verdict[], tries: number): Promise<void> {
-    const { database, instanceId, clock, log, announce } = this.#deps;
+    const { database, operationalEvents, instanceId, clock, log, facts } = this.#deps;
     const began = clock.monotonic();
-    const { updates, fenced } = await settleBatch(database, batch, instanceId);
+    const { updates, fenced } = await settleBatch(database, operationalEvents, batch, instanceId);
     // After a commit whose answer was lost the second try finds nothing of its own left: that is not a fence.
     const refused = new Set(tries === 1 ? fenced : []);
     if (refused.size > 0) log.warn({ deliveries: fenced.length, first: fenced[0] }, 'settle.fenced');
-    announce(updates);
+    facts.updatesLogged.emit(updates);
     const written = batch.filter(({ finished }) => !refused.has(finished.job.deliveryId));
-    this.#deps.attempted(written, clock.monotonic() - began);
     this.#follow(batch);
+    facts.attemptsSettled.emit({ verdicts: written, released: batch, durationMs: clock.monotonic() - began });
   }
 
   /** Something in the batch cannot be stored: it must hold up nothing else, and be stored with as much of it as can be. */
@@ -134,12 +144,18 @@ export class Settler {
       return;
     }
     const less = smaller(only, describe(error));
-    if (less) await this.#write([less]);
-    else log.error({ deliveryId: only.finished.job.deliveryId, error: describe(error) }, 'settle.impossible'); // released as a stray
+    if (less) return this.#write([less]);
+    log.error({ deliveryId: only.finished.job.deliveryId, error: describe(error) }, 'settle.impossible'); // the reconciler releases it
+    this.#letGo(batch);
+  }
+
+  /** They could not be written down: they are made once more. */
+  #letGo(batch: readonly Verdict[]): void {
+    this.#deps.facts.attemptsSettled.emit({ verdicts: [], released: batch, durationMs: 0 });
   }
 
   #follow(batch: readonly Verdict[]): void {
-    const { log, scheduled } = this.#deps;
+    const { log, facts } = this.#deps;
     let earliest = Number.POSITIVE_INFINITY;
     for (const { finished, delayMs, status } of batch) {
       if (delayMs !== null) earliest = Math.min(earliest, delayMs);
@@ -156,7 +172,7 @@ export class Settler {
         'delivery.attempted',
       );
     }
-    if (earliest < Number.POSITIVE_INFINITY) scheduled(earliest);
+    if (earliest < Number.POSITIVE_INFINITY) facts.deliveryScheduled.emit({ delayMs: earliest });
   }
 }
 
@@ -175,19 +191,19 @@ function fitting(verdicts: readonly Verdict[]): number {
   let chars = 0;
   for (const [index, { finished }] of verdicts.entries()) {
     chars += charsOf(finished);
-    if (index === MOST_A_BATCH || (index > 0 && chars > MOST_CHARS_A_BATCH)) return index;
+    if (index === MAX_ATTEMPTS_PER_BATCH || (index > 0 && chars > MAX_CHARS_PER_BATCH)) return index;
   }
   return verdicts.length;
 }
 
-const MOST_REASON_CHARS = 300;
+const MAX_REASON_CHARS = 300;
 
 /** Pure: the same outcome with less beside it to be stored; undefined when it is down to the facts. */
 export function smaller(verdict: Verdict, reason: string): Verdict | undefined {
   const { finished } = verdict;
   const { exchange, request, body, job } = finished;
-  const why = reason.slice(0, MOST_REASON_CHARS);
-  const said = exchange.error === null ? '' : `${exchange.error.slice(0, MOST_REASON_CHARS)}; `;
+  const why = reason.slice(0, MAX_REASON_CHARS);
+  const said = exchange.error === null ? '' : `${exchange.error.slice(0, MAX_REASON_CHARS)}; `;
   if (exchange.responseBody !== null || exchange.responseHeaders.length > 0) {
     const error = `${said}the response could not be stored: ${why}`;
     const without = { ...exchange, responseHeaders: [], responseBody: null, responseTruncated: true, error };
@@ -208,4 +224,15 @@ export function smaller(verdict: Verdict, reason: string): Verdict | undefined {
 /** Whether the database, not what was to be written, is the reason. */
 function isAway(error: unknown): boolean {
   return error instanceof HubError;
+}
+
+function byApplication(verdicts: readonly Verdict[]): Iterable<readonly Verdict[]> {
+  const groups = new Map<string, Verdict[]>();
+  for (const verdict of verdicts) {
+    const { applicationId } = verdict.finished.webhook;
+    const group = groups.get(applicationId);
+    if (group) group.push(verdict);
+    else groups.set(applicationId, [verdict]);
+  }
+  return groups.values();
 }

@@ -1,16 +1,17 @@
-import type { Queries, Tx } from '../store/database';
-import { Ordering, WebhookStatus } from '../webhooks/webhook';
-import { weightOf } from './lane';
-import { owners } from './lease';
-import type { ClaimedRow } from './scout';
-import { choose, keyOf, type Waiting, type WindowRoom } from './turns';
+import type { Queries, Tx } from '../../store/database';
+import { Ordering, WebhookStatus } from '../../webhooks/webhook';
+import { owners } from '../instances/owners';
+import { weightOf } from '../job';
+import { keyOf } from '../queue/ordered-queue';
+import { choose, type Space, type Waiting } from './choose';
+import type { ClaimedRow } from './load-jobs';
 
-const ROWS_A_PAGE = 200;
+const ROWS_PER_PAGE = 200;
 /** A look goes past so many blocked deliveries and then lets others have the database. */
-const PAGES_A_LOOK = 50;
+const MAX_PAGES_PER_LOOK = 50;
 /** With more keys blocked than this nothing new is sent until some have come due. */
-const MOST_HEADS = 20_000;
-const MOST_DUE_A_LOOK = 1_000;
+const MAX_HEADS = 20_000;
+const MAX_DUE_PER_LOOK = 1_000;
 
 export interface Look {
   readonly webhookId: string;
@@ -18,15 +19,15 @@ export interface Look {
   readonly instanceId: string;
   /** Only deliveries after this id are looked at. */
   readonly position: string;
-  /** Whether it is known that nobody has deliveries of the webhook but the window. */
+  /** Whether it is known that nobody has deliveries of the webhook but this instance's queue. */
   readonly isClear: boolean;
-  /** Whether a delivery is in this instance's window. */
+  /** Whether a delivery waits in this instance's queue or is out of it. */
   readonly isKnown: (deliveryId: string) => boolean;
-  /** Keys of which a retry is in the window. */
+  /** Keys of which a retry is in the queue. */
   readonly probing: ReadonlySet<string>;
   /** Keys that waited for a retry at the last look, and for which. */
   readonly heads: ReadonlyMap<string, string>;
-  readonly room: WindowRoom;
+  readonly space: Space;
 }
 
 export interface OrderedRow extends ClaimedRow, Waiting {}
@@ -43,7 +44,7 @@ export type View =
       readonly heads: ReadonlyMap<string, string>;
       /** Milliseconds until the first retry that something waits for; null: there is none. */
       readonly dueInMs: number | null;
-      /** Of each key the first of those that came due: before what follows it, even if that is in the window already. */
+      /** Of each key the first of those that came due: before what follows it, even if that is in the queue already. */
       readonly due: ReadonlyMap<string, string>;
       /** More waits that could not be looked at. */
       readonly hasMore: boolean;
@@ -52,7 +53,7 @@ export type View =
     };
 
 /** One look at an ordered webhook: makes sure of it, finds out what is blocked, and claims what may go next, in order. */
-export async function takeTurns(tx: Tx, look: Look): Promise<View> {
+export async function claimInOrder(tx: Tx, look: Look): Promise<View> {
   if (!(await isStill(tx, look.webhookId, look.ordering))) return { state: 'changed' };
   if (!(await own(tx, look.webhookId, look.instanceId))) return { state: 'foreign' };
   if (!look.isClear && (await isElsewhere(tx, look))) return { state: 'unclear' };
@@ -121,14 +122,14 @@ interface Due {
 async function putInLine(tx: Tx, { webhookId, ordering }: Look): Promise<Due> {
   const rows = await tx.query<{ id: string; ordering_key: string | null }>(
     `SELECT id, ordering_key FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
-      WHERE owner = '' AND webhook_id = ? AND due_at > 0 AND due_at <= ${tx.dialect.now} LIMIT ${MOST_DUE_A_LOOK} ${tx.dialect.forUpdate}`,
+      WHERE owner = '' AND webhook_id = ? AND due_at > 0 AND due_at <= ${tx.dialect.now} LIMIT ${MAX_DUE_PER_LOOK} ${tx.dialect.forUpdate}`,
     [webhookId],
   );
   if (rows.length === 0) return { first: null, byKey: new Map(), hasMore: false };
   const ids = rows.map(({ id }) => id);
   const { sql, parameters } = tx.dialect.oneOf('id', ids);
   await tx.execute(`UPDATE deliveries SET due_at = 0 WHERE ${sql}`, parameters);
-  return { first: earliest(ids), byKey: firstByKey(ordering, rows), hasMore: ids.length === MOST_DUE_A_LOOK };
+  return { first: earliest(ids), byKey: firstByKey(ordering, rows), hasMore: ids.length === MAX_DUE_PER_LOOK };
 }
 
 interface Heads {
@@ -142,11 +143,11 @@ async function readHeads(tx: Tx, { webhookId, ordering }: Look): Promise<Heads> 
   const rows = await tx.query<{ id: string; ordering_key: string | null; due_in: number }>(
     `SELECT id, ordering_key, due_at - ${tx.dialect.now} AS due_in FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
       WHERE owner = '' AND webhook_id = ? AND due_at > 0 ${ordering === Ordering.BY_KEY ? 'AND ordering_key IS NOT NULL' : ''}
-      ORDER BY due_at LIMIT ${MOST_HEADS}`,
+      ORDER BY due_at LIMIT ${MAX_HEADS}`,
     [webhookId],
   );
   const [first] = rows;
-  return { heads: firstByKey(ordering, rows), dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MOST_HEADS };
+  return { heads: firstByKey(ordering, rows), dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MAX_HEADS };
 }
 
 function firstByKey(ordering: Ordering, rows: readonly { id: string; ordering_key: string | null }[]): Map<string, string> {
@@ -164,24 +165,24 @@ function unblocked(known: ReadonlyMap<string, string>, heads: ReadonlyMap<string
 }
 
 async function claimNext(tx: Tx, look: Look, heads: ReadonlyMap<string, string>, from: string) {
-  const { ordering, probing: inWindow } = look;
-  const probing = new Set(inWindow);
+  const { ordering, probing: inQueue } = look;
+  const probing = new Set(inQueue);
   const taken: OrderedRow[] = [];
   let position = from;
-  let bytes = look.room.bytes;
-  let hasMore = look.room.deliveries <= 0;
-  let pages = hasMore ? PAGES_A_LOOK : 0;
-  for (let isThrough = hasMore; !isThrough && pages < PAGES_A_LOOK; pages++) {
+  let bytes = look.space.bytes;
+  let hasMore = look.space.deliveries <= 0;
+  let pages = hasMore ? MAX_PAGES_PER_LOOK : 0;
+  for (let isThrough = hasMore; !isThrough && pages < MAX_PAGES_PER_LOOK; pages++) {
     const rows = await waitingAfter(tx, look.webhookId, position);
-    const room = { deliveries: look.room.deliveries - taken.length, bytes, isEmpty: look.room.isEmpty && taken.length === 0 };
-    const choice = choose(rows, { ordering, heads, probing, room });
+    const space = { deliveries: look.space.deliveries - taken.length, bytes, isEmpty: look.space.isEmpty && taken.length === 0 };
+    const choice = choose(rows, { ordering, heads, probing, space });
     taken.push(...choice.taken);
     bytes -= choice.taken.reduce((sum, row) => sum + weightOf(Number(row.payload_chars)), 0);
     position = choice.position ?? position;
-    isThrough = choice.stop !== null || rows.length < ROWS_A_PAGE;
-    hasMore = choice.stop === 'full' || (choice.stop === null && rows.length === ROWS_A_PAGE);
+    isThrough = choice.stop !== null || rows.length < ROWS_PER_PAGE;
+    hasMore = choice.stop === 'full' || (choice.stop === null && rows.length === ROWS_PER_PAGE);
   }
-  const isCutShort = hasMore && pages === PAGES_A_LOOK && look.room.deliveries > 0;
+  const isCutShort = hasMore && pages === MAX_PAGES_PER_LOOK && look.space.deliveries > 0;
   return { taken: await claimRows(tx, taken, look.instanceId), position, hasMore, isCutShort };
 }
 
@@ -189,7 +190,7 @@ async function waitingAfter(queries: Queries, webhookId: string, position: strin
   return queries.query<OrderedRow>(
     `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key, ordering_key
        FROM deliveries ${queries.dialect.throughIndex('deliveries_due')}
-      WHERE owner = '' AND webhook_id = ? AND due_at = 0 AND id > ? ORDER BY id LIMIT ${ROWS_A_PAGE}`,
+      WHERE owner = '' AND webhook_id = ? AND due_at = 0 AND id > ? ORDER BY id LIMIT ${ROWS_PER_PAGE}`,
     [webhookId, position],
   );
 }

@@ -1,6 +1,5 @@
 import { SECOND } from '../clock';
 import { FairShare } from '../fair-share';
-import type { Lane } from './lane';
 
 /** Twice what one application can have: it gets at most a half. */
 export const MAX_IN_FLIGHT = 2_048;
@@ -13,71 +12,81 @@ const SCARCE_SLOTS = MAX_IN_FLIGHT / 8;
 /** What a request then has at most: with a hanging webhook in each of thousands of applications a slot is free every 20 ms. */
 const MAX_TIMEOUT_MS_WHEN_SCARCE = 5 * SECOND;
 
-/** What keeps a lane from sending although its webhook would take more. */
+/** What takes slots: a webhook that is sent to. */
+export interface Sending {
+  readonly applicationId: string;
+  /** How long a request may take. */
+  readonly timeoutMs: number;
+  readonly inFlight: number;
+  /** Whether what comes next may well keep its slot until the deadline. */
+  readonly mayHang: boolean;
+}
+
+/** What keeps one from sending although its webhook would take more. */
 export type Obstacle = 'full' | 'spare' | 'crowded';
 const OBSTACLES: readonly Obstacle[] = ['full', 'spare', 'crowded'];
 
-type Held = Readonly<Record<Obstacle, Set<Lane>>>;
+type Held<Destination> = Readonly<Record<Obstacle, Set<Destination>>>;
 
 /**
- * Requests under way, and the lanes that wait for one of them to end. Divided between applications, and within the share of one
+ * Requests under way, and the destinations that wait for one of them to end. Divided between applications, and within the share of one
  * between its webhooks: beyond half of it each gets two at a time, and beyond three quarters only those that answer in time.
  */
-export class InFlight {
+export class InFlight<Destination extends Sending> {
   readonly #share = new FairShare(MAX_IN_FLIGHT);
   /** By application, in turn. */
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, Held<Destination>>();
 
   get total(): number {
     return this.#share.total;
   }
 
   /** A request starts; returns how long it may take. */
-  begin({ webhook }: Lane): number {
+  begin({ applicationId, timeoutMs }: Destination): number {
     const isScarce = this.#share.free <= SCARCE_SLOTS;
-    this.#share.take(webhook.applicationId, 1);
-    return isScarce ? Math.min(webhook.timeoutMs, MAX_TIMEOUT_MS_WHEN_SCARCE) : webhook.timeoutMs;
+    this.#share.take(applicationId, 1);
+    return isScarce ? Math.min(timeoutMs, MAX_TIMEOUT_MS_WHEN_SCARCE) : timeoutMs;
   }
 
-  end({ webhook }: Lane): void {
-    this.#share.giveBack(webhook.applicationId, 1);
+  end({ applicationId }: Destination): void {
+    this.#share.giveBack(applicationId, 1);
   }
 
-  /** Why one more request of this lane cannot be carried now, if it can't. */
-  obstacle(lane: Lane): Obstacle | undefined {
+  /** Why one more request of this destination cannot be carried now, if it can't. */
+  obstacle(destination: Destination): Obstacle | undefined {
     if (this.#share.total < CALM_IN_FLIGHT) return undefined;
-    const { applicationId } = lane.webhook;
+    const { applicationId } = destination;
     if (this.#isMet('full', applicationId)) return 'full';
-    if (lane.inFlight >= MAX_IN_FLIGHT_PER_WEBHOOK_WHEN_CROWDED && this.#isMet('crowded', applicationId)) return 'crowded';
-    return lane.mayHang && this.#isMet('spare', applicationId) ? 'spare' : undefined;
+    if (destination.inFlight >= MAX_IN_FLIGHT_PER_WEBHOOK_WHEN_CROWDED && this.#isMet('crowded', applicationId)) return 'crowded';
+    return destination.mayHang && this.#isMet('spare', applicationId) ? 'spare' : undefined;
   }
 
-  /** A lane waits until there is room for it. */
-  hold(lane: Lane, obstacle: Obstacle): void {
-    const { applicationId } = lane.webhook;
+  /** It waits until there is room for it. */
+  hold(destination: Destination, obstacle: Obstacle): void {
+    const { applicationId } = destination;
     let held = this.#held.get(applicationId);
     if (held === undefined) {
       held = { full: new Set(), spare: new Set(), crowded: new Set() };
       this.#held.set(applicationId, held);
     }
-    held[obstacle].add(lane);
+    held[obstacle].add(destination);
   }
 
-  /** Whether no lane waits. */
+  /** Whether nobody waits. */
   get isNobodyHeld(): boolean {
     return this.#held.size === 0;
   }
 
-  /** The next lane that there is room for: of each application in turn, and of an application the one that came first. */
-  next(): Lane | undefined {
+  /** The next one that there is room for: of each application in turn, and of an application the one that came first. */
+  next(): Destination | undefined {
     for (const [applicationId, held] of this.#held) {
       const obstacle = OBSTACLES.find((each) => held[each].size > 0 && !this.#isMet(each, applicationId));
-      const [lane] = obstacle === undefined ? [] : held[obstacle];
-      if (obstacle === undefined || lane === undefined) continue;
-      held[obstacle].delete(lane);
+      const [next] = obstacle === undefined ? [] : held[obstacle];
+      if (obstacle === undefined || next === undefined) continue;
+      held[obstacle].delete(next);
       this.#held.delete(applicationId);
       if (OBSTACLES.some((each) => held[each].size > 0)) this.#held.set(applicationId, held); // behind the others
-      return lane;
+      return next;
     }
     return undefined;
   }

@@ -1,0 +1,157 @@
+import type { Clock } from '../clock';
+import type { Caution } from '../dispatch/flow';
+import type { Sender } from '../dispatch/sender';
+import type { Shaper } from '../dispatch/shaper';
+import type { Reservation } from '../events/appender';
+import type { Events } from '../events/events';
+import type { OperationalEvents } from '../events/operational-events';
+import type { Facts } from '../facts';
+import type { Log } from '../log';
+import type { Database } from '../store/database';
+import type { Directory } from '../webhooks/directory';
+import { Attempter } from './attempt';
+import { Cancellations } from './claim/cancellations';
+import { JobLoader } from './claim/load-jobs';
+import { OrderedClaimer } from './claim/ordered-claimer';
+import { Poller } from './claim/poller';
+import { Reconciler } from './claim/reconciler';
+import { Releaser } from './claim/releaser';
+import { Completer } from './completion/completer';
+import { Dispatcher } from './dispatcher';
+import { Heartbeat } from './instances/heartbeat';
+import { Membership } from './instances/membership';
+
+interface Deps {
+  readonly instanceId: string;
+  readonly userAgent: string;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly webhooks: Pick<Directory, 'find' | 'findFresh'>;
+  readonly events: Pick<Events, 'bySequences'>;
+  readonly sender: Pick<Sender, 'send'>;
+  readonly shaper: Pick<Shaper, 'bodyFor'>;
+  readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
+  readonly facts: Facts;
+}
+
+/** What this instance is doing. */
+export interface DeliveryStatistics {
+  readonly inFlight: number;
+  readonly queued: number;
+  /** What everything in memory is taken to weigh. */
+  readonly bytes: number;
+  readonly settleWaiting: number;
+  readonly instances: number;
+  readonly isLeaseHeld: boolean;
+  readonly leaseAgeMs: number;
+}
+
+/**
+ * The delivery engine: takes up what is stored, sends it, writes down what came of it. What the others need of it is
+ * here; what they do not have to ask for it tells as facts.
+ */
+export class Delivery {
+  readonly #membership: Membership;
+  readonly #heartbeat: Heartbeat;
+  readonly #releaser: Releaser;
+  readonly #completer: Completer;
+  readonly #dispatcher: Dispatcher;
+  readonly #orderedClaimer: OrderedClaimer;
+  readonly #poller: Poller;
+  readonly #reconciler: Reconciler;
+  readonly #cancellations: Cancellations;
+
+  constructor(deps: Deps) {
+    const { instanceId, clock } = deps;
+    const membership = new Membership(instanceId, clock);
+    const releaser = new Releaser(deps);
+    const completer = new Completer(deps);
+    const attempter = new Attempter(deps);
+    const dispatcher = new Dispatcher({ ...deps, membership, releaser, completer, attempter });
+    const loader = new JobLoader(deps);
+    const orderedClaimer = new OrderedClaimer({ ...deps, membership, releaser, dispatcher, loader });
+    this.#membership = membership;
+    this.#releaser = releaser;
+    this.#completer = completer;
+    this.#dispatcher = dispatcher;
+    this.#orderedClaimer = orderedClaimer;
+    this.#heartbeat = new Heartbeat({ ...deps, membership });
+    this.#poller = new Poller({ ...deps, dispatcher, orderedClaimer, loader });
+    this.#reconciler = new Reconciler({ ...deps, dispatcher });
+    this.#cancellations = new Cancellations(deps);
+  }
+
+  /** Signs on: from then on this instance may own deliveries. */
+  async join(): Promise<void> {
+    await this.#heartbeat.start();
+  }
+
+  /** Takes up what was left, and what comes. */
+  start(): void {
+    this.#orderedClaimer.start();
+    this.#poller.start();
+    this.#reconciler.start();
+  }
+
+  /** Takes nothing up any more, ends what is in flight, writes it down and releases the rest. */
+  async stop(): Promise<void> {
+    await Promise.all([this.#poller.stop(), this.#reconciler.stop(), this.#orderedClaimer.stop()]);
+    await this.#dispatcher.stop();
+    await this.#completer.drain();
+  }
+
+  /** Signs off, when nothing is left to be written: the others take over. */
+  async leave(): Promise<void> {
+    await this.#orderedClaimer.release();
+    await this.#releaser.drain();
+    await this.#heartbeat.stop();
+  }
+
+  /** A claim on the queues for a batch that is about to be stored. */
+  reserve(): Reservation {
+    return this.#dispatcher.reserve();
+  }
+
+  /**
+   * Takes deliveries that wait here out of their queues; they stay this instance's in the database until whoever asked
+   * has moved them on. Returns those that did wait here.
+   */
+  withdraw(deliveryIds: readonly string[]): readonly string[] {
+    return this.#dispatcher.withdraw(deliveryIds);
+  }
+
+  /** Makes deliveries that were withdrawn anybody's. */
+  release(deliveryIds: readonly string[]): void {
+    this.#releaser.release(deliveryIds);
+  }
+
+  /** Carries out what others have cancelled. */
+  followCancellations(): Promise<void> {
+    return this.#cancellations.look();
+  }
+
+  /** What this instance does about the receiver of a webhook; null: it sends as it is asked to. */
+  throttling(webhookId: string, version: number): Caution | null {
+    return this.#dispatcher.caution(webhookId, version);
+  }
+
+  /** Whether no other instance shares the work. */
+  get isAlone(): boolean {
+    return this.#membership.fleet.instances === 1;
+  }
+
+  get statistics(): DeliveryStatistics {
+    return {
+      inFlight: this.#dispatcher.inFlight,
+      queued: this.#dispatcher.queued,
+      bytes: this.#dispatcher.bytes,
+      settleWaiting: this.#completer.waiting,
+      instances: this.#membership.fleet.instances,
+      isLeaseHeld: this.#membership.isLeaseHeld(),
+      leaseAgeMs: this.#membership.leaseAgeMs,
+    };
+  }
+}

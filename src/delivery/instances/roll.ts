@@ -1,0 +1,78 @@
+import { hostname } from 'node:os';
+import { SECOND } from '../../clock';
+import type { Database, Tx } from '../../store/database';
+import { VERSION } from '../../version';
+
+/** The others take over a little after the lease of an instance has ended: within 15 s of its last heartbeat, however their rounds fall. */
+const RESCUE_MS = 11 * SECOND;
+const MAX_ROWS_PER_STEP = 1_000;
+
+export async function register(tx: Tx, instanceId: string): Promise<void> {
+  await tx.execute(
+    `INSERT INTO instances (id, host, pid, started_at, heartbeat_at, version) VALUES (?, ?, ?, ${tx.dialect.now}, ${tx.dialect.now}, ?)`,
+    [instanceId, hostname(), process.pid, VERSION],
+  );
+}
+
+export async function signOff(tx: Tx, instanceId: string): Promise<void> {
+  await tx.execute('DELETE FROM instances WHERE id = ?', [instanceId]);
+  await dropCancellations(tx, instanceId);
+}
+
+/** It has nothing in memory any more that could be cancelled. */
+export async function dropCancellations(tx: Tx, instanceId: string): Promise<void> {
+  await tx.execute('DELETE FROM cancellations WHERE owner = ?', [instanceId]);
+}
+
+/** Makes everything that an instance owned anybody's; returns how many deliveries that were. */
+export async function releaseOwner(database: Database, owner: string): Promise<number> {
+  for (let total = 0; ; ) {
+    const released = await database.transaction(async (tx) => {
+      const rows = await tx.query<{ id: string }>(
+        `SELECT id FROM deliveries WHERE owner = ? LIMIT ${MAX_ROWS_PER_STEP} ${tx.dialect.skipLocked}`,
+        [owner],
+      );
+      if (rows.length === 0) return 0;
+      const { sql, parameters } = tx.dialect.oneOf(
+        'id',
+        rows.map((row) => row.id),
+      );
+      return tx.execute(`UPDATE deliveries SET owner = '' WHERE ${sql} AND owner = ?`, [...parameters, owner]);
+    });
+    total += released;
+    if (released < MAX_ROWS_PER_STEP) return total;
+  }
+}
+
+/**
+ * Who is left after the dead have been struck off: judged and written in one statement, so no heartbeat comes between.
+ * A heartbeat of the future was left by one that died before the database's clock was set back: an instance that lives and
+ * is struck off for it as well registers again with its next beat.
+ */
+export async function liveInstances(database: Database): Promise<Set<string>> {
+  await strikeGoneProcesses(database);
+  await database.transaction(({ execute, dialect: { now } }) =>
+    execute(`DELETE FROM instances WHERE heartbeat_at < ${now} - ${RESCUE_MS} OR heartbeat_at > ${now} + ${RESCUE_MS}`),
+  );
+  const rows = await database.read.query<{ id: string }>('SELECT id FROM instances');
+  return new Set(rows.map((row) => row.id));
+}
+
+async function strikeGoneProcesses(database: Database): Promise<void> {
+  if (!isOneMachine(database)) return;
+  const rows = await database.read.query<{ id: string; host: string; pid: number }>('SELECT id, host, pid FROM instances');
+  for (const { id, host, pid } of rows) if (isGoneProcess(host, Number(pid))) await database.transaction((tx) => signOff(tx, id));
+}
+
+/** A SQLite file has its users on one machine, so after a crash the next start need not wait for the lease. */
+const isOneMachine = (database: Database) => !database.dialect.supportsManyInstances;
+
+function isGoneProcess(host: string, pid: number): boolean {
+  if (host !== hostname() || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}

@@ -1,0 +1,66 @@
+import type { CircuitChange, DeliveriesLeft, SettledBatch } from './delivery/facts';
+import type { Batch } from './events/append';
+import type { Redaction } from './events/redactions';
+import type { LoggedUpdate } from './live/update-log';
+import type { RetryJob } from './replay/retry-job';
+import type { LiveWebhook, Snapshot } from './webhooks/directory';
+
+/** Tells those who listen what has happened, at once and in the order in which they came. Who tells knows none of them. */
+export class Signal<Fact = void> {
+  readonly #listeners: ((fact: Fact) => void)[] = [];
+
+  on(listener: (fact: Fact) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  emit(fact: Fact): void {
+    for (const listener of this.#listeners) listener(fact);
+  }
+}
+
+/** What the modules of the hub tell each other. Each is told after the commit that made it a fact. */
+export class Facts {
+  /** A batch of events is stored, with its deliveries. */
+  readonly eventsStored = new Signal<{ readonly batch: Batch; readonly durationMs: number }>();
+  /** Changes of deliveries have their places in the logs of their applications. */
+  readonly updatesLogged = new Signal<ReadonlyMap<string, LoggedUpdate[]>>();
+  /** A batch of attempts is written down. */
+  readonly attemptsSettled = new Signal<SettledBatch>();
+  /** The payload of an event is blanked, here or by another instance; may be told several times. */
+  readonly eventRedacted = new Signal<Redaction>();
+
+  /** Somebody has changed the webhooks or the event types of an application here. */
+  readonly webhooksEdited = new Signal<{ readonly applicationId: string }>();
+  /** The webhooks of an application were read again; whoever has changed them. */
+  readonly webhooksChanged = new Signal<{ readonly applicationId: string; readonly snapshot: Snapshot }>();
+  readonly applicationDeleted = new Signal<{ readonly applicationId: string }>();
+  readonly keysChanged = new Signal();
+
+  /** Deliveries are nobody's and due: of one webhook, or of any. */
+  readonly deliveriesDue = new Signal<{ readonly webhookId?: string }>();
+  /** The next one that is known to be due is so in so many milliseconds. */
+  readonly deliveryScheduled = new Signal<{ readonly delayMs: number }>();
+  /** Deliveries have left this instance's memory unsent. */
+  readonly deliveriesLeft = new Signal<DeliveriesLeft>();
+  /** Deliveries of this instance are anybody's again. */
+  readonly deliveriesReleased = new Signal<{ readonly deliveryIds: readonly string[] }>();
+  /** They could not be released: they are this instance's in the database and in nobody's memory. */
+  readonly releaseFailed = new Signal<{ readonly deliveryIds: readonly string[] }>();
+  /** Deliveries were cancelled, which this instance may have in memory. */
+  readonly deliveriesCancelled = new Signal<{ readonly deliveryIds: readonly string[] }>();
+  /** The same of deliveries that another instance has: it finds them in a row of its own. */
+  readonly cancellationsStored = new Signal();
+  /** There is room for more deliveries of a webhook, or of any. */
+  readonly roomFreed = new Signal<{ readonly webhook?: LiveWebhook }>();
+  /** What waited to be written down has been: sending may go on. */
+  readonly settlingCaughtUp = new Signal();
+  readonly circuitChanged = new Signal<{ readonly webhook: LiveWebhook; readonly change: CircuitChange }>();
+
+  /** The lease was lost for a while and holds again: what is owned may be owned by others now. */
+  readonly leaseRegained = new Signal();
+  /** Instances have come or gone. */
+  readonly membershipChanged = new Signal();
+
+  /** A retry job was made, has come further or has ended. */
+  readonly jobChanged = new Signal<{ readonly job: RetryJob }>();
+}

@@ -1,47 +1,97 @@
 import ms from 'ms';
-import { ALL_SCOPES, type Scope } from '../applications/api-key';
+import { ALL_SCOPES, type ApiKey, type Scope } from '../applications/api-key';
 import { ApiKeys } from '../applications/api-keys';
+import { AuditLog } from '../audit/audit-log';
+import { byNobody } from '../audit/gathering';
 import { systemClock } from '../clock';
 import { ConfigError, readConfig } from '../config';
 import { InputRefused, shown } from '../errors';
 import { createLog } from '../log';
-import { Database } from '../store/database';
+import { withStoredDatabase } from './stored';
 
 interface Options {
   readonly application?: string;
   readonly name?: string;
   readonly scope?: string[];
   readonly expiresIn?: string;
+  readonly network?: string[];
 }
+
+interface ListOptions {
+  readonly application?: string;
+  readonly json?: true;
+}
+
+const KEYS_PER_PAGE = 100;
 
 /** Creates a key and prints its token on standard output, and nothing else there. */
 export async function createKey(options: Options): Promise<void> {
-  const config = readConfig(process.env);
   const scopes = options.scope?.map(parseScope);
   const expiresAt = options.expiresIn === undefined ? null : new Date(systemClock.now() + parseDuration(options.expiresIn));
-  const log = createLog(config.logLevel);
-  const database = new Database(config.databaseUrl, log);
-  await database.open();
-  try {
-    await database.migrate();
-    const keys = new ApiKeys({ database, clock: systemClock, log, revoked: () => {} });
+  await withKeys(async (keys, audit) => {
     const { apiKey, token } = await keys.create({
       applicationId: options.application ?? null,
       name: options.name ?? 'made by livehook keys create',
       scopes: scopes ?? null,
       expiresAt,
+      allowedNetworks: options.network ?? null,
       origin: 'COMMAND',
     });
+    await audit.done(byNobody('key.created', apiKey.applicationId, apiKey.id));
     process.stderr.write(
       `${apiKey.id}: ${apiKey.applicationId === null ? 'an admin key' : `a key of ${apiKey.applicationId}`}; its token is shown this once:\n`,
     );
     process.stdout.write(`${token}\n`);
+  });
+}
+
+/** Lists keys: as a table for people on a terminal, as JSON lines in a pipe. */
+export async function listKeys({ application, json }: ListOptions): Promise<void> {
+  await withKeys(async (keys) => {
+    const print = json === true || !process.stdout.isTTY ? lineOf : rowOf;
+    for (let after: string | undefined; ; ) {
+      const { rows, hasNextPage } = await keys.list(application ?? null, { first: KEYS_PER_PAGE, after });
+      for (const apiKey of rows) process.stdout.write(`${print(apiKey)}\n`);
+      after = rows.at(-1)?.id;
+      if (!hasNextPage) return;
+    }
+  });
+}
+
+/** Ends a key: at running hubs within a second. */
+export async function revokeKey(id: string): Promise<void> {
+  await withKeys(async (keys, audit) => {
+    const before = (await keys.byId(id))?.revokedAt ?? null;
+    const { applicationId, name, revokedAt } = await keys.revoke(id);
+    if (before === null) await audit.done(byNobody('key.revoked', applicationId, id));
+    process.stderr.write(`${id} (${name}): revoked ${before === null ? 'now' : `already, at ${revokedAt?.toISOString()}`}\n`);
+  });
+}
+
+async function withKeys(work: (keys: ApiKeys, audit: AuditLog) => Promise<void>): Promise<void> {
+  const config = readConfig(process.env);
+  const log = createLog(config.logLevel);
+  try {
+    await withStoredDatabase(config, log, async (database) => {
+      const stage = { database, clock: systemClock, log };
+      await work(new ApiKeys({ ...stage, revoked: () => {} }), new AuditLog(stage));
+    });
   } catch (error) {
     if (error instanceof InputRefused) throw new ConfigError([error.message]);
     throw error;
-  } finally {
-    await database.close();
   }
+}
+
+function factsOf({ id, applicationId, name, hint, scopes, allowedNetworks, createdAt, lastUsedAt, expiresAt, revokedAt }: ApiKey) {
+  return { id, applicationId, name, hint, scopes, allowedNetworks, createdAt, lastUsedAt, expiresAt, revokedAt };
+}
+
+const lineOf = (apiKey: ApiKey) => JSON.stringify(factsOf(apiKey));
+
+function rowOf({ id, name, hint, lastUsedAt, expiresAt, revokedAt }: ApiKey): string {
+  const used = lastUsedAt === null ? 'never used' : `used ${lastUsedAt.toISOString().slice(0, 16)}`;
+  const ended = revokedAt ? 'revoked' : expiresAt && expiresAt.getTime() <= systemClock.now() ? 'expired' : 'valid';
+  return `${id}  …${hint}  ${ended.padEnd(7)}  ${used.padEnd(21)}  ${name.replace(/\p{Cc}/gu, ' ')}`;
 }
 
 function parseScope(text: string): Scope {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { settingLines } from '../config';
 import { VERSION } from '../version';
-import { createKey } from './keys';
+import { createKey, listKeys, revokeKey } from './keys';
 import { migrate } from './migrate';
 import { rekey } from './rekey';
 import { serve } from './serve';
@@ -35,7 +35,15 @@ export function createProgram(): Command {
     .option('--name <name>', 'what it is for')
     .option('--scope <scope...>', "what it may do; left out: everything an application's key can")
     .option('--expires-in <duration>', 'how long it lasts, such as 90d; left out: until it is revoked')
+    .option('--network <cidr...>', 'networks that it may be used from, such as 203.0.113.0/24; left out: from anywhere')
     .action(createKey);
+  keys
+    .command('list')
+    .description('list keys, those that have ended as well; JSON lines in a pipe')
+    .option('--application <id>', 'the application whose keys; left out: admin keys')
+    .option('--json', 'JSON lines on a terminal, too')
+    .action(listKeys);
+  keys.command('revoke <id>').description('end a key, at running hubs within a second').action(revokeKey);
   const secrets = program.command('secrets').description('secrets at rest: what webhooks sign with, and the values of their headers');
   secrets
     .command('rekey')

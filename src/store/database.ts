@@ -107,7 +107,17 @@ export class Database {
 
   /** Whether every migration is applied; rejects when the database cannot be reached. */
   async isMigrated(): Promise<boolean> {
-    return this.#guard(async () => !(await this.#reader.showMigrations()));
+    // The look at the migrations makes their table where it is missing.
+    return this.#guard(async () => (await this.#hasTable('migrations')) && !(await this.#reader.showMigrations()));
+  }
+
+  async #hasTable(name: string): Promise<boolean> {
+    const runner = this.#reader.createQueryRunner();
+    try {
+      return await runner.hasTable(name);
+    } finally {
+      if (this.dialect.supportsManyInstances) await runner.release();
+    }
   }
 
   /** Reads of what is committed. */

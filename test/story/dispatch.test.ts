@@ -148,7 +148,9 @@ describeEachDatabase('What an attempt leaves behind', (makeDatabase) => {
         const [ok] = (await attempted(shop.client, webhooks[0]?.id ?? ''))[0]?.attempts.nodes ?? [];
         expect(ok?.responseHeaders).toContainEqual({ name: 'x-answer', value: 'yes' });
         const [request] = receiver.requests('/ok');
-        for (const { name, value } of ok?.requestHeaders ?? []) expect([name, request?.headers[name]]).toEqual([name, value]);
+        // Of the webhook's own headers the record has masks.
+        const sent: Record<string, unknown> = { ...request?.headers, 'x-own': '••••' };
+        for (const { name, value } of ok?.requestHeaders ?? []) expect([name, sent[name]]).toEqual([name, value]);
         expect(receiver.requests('/moved')).toHaveLength(1);
       } finally {
         await Promise.all([cut.close(), noise.close()]);

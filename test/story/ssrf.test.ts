@@ -114,7 +114,7 @@ describe('Targets that webhooks must not reach', () => {
         const { id } = await shop.webhook('/inside', { url: 'http://example.com/', retrySchedule: [] });
         await withRows(databaseUrl, (_query, database) =>
           database.transaction(async (tx) => {
-            await tx.execute('UPDATE webhooks SET url = ?', [url]);
+            await tx.execute('UPDATE webhooks SET url = ?, version = version + 1', [url]);
             await tx.execute('UPDATE counters SET version = version + 1');
           }),
         );
@@ -183,7 +183,7 @@ describe('Targets that webhooks must not reach', () => {
         const { id } = await shop.webhook('/inside', { url: 'https://example.com/', retrySchedule: [] });
         await withRows(databaseUrl, (_query, database) =>
           database.transaction(async (tx) => {
-            await tx.execute('UPDATE webhooks SET url = ?', [receiver.url('/inside')]);
+            await tx.execute('UPDATE webhooks SET url = ?, version = version + 1', [receiver.url('/inside')]);
             await tx.execute('UPDATE counters SET version = version + 1');
           }),
         );

@@ -378,7 +378,7 @@ describeEachDatabase('A hub that requires verification', (makeDatabase) => {
         const { id } = await shop.webhook('/late', { verification: 'CHALLENGE', ordering });
         await withRows(databaseUrl, (_query, database) =>
           database.transaction(async (tx) => {
-            await tx.execute("UPDATE webhooks SET verification = 'NONE' WHERE id = ?", [id]);
+            await tx.execute("UPDATE webhooks SET verification = 'NONE', version = version + 1 WHERE id = ?", [id]);
             await tx.execute('UPDATE counters SET version = version + 1');
           }),
         );

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
-import { parseAllowedTarget, parseDeniedTargets } from './dispatch/address-policy';
-import { parseDnsServers } from './dispatch/dns-servers';
-import { parseEgressProxy } from './dispatch/egress-proxy';
-import { PortRanges } from './dispatch/port-ranges';
+import { parseAllowedTarget, parseDeniedTargets } from './net/address-policy';
+import { parseDnsServers } from './net/dns-servers';
+import { parseEgressProxy } from './net/egress-proxy';
+import { PortRanges } from './net/port-ranges';
 import { shown } from './errors';
 import type { LogLevel } from './log';
-import { mysqlTls, redisTls, type TlsSettings } from './tls-parameters';
-import { parseUrl } from './url';
+import { mysqlTls, redisTls, type TlsSettings } from './net/tls-parameters';
+import { parseUrl } from './net/url';
 
 /** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the README's table. */
 interface Setting<T> {

@@ -1,9 +1,9 @@
 import type { CircuitChange, DeliveriesLeft, SettledBatch } from './delivery/facts';
 import type { Batch } from './events/append';
 import type { Redaction } from './events/redactions';
-import type { LoggedUpdate } from './live/update-log';
+import type { LoggedUpdate } from './deliveries/update-log';
 import type { RetryJob } from './replay/retry-job';
-import type { LiveWebhook, Snapshot } from './webhooks/directory';
+import type { LiveWebhook, Snapshot } from './webhooks/webhook-cache';
 
 /** Tells those who listen what has happened, at once and in the order in which they came. Who tells knows none of them. */
 export class Signal<Fact = void> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, describeConfig, readConfig, SETTINGS, settingLines } from '../src/config';
-import { PortRanges } from '../src/dispatch/port-ranges';
+import { PortRanges } from '../src/net/port-ranges';
 
 const MYSQL = 'mysql://hub:p%40ss@db.example:3306/livehook';
 const SECRET_KEY = Buffer.alloc(32, 250).toString('base64');

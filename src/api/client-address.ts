@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import { Networks, plainAddress } from '../networks';
+import { Networks, plainAddress } from '../net/networks';
 
 /** Where a request comes from; null when its connection is gone already. */
 export type AddressOf = (request: IncomingMessage) => string | null;

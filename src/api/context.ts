@@ -9,7 +9,7 @@ import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
 import type { Stream } from '../live/stream';
-import type { CostlyFilter } from '../webhooks/filter-health';
+import type { CostlyFilter } from '../health/filter-health';
 import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
 import type { Services } from './services';

@@ -13,11 +13,11 @@ import {
   valueFromASTUntyped,
   visit,
 } from 'graphql';
-import { BodyTooLarge } from '../dispatch/body';
+import { BodyTooLarge } from '../delivery/request/body';
 import { MAX_VALUES_PER_LIST } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
-import { type Condition, compileCondition } from '../fanout/condition';
+import { type Condition, compileCondition } from '../matching/condition';
 import type { CompilePayloadQuery, PayloadQuery } from '../webhooks/payload-query';
 import { BY_THE_HUB } from './field-access';
 import { costProblem, LIMITS, limitRules } from './limits';

@@ -6,7 +6,7 @@ import { MINUTE, SECOND } from '../clock';
 import { DASHBOARD_CSP, dashboardPage } from '../dashboard/page';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { parseUrl } from '../url';
+import { parseUrl } from '../net/url';
 import { clientAddresses } from './client-address';
 import { Connections } from './connections';
 import { GRAPHIQL_CSP, graphiqlPage } from './graphiql';

@@ -3,7 +3,7 @@ import { type Clock, SECOND } from '../clock';
 import { HubError, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
-import { Networks } from '../networks';
+import { Networks } from '../net/networks';
 import type { Database } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { type AdminKeyFindings, adoptAdminKey, hasAdminKey } from './admin-key';

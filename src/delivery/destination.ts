@@ -1,6 +1,6 @@
 import type { Cancel } from '../clock';
-import type { Flow } from '../dispatch/flow';
-import type { LiveWebhook } from '../webhooks/directory';
+import type { Flow } from './flow-control/flow-control';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { Ordering } from '../webhooks/webhook';
 import { FifoQueue, MAX_WAITING_PER_WEBHOOK } from './queue/fifo-queue';
 import { MAX_WAITING_PER_ORDERED_WEBHOOK, OrderedQueue } from './queue/ordered-queue';

@@ -1,6 +1,6 @@
-import type { Exchange } from '../dispatch/exchange';
-import type { Verdict } from '../dispatch/settle';
-import type { LiveWebhook } from '../webhooks/directory';
+import type { Exchange } from './transport/exchange';
+import type { Verdict } from './completion/settle';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import type { Job } from './job';
 
 /** Attempts that are written down. */

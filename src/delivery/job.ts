@@ -1,5 +1,5 @@
 import type { AttemptTrigger } from '../attempts/attempt';
-import type { FixedBody } from '../dispatch/body';
+import type { FixedBody } from './request/body';
 import type { Event } from '../events/event';
 
 /** A delivery that this instance owns and has in memory. */

@@ -2,10 +2,10 @@ import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
 import { fanOut, insertDeliveries, type Room } from '../fanout/fan-out';
 import { type Selection, Selector } from '../fanout/select';
 import { newEventId } from '../ids';
-import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import { nextTurn, Slices } from '../slices';
 import type { Tx } from '../store/database';
-import type { Directory, LiveWebhook } from '../webhooks/directory';
+import type { Directory, LiveWebhook } from '../webhooks/webhook-cache';
 import type { Event } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
 

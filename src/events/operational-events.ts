@@ -1,7 +1,7 @@
 import type { Clock } from '../clock';
 import type { Facts } from '../facts';
 import type { Database, Tx } from '../store/database';
-import type { Directory } from '../webhooks/directory';
+import type { Directory } from '../webhooks/webhook-cache';
 import { append, type Batch, lockCounters } from './append';
 
 /** What the hub itself has to say, in the log of the application it concerns. */

@@ -2,7 +2,7 @@ import { type Clock, SECOND } from '../clock';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { applicationIdOf, attemptRangeOf, deliveryRangeOf, isId, sequenceOf } from '../ids';
-import { appendUpdates, type LoggedUpdate } from '../live/update-log';
+import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import type { Database, Tx } from '../store/database';
 import { type Event, REDACTED_PAYLOAD } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';

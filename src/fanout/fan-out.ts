@@ -2,7 +2,7 @@ import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
 import { deliveryIds } from '../ids';
 import type { Tx } from '../store/database';
-import type { LiveWebhook } from '../webhooks/directory';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { Ordering } from '../webhooks/webhook';
 
 /** Room in this instance's queues, asked for before the commit and taken up after it. */

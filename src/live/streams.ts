@@ -4,14 +4,14 @@ import { type DeliverySelection, matchesSelection } from '../deliveries/deliveri
 import { HubError, refuseLongList } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
-import { type Condition, compileCondition, meets } from '../fanout/condition';
-import { matchesAnyType } from '../fanout/match';
-import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../fanout/match-budget';
+import { type Condition, compileCondition, meets } from '../matching/condition';
+import { matchesAnyType } from '../matching/event-type-pattern';
+import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../matching/match-budget';
 import { sequenceOf, webhookIdOf } from '../ids';
 import type { Slices } from '../slices';
 import type { LiveLog } from './live-log';
 import { Stream } from './stream';
-import type { LoggedUpdate } from './update-log';
+import type { LoggedUpdate } from '../deliveries/update-log';
 
 /** Entries looked at in one step; between steps other work gets its turn. */
 const MOST_A_STEP = 200;

@@ -1,5 +1,5 @@
 import { AttemptTrigger } from '../attempts/attempt';
-import type { Verdict } from '../dispatch/settle';
+import type { Verdict } from '../delivery/completion/settle';
 import type { Batch } from '../events/append';
 import { isOwnEventType } from '../events/event-type';
 import type { Log } from '../log';

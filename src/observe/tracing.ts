@@ -21,7 +21,7 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base';
 import { type Clock, SECOND, sleep } from '../clock';
-import type { Verdict } from '../dispatch/settle';
+import type { Verdict } from '../delivery/completion/settle';
 import { HubError } from '../errors';
 import type { AppendedEvent, AppendRequest } from '../events/append';
 import type { Event } from '../events/event';

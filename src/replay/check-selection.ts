@@ -3,7 +3,7 @@ import { DeliveryStatus } from '../deliveries/delivery';
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
 import { applicationIdOf, isId } from '../ids';
-import { type LiveWebhook } from '../webhooks/directory';
+import { type LiveWebhook } from '../webhooks/webhook-cache';
 import { WebhookStatus } from '../webhooks/webhook';
 import type { ReplaySelection, RetrySelection } from './retry-job';
 import { RetryJobKind } from './retry-job';

@@ -2,12 +2,12 @@ import { MINUTE } from '../clock';
 import { matchesSelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { readEvents } from '../events/events';
-import { matchesAnyType } from '../fanout/match';
+import { matchesAnyType } from '../matching/event-type-pattern';
 import { wants, wantsType } from '../fanout/wants';
 import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
 import { nextTurn } from '../slices';
 import type { Queries } from '../store/database';
-import type { LiveWebhook } from '../webhooks/directory';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { WebhookStatus } from '../webhooks/webhook';
 import { type ReplaySelection, type RetryJob, RetryJobKind, type RetrySelection } from './retry-job';
 

@@ -1,8 +1,8 @@
 import type { Cancel, Clock } from '../clock';
-import type { LoggedUpdate } from '../live/update-log';
+import type { LoggedUpdate } from '../deliveries/update-log';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
-import type { LiveWebhook } from '../webhooks/directory';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { nextStretch } from './plan';
 import { RetryJob, RetryJobStatus } from './retry-job';
 import { completeJob, planStretch, stepLane } from './step';

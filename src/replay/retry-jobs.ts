@@ -7,7 +7,7 @@ import { idRange, isId, newRetryJobId, sequenceOf } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { readHead } from '../store/heads';
 import { type Page, type PageRequest, readPage } from '../store/page';
-import type { Snapshot } from '../webhooks/directory';
+import type { Snapshot } from '../webhooks/webhook-cache';
 import { addUnknownEvent, checkReplay, checkRetry, type ReplayRequest } from './check-selection';
 import { type FindWebhook, firstCursor, nextStretch, sequenceBefore } from './plan';
 import { type ReplaySelection, RetryJob, RetryJobKind, RetryJobStatus, type RetrySelection } from './retry-job';

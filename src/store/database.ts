@@ -3,7 +3,7 @@ import { SECOND, sleep, systemClock } from '../clock';
 import type { DatabaseUrl } from '../config';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from './data-source';
+import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from '../data-source';
 import type { Dialect } from './dialect';
 import { Eraser } from './eraser';
 import { mysqlDialect } from './mysql';

@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'n
 import { createSecureContext } from 'node:tls';
 import { type Problems, UserErrorCode } from '../errors';
 import type { Seal } from './seal';
-import type { TargetUrl } from './target-url';
+import type { TargetUrl } from '../net/target-url';
 
 /** How a webhook shows to its receiver who it is, beside signatures. */
 export interface CredentialSettings {

@@ -1,5 +1,5 @@
 import type { Event } from '../events/event';
-import type { Condition } from '../fanout/condition';
+import type { Condition } from '../matching/condition';
 
 /** A payload query as far as it could be read: even one that no longer fits the schema still says which events it is for. */
 export interface PayloadQuery {

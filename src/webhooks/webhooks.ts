@@ -1,21 +1,21 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
-import type { Candidate, Verdict } from '../dispatch/verifier';
+import type { Candidate, Verdict } from '../probes/verifier';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { OperationalEvent, OperationalEvents, Tell } from '../events/operational-events';
-import { readFilter } from '../fanout/condition';
+import { readFilter } from '../matching/condition';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { checkCredentials, openCredentials, storedCredentials } from './credentials';
-import { forgetCostlyFilter } from './filter-health';
+import { forgetCostlyFilter } from '../health/filter-health';
 import type { HeaderSealing } from './header-sealing';
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
-import type { TargetUrl } from './target-url';
+import type { TargetUrl } from '../net/target-url';
 import { type Header, SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import {
   checkSettings,

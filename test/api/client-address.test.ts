@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { clientAddresses } from '../../src/api/client-address';
-import { Networks, plainAddress } from '../../src/networks';
+import { Networks, plainAddress } from '../../src/net/networks';
 
 const from = (remoteAddress: string | undefined, forwardedFor?: string) =>
   ({ socket: { remoteAddress }, headers: { 'x-forwarded-for': forwardedFor } }) as unknown as IncomingMessage;

@@ -1,5 +1,5 @@
 import { systemClock } from '../../src/clock';
-import { Appender, PartlyStored } from '../../src/events/appender';
+import { Appender, PartlyStored } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { Database } from '../../src/store/database';

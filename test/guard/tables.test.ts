@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { readConfig } from '../../src/config';
-import { dataSourceOptions } from '../../src/store/data-source';
+import { dataSourceOptions } from '../../src/data-source';
 import { expectContract } from '../support/contract-file';
 import { createSqliteDatabase, type MakeDatabase } from '../support/databases';
 import { createMysqlDatabase } from '../support/mariadb';

@@ -8,7 +8,7 @@ import { readConfig } from '../../src/config';
 import { Events } from '../../src/events/events';
 import { newApplicationId, newEventId } from '../../src/ids';
 import { silentLog } from '../../src/log';
-import { dataSourceOptions } from '../../src/store/data-source';
+import { dataSourceOptions } from '../../src/data-source';
 import { describeEachDatabase } from '../support/databases';
 import { testEnvironment } from '../support/with-hub';
 import { openable } from './with-store';

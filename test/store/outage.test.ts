@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { systemClock } from '../../src/clock';
 import type { Finished } from '../../src/delivery/attempt';
-import { Appender, type Reservation } from '../../src/events/appender';
+import { Appender, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';

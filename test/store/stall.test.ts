@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../src/clock';
-import type { Verdict } from '../../src/dispatch/settle';
+import type { Verdict } from '../../src/delivery/completion/settle';
 import type { HubError } from '../../src/errors';
-import { Appender, type Reservation } from '../../src/events/appender';
+import { Appender, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';

@@ -2,7 +2,7 @@ import { systemClock } from '../../src/clock';
 import type { Finished } from '../../src/delivery/attempt';
 import { smaller } from '../../src/delivery/completion/completer';
 import type { InputRefused } from '../../src/errors';
-import { Appender, type Reservation } from '../../src/events/appender';
+import { Appender, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import type { Database, Tx } from '../../src/store/database';

@@ -1,4 +1,4 @@
-import { Retention } from '../../src/applications/retention';
+import { Retention } from '../../src/housekeeping/retention';
 import { Gathering, type Noted } from '../../src/audit/gathering';
 import { DAY } from '../../src/clock';
 import { auditRange, HUBS_OWN } from '../../src/ids';

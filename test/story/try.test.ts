@@ -1,4 +1,4 @@
-import { Retention } from '../../src/applications/retention';
+import { Retention } from '../../src/housekeeping/retention';
 import { DAY, systemClock } from '../../src/clock';
 import { silentLog } from '../../src/log';
 import { describeEachDatabase } from '../support/databases';

@@ -5,7 +5,7 @@ import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import type { AppendedEvent, NewEvent } from '../../events/append';
-import { PartlyStored } from '../../events/appender';
+import { PartlyStored } from '../../events/group-committer';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
 import { at } from '../../events/path';

@@ -1,5 +1,5 @@
 import { DeliveryStatus } from '../../deliveries/delivery';
-import { appendUpdates, type LoggedUpdate } from '../../live/update-log';
+import { appendUpdates, type LoggedUpdate } from '../../deliveries/update-log';
 import type { Tx } from '../../store/database';
 
 export interface Cancellable {

@@ -1,7 +1,7 @@
 import { AttemptTrigger } from '../../attempts/attempt';
 import type { Clock } from '../../clock';
-import { bodyId, readBodies } from '../../dispatch/bodies';
-import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from '../../dispatch/body';
+import { bodyId, readBodies } from '../request/bodies';
+import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from '../request/body';
 import type { Event } from '../../events/event';
 import type { Events } from '../../events/events';
 import type { Facts } from '../../facts';

@@ -1,11 +1,11 @@
 import { type Cancel, type Clock, SECOND } from '../../clock';
 import { DeliveryStatus } from '../../deliveries/delivery';
-import type { Verdict } from '../../dispatch/settle';
+import type { Verdict } from '../completion/settle';
 import type { Facts } from '../../facts';
 import { webhookIdOf } from '../../ids';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
-import type { Directory, LiveWebhook, Snapshot } from '../../webhooks/directory';
+import type { Directory, LiveWebhook, Snapshot } from '../../webhooks/webhook-cache';
 import { Ordering } from '../../webhooks/webhook';
 import type { Dispatcher, OpenClaim } from '../dispatcher';
 import type { DeliveriesLeft } from '../facts';

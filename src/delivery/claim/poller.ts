@@ -4,7 +4,7 @@ import { applicationIdOf } from '../../ids';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import { WakeableLoop } from '../../wakeable-loop';
-import type { Directory, LiveWebhook } from '../../webhooks/directory';
+import type { Directory, LiveWebhook } from '../../webhooks/webhook-cache';
 import { Ordering } from '../../webhooks/webhook';
 import type { Dispatcher } from '../dispatcher';
 import { type Cancellable, cancelRows } from './cancel-rows';

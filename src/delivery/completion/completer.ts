@@ -1,7 +1,7 @@
 import { type Clock, SECOND, sleep } from '../../clock';
 import { DeliveryStatus } from '../../deliveries/delivery';
-import { isDerived } from '../../dispatch/body';
-import { isTold, judge, settleBatch, type Verdict } from '../../dispatch/settle';
+import { isDerived } from '../request/body';
+import { isTold, judge, settleBatch, type Verdict } from './settle';
 import { HubError } from '../../errors';
 import type { OperationalEvents } from '../../events/operational-events';
 import type { Facts } from '../../facts';

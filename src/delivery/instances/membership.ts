@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock';
-import type { Fleet } from '../../dispatch/share';
+import type { Fleet } from './quota';
 
 /** Without a heartbeat for this long an instance stops sending; a little later the others take over. */
 const LEASE_MS = 9_000;

@@ -1,0 +1,218 @@
+import ms from 'ms';
+import type { Clock } from '../clock';
+import type { CircuitChange } from '../delivery/facts';
+import { isOwnEventType } from '../events/event-type';
+import type { OperationalEvent, OperationalEvents } from '../events/operational-events';
+import type { Log } from '../log';
+import type { Database, Tx } from '../store/database';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
+import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
+import type { Exchange } from '../delivery/transport/exchange';
+import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event';
+import { isGone, type Verdict } from '../delivery/completion/settle';
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
+  /** How long a webhook may fail before it is disabled; milliseconds. */
+  readonly disableAfterMs: number;
+  /** Disables a webhook unless it has changed since `version`; whether it did. */
+  readonly disable: (webhookId: string, version: number, why: Disabling, tell: OperationalEvent) => Promise<boolean>;
+}
+
+/** Why a webhook is disabled: one sentence without its full stop. */
+export interface Disabling {
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly failingSince: number;
+}
+
+/** Failures of a webhook with no success between them, as far as this instance has seen. */
+interface Streak {
+  readonly version: number;
+  readonly failures: number;
+  /** When the first of them ended; milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** A webhook fails after so many failures in a row, or after as many as one delivery has attempts. */
+const FAILING_AFTER = 3;
+const MOST_STREAKS = 50_000;
+
+/**
+ * Notices when webhooks begin to fail, recover, or have failed for too long. The database is asked only when one of
+ * them turns: its row decides which instance was first, and that one tells the world. Deliveries of the hub's own
+ * events change what is stored but tell nobody, so that no event is about itself.
+ */
+export class HealthKeeper {
+  readonly #deps: Deps;
+  /** Of webhooks that have failed since their last success here; the longest untouched is forgotten first. */
+  readonly #streaks = new Map<string, Streak>();
+  /** Since when; what is stored, as far as it is known here. */
+  #failing = new Map<string, number>();
+  readonly #disabling = new Set<string>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Reads what is stored; another instance may have changed it. */
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#read());
+  }
+
+  /** Somebody has changed a webhook, perhaps this very keeper, which therefore must not be waited for. */
+  webhookChanged(): void {
+    this.#background(() => this.#read());
+  }
+
+  /** Attempts that are written down. */
+  attempted(verdicts: readonly Verdict[]): void {
+    for (const verdict of verdicts) {
+      if (verdict.finished.exchange.outcome === 'SUCCESS') this.#succeeded(verdict);
+      else this.#failed(verdict);
+    }
+  }
+
+  circuitChanged(webhook: LiveWebhook, { isOpen, exchange, at, eventType }: CircuitChange): void {
+    const isQuiet = isOwnEventType(eventType);
+    if (isOpen) {
+      const since = this.#failing.get(webhook.id) ?? this.#streaks.get(webhook.id)?.since ?? at;
+      this.#background(() => this.#markFailing(webhook, { since, exchange, isCircuitOpen: true, isQuiet }));
+    } else this.#background(() => this.#deps.database.transaction((tx) => closeCircuit(tx, webhook.id)));
+  }
+
+  /** Resolves when everything noticed so far is written, or could not be. */
+  async drain(): Promise<void> {
+    await this.#turn;
+  }
+
+  async #read(): Promise<void> {
+    const failing = await readFailing(this.#deps.database.read);
+    // Who recovered by another instance begins anew here, too.
+    for (const webhookId of this.#failing.keys()) if (!failing.has(webhookId)) this.#streaks.delete(webhookId);
+    this.#failing = failing;
+  }
+
+  #succeeded({ finished: { webhook, job }, endedAt }: Verdict): void {
+    this.#streaks.delete(webhook.id);
+    if (!this.#failing.delete(webhook.id)) return;
+    this.#background(() => this.#recover(webhook, endedAt, isOwnEventType(job.event.type)));
+  }
+
+  #failed(verdict: Verdict): void {
+    const { webhook, exchange, job } = verdict.finished;
+    const isQuiet = isOwnEventType(job.event.type);
+    const streak = this.#lengthen(webhook, verdict.endedAt);
+    const since = this.#failing.get(webhook.id);
+    if (isGone(verdict.finished)) {
+      this.#disable(webhook, { reason: 'The receiver answered 410 Gone', failingSince: since ?? streak.since }, { isGone: true });
+    } else if (since === undefined) {
+      if (streak.failures < Math.min(FAILING_AFTER, webhook.retryDelaysMs.length + 1)) return;
+      this.#failing.set(webhook.id, streak.since);
+      this.#background(() => this.#markFailing(webhook, { since: streak.since, exchange, isCircuitOpen: false, isQuiet }));
+    } else if (verdict.endedAt - since >= this.#deps.disableAfterMs) {
+      const span = ms(verdict.endedAt - since, { long: true });
+      this.#disable(
+        webhook,
+        { reason: `No attempt has succeeded for ${span} (${reasonOf(exchange)})`, failingSince: since },
+        { isGone: false },
+      );
+    }
+  }
+
+  #lengthen({ id, version }: LiveWebhook, endedAt: number): Streak {
+    const known = this.#streaks.get(id);
+    const streak = known?.version === version ? { ...known, failures: known.failures + 1 } : { version, failures: 1, since: endedAt };
+    this.#streaks.delete(id);
+    this.#streaks.set(id, streak);
+    if (this.#streaks.size > MOST_STREAKS) this.#streaks.delete(this.#streaks.keys().next().value ?? '');
+    return streak;
+  }
+
+  async #markFailing(
+    webhook: LiveWebhook,
+    { since, exchange, isCircuitOpen, isQuiet }: { since: number; exchange: Exchange; isCircuitOpen: boolean; isQuiet: boolean },
+  ): Promise<void> {
+    const { operationalEvents, log } = this.#deps;
+    const reason = reasonOf(exchange);
+    const failing = aboutWebhook(webhook, 'livehook.webhook.failing', { reason, failingSince: timeOf(since) });
+    const isNew = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
+      if (!(await isCurrent(tx, webhook))) return false;
+      const [known] = await readHealth(tx, [webhook.id]);
+      if (known === undefined) {
+        const isFirst = await insertHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, isCircuitOpen, reason });
+        if (isFirst && !isQuiet) tell(failing);
+        return isFirst;
+      }
+      if (isCircuitOpen) await replaceHealth(tx, { ...known, isCircuitOpen, reason });
+      return false;
+    });
+    if (!isNew) return;
+    this.#failing.set(webhook.id, since);
+    log.info({ webhookId: webhook.id, reason }, 'webhook.failing');
+  }
+
+  async #recover(webhook: LiveWebhook, recoveredAt: number, isQuiet: boolean): Promise<void> {
+    const { operationalEvents, log } = this.#deps;
+    const hasRecovered = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
+      const [known] = await readHealth(tx, [webhook.id]);
+      if (known === undefined || known.disabledAt !== null || !(await isCurrent(tx, webhook))) return false;
+      if (!(await forgetHealth(tx, webhook.id))) return false;
+      const times = { failingSince: timeOf(known.failingSince), recoveredAt: timeOf(recoveredAt) };
+      if (!isQuiet) tell(aboutWebhook(webhook, 'livehook.webhook.recovered', times));
+      return true;
+    });
+    if (hasRecovered) log.info({ webhookId: webhook.id }, 'webhook.recovered');
+  }
+
+  #disable(webhook: LiveWebhook, why: Disabling, { isGone }: { isGone: boolean }): void {
+    if (this.#disabling.has(webhook.id)) return;
+    this.#disabling.add(webhook.id);
+    this.#background(async () => {
+      try {
+        if (!isGone && !(await this.#isOverdue(webhook.id))) return;
+        const { reason } = why;
+        const times = { failingSince: timeOf(why.failingSince), disabledAt: timeOf(this.#deps.clock.now()) };
+        const disabled = aboutWebhook(webhook, 'livehook.webhook.disabled', { reason, ...times });
+        if (!(await this.#deps.disable(webhook.id, webhook.version, why, disabled))) return;
+        this.#failing.delete(webhook.id);
+        this.#streaks.delete(webhook.id);
+        this.#deps.log.warn({ webhookId: webhook.id, reason: why.reason }, 'webhook.disabled');
+      } finally {
+        this.#disabling.delete(webhook.id);
+      }
+    });
+  }
+
+  /** Asks the database: somebody may have given the webhook a fresh start a moment ago, at another instance. */
+  async #isOverdue(webhookId: string): Promise<boolean> {
+    const { database, clock, disableAfterMs } = this.#deps;
+    const [known] = await readHealth(database.read, [webhookId]);
+    return known !== undefined && clock.now() - known.failingSince >= disableAfterMs;
+  }
+
+  #background(work: () => Promise<void>): void {
+    this.#inTurn(work).catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'health.not_stored')); // the next failure or success tries again
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+}
+
+/** Whether an attempt says anything of the webhook as it is now. */
+async function isCurrent(tx: Tx, { id, version }: LiveWebhook): Promise<boolean> {
+  const rows = await tx.query(`SELECT id FROM webhooks WHERE id = ? AND version = ? AND status <> 'DISABLED' AND deleted_at IS NULL`, [
+    id,
+    version,
+  ]);
+  return rows.length > 0;
+}
+
+const timeOf = (at: number) => new Date(at).toISOString();

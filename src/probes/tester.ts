@@ -1,0 +1,151 @@
+import { type Attempt, AttemptTrigger } from '../attempts/attempt';
+import { insertAttempts, testBodyKey } from '../attempts/attempts';
+import type { Clock } from '../clock';
+import { type Finished, payloadError, requestFor } from '../delivery/attempt';
+import { Problems, refuse, UserErrorCode } from '../errors';
+import { Event } from '../events/event';
+import type { KnownType } from '../events/event-types';
+import { checkEvent, checkType, type EventInput } from '../events/publish';
+import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId, newEventId } from '../ids';
+import type { Database, Tx } from '../store/database';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
+import { refuseUnknownWebhook } from '../webhooks/webhooks';
+import { insertBodies } from '../delivery/request/bodies';
+import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
+import { attemptOf } from '../delivery/completion/settle';
+import type { Shaper } from '../delivery/request/shaper';
+import { Slots } from './slots';
+
+export interface TestInput {
+  readonly eventType: string;
+  readonly payload: unknown;
+}
+
+interface Deps {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly userAgent: string;
+  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  readonly shaper: Pick<Shaper, 'bodyFor'>;
+  /** The webhook as it is stored now. */
+  readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
+  readonly findType: (applicationId: string, name: string) => Promise<KnownType | undefined>;
+}
+
+/** A request lasts up to 30 seconds and carries up to a megabyte. */
+const MOST_AT_ONCE_A_WEBHOOK = 3;
+const MOST_AT_ONCE = 64;
+const TOO_MANY = {
+  holder: `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`,
+  application: 'expected fewer tests at once: the webhooks of the application have as many under way as it may have; try again in a moment',
+} as const;
+const MOST_NUMBER = 32 ** 4 - 1;
+/** No event of the log has it: what belongs to sequence 0 belongs to tests. */
+const TEST_SEQUENCE = 0;
+
+/**
+ * Sends an event that is in no log to one webhook, now, and waits for the answer: what a real delivery would send,
+ * whatever the webhook's status, selection and pace. Nothing follows from the outcome but the attempt on record.
+ */
+export class Tester {
+  readonly #deps: Deps;
+  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_A_WEBHOOK, most: MOST_AT_ONCE });
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** @throws InputRefused with LIMIT_REACHED when as many tests as may be are under way */
+  async test(webhookId: string, input: TestInput): Promise<Attempt> {
+    const webhook = await this.#deps.findWebhook(webhookId);
+    if (webhook === undefined) return refuseUnknownWebhook(webhookId);
+    if (!webhook.isVerified)
+      return refuse(
+        'id',
+        'the target has passed no verification, which this hub requires: set `verification` first',
+        UserErrorCode.CONFLICT,
+      );
+    const event = await this.#eventOf(webhook, input);
+    const slot = this.#slots.take(webhookId, webhook.applicationId, webhook.timeoutMs);
+    if (typeof slot === 'string') return refuse('id', TOO_MANY[slot], UserErrorCode.LIMIT_REACHED);
+    try {
+      const { finished, release: releaseBody } = await this.#send(webhook, event, slot.timeoutMs);
+      return await this.#deps.database.transaction((tx) => record(tx, finished)).finally(releaseBody);
+    } finally {
+      slot.release();
+    }
+  }
+
+  async #eventOf({ applicationId }: LiveWebhook, { eventType, payload }: TestInput): Promise<Event> {
+    const problems = new InputProblems();
+    const input: EventInput = { type: eventType, payload };
+    const checked = checkEvent(input, problems);
+    if (problems.found.length === 0) await checkType(input, checked, await this.#deps.findType(applicationId, eventType), problems);
+    problems.throwIfAny();
+    const now = new Date(this.#deps.clock.now());
+    return Object.assign(new Event(), {
+      applicationId,
+      sequence: TEST_SEQUENCE,
+      id: newEventId(applicationId, TEST_SEQUENCE),
+      type: eventType,
+      payloadText: checked.payloadText,
+      idempotencyKey: null,
+      orderingKey: null,
+      occurredAt: now,
+      createdAt: now,
+      redactedAt: null,
+      traceContext: null,
+    });
+  }
+
+  async #send(webhook: LiveWebhook, event: Event, timeoutMs: number): Promise<{ finished: Finished; release: () => void }> {
+    const { clock, send, userAgent, shaper } = this.#deps;
+    const startedAt = clock.now();
+    const job = {
+      deliveryId: deliveryId(TEST_SEQUENCE, webhook.id),
+      event,
+      attemptCount: 0,
+      trigger: AttemptTrigger.TEST,
+      body: null,
+      createdAt: startedAt,
+      weight: 0,
+    };
+    const held = await shaper.bodyFor(event, null, webhook.payloadQuery, webhook.format);
+    const body = 'problem' in held ? null : held.body;
+    const request = { ...requestFor(job, webhook, body, startedAt, userAgent), timeoutMs };
+    const exchange = 'problem' in held ? payloadError(held.problem) : await send(request);
+    return { finished: { job, webhook, request, exchange, body, startedAt }, release: 'problem' in held ? () => {} : held.release };
+  }
+}
+
+/** An event's `type` is called `eventType` here. */
+class InputProblems extends Problems {
+  override add(field: string | readonly string[], message: string, code?: UserErrorCode): void {
+    const [first = '', ...rest] = typeof field === 'string' ? [field] : field;
+    super.add([first === 'type' ? 'eventType' : first, ...rest], message, code);
+  }
+}
+
+/** Under the webhook's lock: tests are numbered in turn, and none is left behind by a webhook that is going. */
+async function record(tx: Tx, finished: Finished): Promise<Attempt> {
+  const { webhook, job, body } = finished;
+  const [live] = await tx.query(`SELECT id FROM webhooks WHERE id = ? AND deleted_at IS NULL ${tx.dialect.forUpdate}`, [webhook.id]);
+  if (live === undefined) return refuseUnknownWebhook(webhook.id);
+  const { from, to } = attemptRangeOf(job.deliveryId);
+  const [row] = await tx.query<{ last: string | null }>('SELECT MAX(id) AS last FROM attempts WHERE id >= ? AND id < ?', [from, to]);
+  const last = row?.last ? attemptNumberOf(row.last) : 0;
+  if (last >= MOST_NUMBER)
+    refuse('id', `expected at most ${MOST_NUMBER} tests of a webhook within its retention`, UserErrorCode.LIMIT_REACHED);
+  const attempt = attemptOf({ finished: { ...finished, job: { ...job, attemptCount: last } } });
+  await insertAttempts(tx, [attempt]);
+  if (body !== null)
+    await insertBodies(tx, [
+      {
+        applicationId: applicationIdOf(webhook.id),
+        sequence: TEST_SEQUENCE,
+        key: testBodyKey(attempt.id),
+        body: body.bytes.toString(),
+      },
+    ]);
+  return attempt;
+}

@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import { type Clock } from '../clock';
+import { shown } from '../errors';
+import { newEventId } from '../ids';
+import type { Credentials } from '../webhooks/credentials';
+import type { SigningKey } from '../webhooks/signing-secret';
+import type { Exchange, HeaderPair, OutgoingRequest } from '../delivery/transport/exchange';
+import { sign } from '../delivery/request/sign';
+import { Slots } from './slots';
+
+/** A target that has to show that it wants events. */
+export interface Candidate {
+  readonly applicationId: string;
+  readonly verification: 'CHALLENGE' | 'CLOUDEVENTS';
+  readonly url: string;
+  /** The webhook's own, names in lower case. */
+  readonly headers: readonly HeaderPair[];
+  readonly timeoutMs: number;
+  readonly signingKeys: readonly SigningKey[];
+  readonly credentials: Credentials;
+}
+
+/** It may get events, or what came instead of its consent, in one sentence. */
+export type Verdict = { readonly allowedRatePerMinute: number | null } | { readonly problem: string; readonly isBusy?: true };
+
+interface Deps {
+  readonly clock: Clock;
+  readonly userAgent: string;
+  /** The DNS name that targets are asked for permission with. */
+  readonly origin: string;
+  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+}
+
+const MOST_AT_ONCE_AN_APPLICATION = 5;
+const MOST_AT_ONCE = 64;
+const MOST_RATE = 2 ** 31 - 1;
+
+/** Asks targets whether they want what is about to be sent to them. */
+export class Verifier {
+  readonly #deps: Deps;
+  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_AN_APPLICATION, most: MOST_AT_ONCE });
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  async verify(candidate: Candidate): Promise<Verdict> {
+    const { applicationId } = candidate;
+    const slot = this.#slots.take(applicationId, applicationId, candidate.timeoutMs);
+    if (typeof slot === 'string')
+      return { problem: `expected at most ${MOST_AT_ONCE_AN_APPLICATION} verifications at once: try again in a moment`, isBusy: true };
+    try {
+      const within = { ...candidate, timeoutMs: slot.timeoutMs };
+      return await (within.verification === 'CHALLENGE' ? this.#challenge(within) : this.#handshake(within));
+    } finally {
+      slot.release();
+    }
+  }
+
+  async #challenge(candidate: Candidate): Promise<Verdict> {
+    const { clock, userAgent, send } = this.#deps;
+    const challenge = randomBytes(24).toString('base64url');
+    const body = Buffer.from(JSON.stringify({ type: 'livehook.webhook.verification', challenge }));
+    const now = clock.now();
+    const id = newEventId(candidate.applicationId, 0);
+    const timestamp = Math.floor(now / 1_000);
+    const exchange = await send({
+      applicationId: candidate.applicationId,
+      url: candidate.url,
+      timeoutMs: candidate.timeoutMs,
+      credentials: candidate.credentials,
+      body,
+      headers: [
+        ['content-type', 'application/json'],
+        ['user-agent', userAgent],
+        ['webhook-id', id],
+        ['webhook-timestamp', String(timestamp)],
+        ['webhook-signature', sign({ id, timestamp, body }, candidate.signingKeys, now)],
+        ...candidate.headers,
+      ],
+    });
+    return judgeChallenge(exchange, challenge);
+  }
+
+  async #handshake({ applicationId, url, timeoutMs, headers, credentials }: Candidate): Promise<Verdict> {
+    const { origin, userAgent, send } = this.#deps;
+    const exchange = await send({
+      method: 'OPTIONS',
+      applicationId,
+      url,
+      timeoutMs,
+      credentials,
+      body: '',
+      headers: [['user-agent', userAgent], ['webhook-request-origin', origin], ...headers],
+    });
+    return judgeHandshake(exchange, origin);
+  }
+}
+
+/** Pure: whether the challenge came back, as plain text or as JSON. */
+export function judgeChallenge({ outcome, error, responseBody }: Exchange, challenge: string): Verdict {
+  if (outcome !== 'SUCCESS') return { problem: `the target did not pass its verification: ${error}` };
+  const text = (responseBody ?? '').trim();
+  if (text === challenge || challengeIn(text) === challenge) return { allowedRatePerMinute: null };
+  return { problem: `expected the target to send the challenge back, as {"challenge": …} or as plain text; got ${shown(text)}` };
+}
+
+function challengeIn(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && 'challenge' in value ? value.challenge : value;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Pure: HTTP 1.1 Web Hooks for Event Delivery, section 4.2. The status alone is no consent: any server may answer
+ * OPTIONS.
+ */
+export function judgeHandshake({ outcome, error, responseHeaders }: Exchange, origin: string): Verdict {
+  if (outcome !== 'SUCCESS') return { problem: `the target did not pass its verification: ${error}` };
+  const header = (wanted: string) => responseHeaders.find(([name]) => name === wanted)?.[1].trim();
+  const allowed = header('webhook-allowed-origin');
+  if (allowed !== '*' && allowed?.toLowerCase() !== origin.toLowerCase())
+    return {
+      problem: `expected the target to answer OPTIONS with WebHook-Allowed-Origin: ${origin} or *; got ${shown(allowed ?? 'none')}`,
+    };
+  const rate = header('webhook-allowed-rate') ?? '*';
+  if (rate === '*') return { allowedRatePerMinute: null };
+  if (!/^[1-9]\d{0,15}$/.test(rate))
+    return { problem: `expected WebHook-Allowed-Rate to be * or a number of requests per minute; got ${shown(rate)}` };
+  return { allowedRatePerMinute: Math.min(Number(rate), MOST_RATE) };
+}

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
+import { shown } from './errors';
+import type { LogLevel } from './log';
 import { parseAllowedTarget, parseDeniedTargets } from './net/address-policy';
 import { parseDnsServers } from './net/dns-servers';
 import { parseEgressProxy } from './net/egress-proxy';
 import { PortRanges } from './net/port-ranges';
-import { shown } from './errors';
-import type { LogLevel } from './log';
 import { mysqlTls, redisTls, type TlsSettings } from './net/tls-parameters';
 import { parseUrl } from './net/url';
 

@@ -10,9 +10,9 @@ import { Delivery } from './deliveries/delivery';
 import { Event } from './events/event';
 import { EventType } from './events/event-type-record';
 import { RetryJob } from './replay/retry-job';
+import { IDLE_MS } from './store/mysql-pool';
 import { Webhook } from './webhooks/webhook';
 import { WebhookSecret } from './webhooks/webhook-secret';
-import { IDLE_MS } from './store/mysql-pool';
 
 const entities = [Application, ApiKey, Webhook, WebhookSecret, EventType, Event, Delivery, Attempt, RetryJob];
 

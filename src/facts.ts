@@ -1,7 +1,7 @@
+import type { LoggedUpdate } from './deliveries/update-log';
 import type { CircuitChange, DeliveriesLeft, SettledBatch } from './delivery/facts';
 import type { Batch } from './events/append';
 import type { Redaction } from './events/redactions';
-import type { LoggedUpdate } from './deliveries/update-log';
 import type { RetryJob } from './replay/retry-job';
 import type { LiveWebhook, Snapshot } from './webhooks/webhook-cache';
 

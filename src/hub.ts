@@ -6,8 +6,6 @@ import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './api/ser
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { LastUses } from './applications/last-uses';
-import { Remover } from './housekeeping/remover';
-import { Retention } from './housekeeping/retention';
 import { Attempts, testBodyKey } from './attempts/attempts';
 import { type Counted, Stats } from './attempts/stats';
 import { AuditLog } from './audit/audit-log';
@@ -16,55 +14,57 @@ import { readAudit } from './audit/read-audit';
 import { type Clock, SECOND, systemClock } from './clock';
 import { type Config, ConfigError } from './config';
 import { Deliveries } from './deliveries/deliveries';
+import { type LoggedUpdate, readUpdates } from './deliveries/update-log';
+import type { Verdict } from './delivery/completion/settle';
 import { Delivery } from './delivery/delivery';
-import { AddressPolicy } from './net/address-policy';
 import { bodyId, readBodies, readBody } from './delivery/request/bodies';
 import { forgetStandardBody } from './delivery/request/body';
-import { HealthKeeper } from './health/health-monitor';
+import { Shaper } from './delivery/request/shaper';
 import { OAuthSender } from './delivery/transport/http/oauth';
 import { Sender } from './delivery/transport/http/sender';
-import type { Verdict } from './delivery/completion/settle';
-import { Shaper } from './delivery/request/shaper';
-import { systemLookup } from './net/system-lookup';
-import { Tester } from './probes/tester';
-import { Verifier } from './probes/verifier';
 import type { AppendedEvent, AppendRequest } from './events/append';
-import { Appender } from './events/group-committer';
 import type { Event } from './events/event';
 import { EventTypes } from './events/event-types';
 import { Events } from './events/events';
+import { GroupCommitter } from './events/group-committer';
 import { OperationalEvents } from './events/operational-events';
 import { Redactions } from './events/redactions';
 import { SchemaValidator } from './events/schema-validator';
 import { Facts } from './facts';
+import { FilterHealth, readCostlyFilters } from './health/filter-health';
+import { HealthMonitor } from './health/health-monitor';
+import { Remover } from './housekeeping/remover';
+import { Retention } from './housekeeping/retention';
 import { applicationIdOf, newInstanceId, sequenceOf } from './ids';
-import { Doorbell, type Topic } from './live/doorbell';
+import { Notifier, type Topic } from './live/doorbell';
 import { JobWatch } from './live/job-watch';
 import { LiveLog } from './live/live-log';
 import { Poll } from './live/poll';
-import { type LoggedUpdate, readUpdates } from './deliveries/update-log';
 import type { Log } from './log';
+import { AddressPolicy } from './net/address-policy';
+import { systemLookup } from './net/system-lookup';
+import { parseTargetUrl } from './net/target-url';
 import { Backlog } from './observe/backlog';
 import { Metrics, type Reading, type Siblings } from './observe/metrics';
 import { Observer } from './observe/observer';
 import type { Tracing } from './observe/tracing';
+import { Tester } from './probes/tester';
+import { Verifier } from './probes/verifier';
 import { Replayer } from './replay/replayer';
 import type { RetryJob } from './replay/retry-job';
 import { RetryJobs } from './replay/retry-jobs';
-import { Rounds } from './rounds';
 import { Slices } from './slices';
 import { Database } from './store/database';
 import { readHead } from './store/heads';
 import { VERSION } from './version';
-import { Directory } from './webhooks/webhook-cache';
-import { FilterHealth, readCostlyFilters } from './health/filter-health';
+import { WakeableLoop } from './wakeable-loop';
 import { HeaderSealing } from './webhooks/header-sealing';
 import { closeAllCircuits, readHealth } from './webhooks/health';
 import { orderProblem } from './webhooks/order-health';
 import type { CompilePayloadQuery } from './webhooks/payload-query';
 import { sealFor } from './webhooks/secret-key';
-import { parseTargetUrl } from './net/target-url';
 import { Ordering } from './webhooks/webhook';
+import { WebhookCache } from './webhooks/webhook-cache';
 import { Webhooks } from './webhooks/webhooks';
 
 export interface HubOptions {
@@ -108,20 +108,20 @@ export class Hub {
   readonly #apiKeys: ApiKeys;
   readonly #audit: AuditLog;
   readonly #lastUses: LastUses;
-  readonly #directory: Directory;
+  readonly #directory: WebhookCache;
   readonly #headerSealing: HeaderSealing;
-  readonly #appender: Appender;
+  readonly #appender: GroupCommitter;
   readonly #facts = new Facts();
   readonly #delivery: Delivery;
   readonly #sender: Sender;
   /** What tenants' requests go through. */
   readonly #authorized: OAuthSender;
-  readonly #health: HealthKeeper;
+  readonly #health: HealthMonitor;
   readonly #filterHealth: FilterHealth;
   readonly #stats: Stats;
   readonly #poll: Poll;
-  readonly #doorbell: Doorbell;
-  readonly #healthRounds: Rounds;
+  readonly #doorbell: Notifier;
+  readonly #healthRounds: WakeableLoop;
   readonly #remover: Remover;
   readonly #replayer: Replayer;
   readonly #jobWatch: JobWatch<RetryJob>;
@@ -153,7 +153,7 @@ export class Hub {
     const policy = new AddressPolicy(config.allowedTargets, { denied: config.deniedTargets, ports: config.allowedPorts });
     this.#database = database;
 
-    this.#doorbell = new Doorbell({
+    this.#doorbell = new Notifier({
       instanceId,
       redis: config.redisUrl,
       clock,
@@ -203,7 +203,7 @@ export class Hub {
     facts.cancellationsStored.on(() => this.#doorbell.ring('cancellations'));
     const announceUpdates = (updates: ReadonlyMap<string, LoggedUpdate[]>) => facts.updatesLogged.emit(updates);
 
-    this.#directory = new Directory({
+    this.#directory = new WebhookCache({
       database,
       seal,
       defaultRetryDelaysMs: config.retrySchedule,
@@ -218,7 +218,7 @@ export class Hub {
     const userAgent = `Livehook/${VERSION}`;
     const verifier = new Verifier({ clock, userAgent, origin: config.origin, send: (request) => this.#authorized.send(request) });
     /** As it is stored, whatever is in memory. */
-    const findWebhookAnew = (webhookId: string) => this.#directory.findFresh(webhookId);
+    const fetchWebhook = (webhookId: string) => this.#directory.fetch(webhookId);
     const operationalEvents = new OperationalEvents({ database, clock, directory: this.#directory, facts });
     const webhooks = new Webhooks({
       operationalEvents,
@@ -230,7 +230,7 @@ export class Hub {
       compilePayloadQuery: (document) => this.#compilePayloadQuery(document),
       verify: (candidate) => verifier.verify(candidate),
       isVerificationRequired: config.requireVerification,
-      signingKeys: async (webhookId) => (await findWebhookAnew(webhookId))?.signingKeys ?? [],
+      signingKeys: async (webhookId) => (await fetchWebhook(webhookId))?.signingKeys ?? [],
       target: (url) => parseTargetUrl(url, { allowHttp: config.allowHttp, policy }),
       changed: async (applicationId) => {
         this.#doorbell.ring('webhooks', [applicationId]);
@@ -252,7 +252,7 @@ export class Hub {
       },
     });
 
-    this.#health = new HealthKeeper({
+    this.#health = new HealthMonitor({
       database,
       clock,
       log,
@@ -293,7 +293,7 @@ export class Hub {
       operationalEvents,
       facts,
     });
-    this.#appender = new Appender({
+    this.#appender = new GroupCommitter({
       database,
       directory: this.#directory,
       clock,
@@ -389,7 +389,7 @@ export class Hub {
         await this.#jobWatch.look();
       },
     });
-    this.#healthRounds = new Rounds({
+    this.#healthRounds = new WakeableLoop({
       clock,
       everyMs: HEALTH_MS,
       round: () => this.#health.refresh(),
@@ -437,7 +437,7 @@ export class Hub {
           userAgent,
           send: (request) => this.#authorized.send(request),
           shaper,
-          findWebhook: findWebhookAnew,
+          findWebhook: fetchWebhook,
           findType: (applicationId, name) => eventTypes.find(applicationId, name),
         }),
         testBody: (attempt) => readBody(database.read, applicationIdOf(attempt.id), 0, testBodyKey(attempt.id)),

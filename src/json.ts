@@ -4,7 +4,7 @@ import { duplicateName, squeeze, writtenAs } from './json-source';
  * Values nested deeper than this are refused: beyond some thousand levels `JSON.stringify` overflows the stack, and
  * where exactly depends on who calls it, so a value that could be stored might not be answered with.
  */
-export const MOST_JSON_DEPTH = 500;
+export const MAX_JSON_DEPTH = 500;
 
 /** Minified JSON; null for what is nested too deeply; undefined for what is no JSON. */
 export function minified(value: unknown): string | null | undefined {
@@ -26,7 +26,7 @@ export function payloadTextOf(payload: unknown): PayloadText {
     const text = minified(payload);
     return typeof text === 'string' ? { text } : { problem: text === null ? 'deep' : 'missing' };
   }
-  if (came.depth > MOST_JSON_DEPTH) return { problem: 'deep' };
+  if (came.depth > MAX_JSON_DEPTH) return { problem: 'deep' };
   const { source, start, end } = came;
   const text = JSON.stringify(payload);
   // Most clients write as JavaScript does. Where they do, nothing was lost in parsing.
@@ -39,7 +39,7 @@ export function payloadTextOf(payload: unknown): PayloadText {
 
 /** Whether JSON is nested too deeply. Looks at the text, about a nanosecond a character: shorter than two brackets a level it can't be deep. */
 export function isDeep(text: string): boolean {
-  if (text.length <= 2 * MOST_JSON_DEPTH) return false;
+  if (text.length <= 2 * MAX_JSON_DEPTH) return false;
   let depth = 0;
   for (let index = 0; index < text.length; index++) {
     switch (text.charCodeAt(index)) {
@@ -48,7 +48,7 @@ export function isDeep(text: string): boolean {
         break;
       case 0x5b:
       case 0x7b:
-        if (++depth > MOST_JSON_DEPTH) return true;
+        if (++depth > MAX_JSON_DEPTH) return true;
         break;
       case 0x5d:
       case 0x7d:

@@ -1,6 +1,6 @@
 import { shown } from './errors';
 
-const MOST_CHARS = 255;
+const MAX_CHARS = 255;
 
 /**
  * What is wrong with a name that a caller chose to find something again by, or null. White space around it and control
@@ -8,6 +8,6 @@ const MOST_CHARS = 255;
  * different keys would become one.
  */
 export function keyProblem(key: string): string | null {
-  if (key.length <= MOST_CHARS && /^\S(.*\S)?$/su.test(key) && !/[\p{Cc}\p{Cs}]/u.test(key)) return null;
-  return `expected 1 to ${MOST_CHARS} characters without white space around them or control characters, got ${shown(key)}`;
+  if (key.length <= MAX_CHARS && /^\S(.*\S)?$/su.test(key) && !/[\p{Cc}\p{Cs}]/u.test(key)) return null;
+  return `expected 1 to ${MAX_CHARS} characters without white space around them or control characters, got ${shown(key)}`;
 }

@@ -19,8 +19,8 @@ const KNOWN_FLAGS = 0b11;
 const SAMPLED = 0b01;
 const NOTHING = /^0+$/;
 
-const MOST_STATE_CHARS = 512;
-const MOST_STATE_MEMBERS = 32;
+const MAX_STATE_CHARS = 512;
+const MAX_STATE_MEMBERS = 32;
 const STATE_MEMBER = /^[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
 
 /** The context that two headers name; null where the standard says to go on as if there were none. */
@@ -36,12 +36,12 @@ export function traceContextOf(traceparent: unknown, tracestate: unknown): strin
 
 /** A wrong `tracestate` counts for nothing, and takes nothing else with it. */
 function stateOf(text: string): string {
-  if (text.length > MOST_STATE_CHARS) return '';
+  if (text.length > MAX_STATE_CHARS) return '';
   const members = text
     .split(',')
     .map((member) => member.trim())
     .filter((member) => member !== '');
-  return members.length <= MOST_STATE_MEMBERS && members.every((member) => STATE_MEMBER.test(member)) ? members.join(',') : '';
+  return members.length <= MAX_STATE_MEMBERS && members.every((member) => STATE_MEMBER.test(member)) ? members.join(',') : '';
 }
 
 const SPAN_AT = '00-'.length + 32 + 1;

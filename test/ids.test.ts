@@ -20,7 +20,7 @@ import {
 
 const application = newApplicationId();
 const webhook = newWebhookId(application);
-const MOST = Number.MAX_SAFE_INTEGER;
+const MAX = Number.MAX_SAFE_INTEGER;
 
 describe('Ids', () => {
   test('tell what they name, where it belongs and in which place', () => {
@@ -44,7 +44,7 @@ describe('Ids', () => {
   });
 
   test('carry sequences up to 53 bits', () => {
-    for (const sequence of [1, 31, 32, 2 ** 32, MOST]) {
+    for (const sequence of [1, 31, 32, 2 ** 32, MAX]) {
       expect(sequenceOf(newEventId(application, sequence))).toBe(sequence);
       expect(isId('evt', newEventId(application, sequence))).toBe(true);
       expect(sequenceOf(deliveryId(sequence, webhook))).toBe(sequence);
@@ -52,7 +52,7 @@ describe('Ids', () => {
   });
 
   test('sort as text as their sequences and numbers do', () => {
-    const sequences = [1, 2, 9, 10, 31, 32, 33, 1_023, 1_024, 10 ** 6, 2 ** 40, MOST];
+    const sequences = [1, 2, 9, 10, 31, 32, 33, 1_023, 1_024, 10 ** 6, 2 ** 40, MAX];
     const deliveries = sequences.map((sequence) => deliveryId(sequence, webhook));
     expect([...deliveries].sort()).toEqual(deliveries);
     const events = sequences.map((sequence) => newEventId(application, sequence));

@@ -1,4 +1,4 @@
-import { MOST_JSON_DEPTH, payloadTextOf } from '../src/json';
+import { MAX_JSON_DEPTH, payloadTextOf } from '../src/json';
 import { JsonRefused, MAX_JSON_DEPTH_PER_REQUEST, parseRequest } from '../src/json-source';
 
 const SHAPE = { variablesAt: ['variables'], mostEvents: 1_000 };
@@ -76,10 +76,10 @@ describe('The text of a payload', () => {
     expect(textOf(variablesOf(`{"variables":{"p":${payload}}}`).p)).toBe(payload);
   });
 
-  test(`may be ${MOST_JSON_DEPTH} levels deep`, () => {
+  test(`may be ${MAX_JSON_DEPTH} levels deep`, () => {
     const nested = (levels: number) => variablesOf(`{"variables":{"p":${'['.repeat(levels)}1.0${']'.repeat(levels)}}}`).p;
-    expect(textOf(nested(MOST_JSON_DEPTH))).toContain('[1.0]');
-    expect(payloadTextOf(nested(MOST_JSON_DEPTH + 1))).toEqual({ problem: 'deep' });
+    expect(textOf(nested(MAX_JSON_DEPTH))).toContain('[1.0]');
+    expect(payloadTextOf(nested(MAX_JSON_DEPTH + 1))).toEqual({ problem: 'deep' });
   });
 });
 

@@ -2,7 +2,7 @@ import { Arg, type ClassType, Field, Int, ObjectType } from 'type-graphql';
 import { HubError } from '../errors';
 import type { Page, PageRequest } from '../store/page';
 
-export const MOST_FIRST = 100;
+export const MAX_FIRST = 100;
 export const DEFAULT_FIRST = 50;
 
 @ObjectType({ description: 'Where a page stands in its list.' })
@@ -65,8 +65,8 @@ export interface PageArguments {
 /** `first` and `after` as a list takes them; `decode` turns the cursor into the row's key or throws. */
 export function pageRequest({ first: given, after }: PageArguments, decode: (cursor: string) => string): PageRequest {
   const first = given ?? DEFAULT_FIRST;
-  if (!Number.isInteger(first) || first < 1 || first > MOST_FIRST)
-    throw new HubError('BAD_USER_INPUT', `first: expected a whole number from 1 to ${MOST_FIRST}, got ${first}`);
+  if (!Number.isInteger(first) || first < 1 || first > MAX_FIRST)
+    throw new HubError('BAD_USER_INPUT', `first: expected a whole number from 1 to ${MAX_FIRST}, got ${first}`);
   return { first, after: after === undefined || after === null ? undefined : decode(after) };
 }
 
@@ -86,7 +86,7 @@ export function connection<Row>({ rows, hasNextPage }: Page<Row>, cursorOf: (row
 
 /** How many of a list: the argument that all of them share. */
 export const First = () =>
-  Arg('first', () => Int, { nullable: true, defaultValue: DEFAULT_FIRST, description: `How many at most: 1 to ${MOST_FIRST}.` });
+  Arg('first', () => Int, { nullable: true, defaultValue: DEFAULT_FIRST, description: `How many at most: 1 to ${MAX_FIRST}.` });
 
 /** Where in a list to go on. */
 export const After = () =>

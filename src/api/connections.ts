@@ -3,7 +3,7 @@ import type { Release } from './key-limits';
 
 /** Connections beyond the limit that are still taken, to be told so; past them they are dropped. */
 const HEADROOM = 0.1;
-const LEAST_HEADROOM = 16;
+const MIN_HEADROOM = 16;
 /** Of all connections, those over which no valid key has come may be this many. */
 const STRANGERS = 0.5;
 
@@ -31,7 +31,7 @@ export class Connections {
 
   constructor(most: number) {
     this.#most = most;
-    this.#hardLimit = most + Math.max(LEAST_HEADROOM, Math.ceil(most * HEADROOM));
+    this.#hardLimit = most + Math.max(MIN_HEADROOM, Math.ceil(most * HEADROOM));
     this.#mostStrangers = Math.max(1, Math.floor(most * STRANGERS));
   }
 

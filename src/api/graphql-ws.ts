@@ -32,7 +32,7 @@ interface Extra {
 }
 
 /** Of one socket, at a time; one more is refused and the others go on. */
-const MOST_OPERATIONS = 1_000;
+const MAX_OPERATIONS = 1_000;
 const RETRY_AFTER_SECONDS = 1;
 /** How long clients may take to answer the hub's goodbye. */
 const GOODBYE_MS = 2 * SECOND;
@@ -132,7 +132,7 @@ export class GraphqlWs {
   /** Errors are returned, not thrown: thrown ones would close the socket, and with it every other operation. */
   #prepare(connection: WsConnection, payload: SubscribePayload): ExecutionArgs | readonly GraphQLError[] {
     try {
-      if (connection.running > MOST_OPERATIONS) throw tooManyOperations();
+      if (connection.running > MAX_OPERATIONS) throw tooManyOperations();
       const { traceparent, tracestate } = payload.extensions ?? {};
       const asking = {
         caller: connection.caller,
@@ -149,5 +149,5 @@ export class GraphqlWs {
 }
 
 function tooManyOperations(): HubError {
-  return new HubError('RATE_LIMITED', `A connection runs at most ${MOST_OPERATIONS} operations at a time.`, RETRY_AFTER_SECONDS);
+  return new HubError('RATE_LIMITED', `A connection runs at most ${MAX_OPERATIONS} operations at a time.`, RETRY_AFTER_SECONDS);
 }

@@ -1,5 +1,5 @@
 import { GraphQLError, Kind, type ValueNode } from 'graphql';
-import { MOST_JSON_DEPTH } from '../json';
+import { MAX_JSON_DEPTH } from '../json';
 import { rememberText, writtenAs } from '../json-source';
 
 type Variables = Readonly<Record<string, unknown>> | null | undefined;
@@ -26,7 +26,7 @@ class Reading {
   }
 
   read(node: ValueNode, level: number): unknown {
-    if (level > MOST_JSON_DEPTH) throw new GraphQLError(`expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, { nodes: node });
+    if (level > MAX_JSON_DEPTH) throw new GraphQLError(`expected JSON of at most ${MAX_JSON_DEPTH} levels, got more`, { nodes: node });
     switch (node.kind) {
       case Kind.STRING:
       case Kind.BOOLEAN:

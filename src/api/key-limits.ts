@@ -20,7 +20,7 @@ export type Release = () => void;
 
 const RETRY_AFTER_SECONDS = 1;
 /** Of keys that asked within the last second: beyond it the one that asked longest ago begins anew. */
-const MOST_PACED_KEYS = 10_000;
+const MAX_PACED_KEYS = 10_000;
 /** What sums of fractions may be off by, in milliseconds. */
 const ROUNDING = 1e-6;
 
@@ -143,7 +143,7 @@ class Pace {
   #forget(now: number): void {
     let looked = 0;
     for (const [keyId, fullAt] of this.#fullAt) {
-      if (looked++ === 2 || (fullAt > now && this.#fullAt.size <= MOST_PACED_KEYS)) return;
+      if (looked++ === 2 || (fullAt > now && this.#fullAt.size <= MAX_PACED_KEYS)) return;
       this.#fullAt.delete(keyId);
     }
   }

@@ -11,8 +11,8 @@ import {
   visit,
 } from 'graphql';
 import { type ComplexityEstimator, getComplexity } from 'graphql-query-complexity';
-import { DEFAULT_BATCH, MOST_BATCH } from '../live/streams';
-import { DEFAULT_FIRST, MOST_FIRST } from './connection';
+import { DEFAULT_BATCH, MAX_BATCH } from '../live/streams';
+import { DEFAULT_FIRST, MAX_FIRST } from './connection';
 import { introspectionRule } from './introspection';
 
 /** One operation may ask for this much, on every transport. */
@@ -99,8 +99,8 @@ const estimate: ComplexityEstimator = ({ args, childComplexity, field }) =>
 
 /** How many of what is below a field there can be. What is out of range the resolver refuses, with its own words. */
 function repeats(args: Readonly<Record<string, unknown>>, typeName: string): number {
-  if (typeName.endsWith('Connection')) return clamp(args.first, DEFAULT_FIRST, MOST_FIRST);
-  if (typeName.endsWith('UpdatePage')) return clamp(args.maxBatch, DEFAULT_BATCH, MOST_BATCH);
+  if (typeName.endsWith('Connection')) return clamp(args.first, DEFAULT_FIRST, MAX_FIRST);
+  if (typeName.endsWith('UpdatePage')) return clamp(args.maxBatch, DEFAULT_BATCH, MAX_BATCH);
   const { events } = (args.input ?? {}) as { events?: unknown };
   return Array.isArray(events) ? events.length : 1;
 }

@@ -58,15 +58,15 @@ interface Deps {
 }
 
 /** What a request without a key takes at least, and more for its size, and when it reads the schema. */
-const LEAST_ESTIMATE_MS = 0.5;
+const MIN_ESTIMATE_MS = 0.5;
 const INTROSPECTION_ESTIMATE_MS = 10;
 const CHARS_PER_ESTIMATED_MS = 2_000;
 
 /** Of documents that are kept parsed: a syntax tree takes some hundred times the memory of its text. */
-const MOST_KEPT_CHARS = 256 * 1024;
-const MOST_DOCUMENT_CHARS = 16 * 1024;
+const MAX_KEPT_CHARS = 256 * 1024;
+const MAX_DOCUMENT_CHARS = 16 * 1024;
 /** Of variables that are remembered as affordable, a document. */
-const MOST_SIZES = 1_000;
+const MAX_SIZES = 1_000;
 
 /**
  * Judges operations, for every transport; and runs those that come over sockets and event streams, as Apollo does for
@@ -110,7 +110,7 @@ export class Operations {
    */
   meterUnauthenticated(text: string): Meter {
     const extraMs = /__(schema|type)\b/.test(text) ? INTROSPECTION_ESTIMATE_MS : 0;
-    return this.#unauthenticatedCpu.begin(LEAST_ESTIMATE_MS + extraMs + text.length / CHARS_PER_ESTIMATED_MS);
+    return this.#unauthenticatedCpu.begin(MIN_ESTIMATE_MS + extraMs + text.length / CHARS_PER_ESTIMATED_MS);
   }
 
   #prepare(request: OperationRequest, { caller, traceContext, address }: Asking): Prepared {
@@ -236,7 +236,7 @@ export class Operations {
     if (affordable.has(sizes)) return [];
     const errors = this.#judgeVariables(document, operation, variables);
     if (errors.length > 0) return errors;
-    if (affordable.size < MOST_SIZES) this.#affordable.set(document, affordable.add(sizes));
+    if (affordable.size < MAX_SIZES) this.#affordable.set(document, affordable.add(sizes));
     return [];
   }
 
@@ -252,11 +252,11 @@ export class Operations {
   }
 
   #keep(query: string, document: DocumentNode): void {
-    if (query.length > MOST_DOCUMENT_CHARS || this.#kept.has(query)) return;
+    if (query.length > MAX_DOCUMENT_CHARS || this.#kept.has(query)) return;
     this.#kept.set(query, document);
     this.#keptChars += query.length;
     for (const [oldest] of this.#kept) {
-      if (this.#keptChars <= MOST_KEPT_CHARS) break;
+      if (this.#keptChars <= MAX_KEPT_CHARS) break;
       this.#kept.delete(oldest);
       this.#keptChars -= oldest.length;
     }

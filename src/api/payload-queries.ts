@@ -22,8 +22,8 @@ import type { CompilePayloadQuery, PayloadQuery } from '../webhooks/payload-quer
 import { BY_THE_HUB } from './field-access';
 import { costProblem, LIMITS, limitRules } from './limits';
 
-const MOST_CHARS = 16 * 1024;
-const MOST_KEPT = 5_000;
+const MAX_CHARS = 16 * 1024;
+const MAX_KEPT = 5_000;
 const ROOT_FIELD = 'event';
 /** Levels that are GraphQL's own: the root field and the names in it. What stands under those is the event's. */
 const SELECTION_DEPTH = 2;
@@ -42,7 +42,7 @@ export function payloadQueryCompiler(schema: GraphQLSchema): CompilePayloadQuery
     if (known) return known;
     const compiled = compile(schema, text);
     kept.set(text, compiled);
-    if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value ?? '');
+    if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
     return compiled;
   };
 }
@@ -62,7 +62,7 @@ function compile(schema: GraphQLSchema, text: string): PayloadQuery {
     problem,
     run: () => Promise.reject(new Error(problem)),
   });
-  if (text.length > MOST_CHARS) return broken(`expected at most ${MOST_CHARS} characters, got ${text.length}`);
+  if (text.length > MAX_CHARS) return broken(`expected at most ${MAX_CHARS} characters, got ${text.length}`);
   let document: DocumentNode;
   try {
     document = parse(text, { maxTokens: LIMITS.tokens });

@@ -3,7 +3,7 @@ import { HubError, InputRefused } from '../errors';
 import type { Log } from '../log';
 
 /** GraphQL quotes values of the client's in full, a megabyte if it is one. */
-const MOST_MESSAGE_CHARS = 1_000;
+const MAX_MESSAGE_CHARS = 1_000;
 
 /**
  * What clients see of an error, the same on every transport. Ours carry their code; GraphQL's own (syntax, validation,
@@ -47,5 +47,5 @@ function rootCause(error: GraphQLError): Error | undefined {
 }
 
 function shortened(message: string): string {
-  return message.length > MOST_MESSAGE_CHARS ? `${message.slice(0, MOST_MESSAGE_CHARS - 1)}…` : message;
+  return message.length > MAX_MESSAGE_CHARS ? `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…` : message;
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { MOST_EVENTS_A_PUBLISH } from '../events/publish';
+import { MAX_EVENTS_PER_PUBLISH } from '../events/publish';
 import { JsonRefused, parseRequest } from '../json-source';
 import type { Holding } from './intake';
 import { LIMITS } from './limits';
@@ -59,7 +59,7 @@ function tooLarge(mostBytes: number): BadRequest {
 
 /** `variablesAt`: the names that lead to the variables of the operation, whose payloads are sent on exactly as they came. */
 export function readJson(text: string, variablesAt: readonly string[]): unknown {
-  return parseRequest(text, { variablesAt, mostEvents: MOST_EVENTS_A_PUBLISH });
+  return parseRequest(text, { variablesAt, mostEvents: MAX_EVENTS_PER_PUBLISH });
 }
 
 /** As `readJson`, of an HTTP request. */

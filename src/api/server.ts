@@ -64,7 +64,7 @@ interface Graphql {
   readonly ws: GraphqlWs;
 }
 
-const MOST_HEADER_BYTES = 16 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
 /** For the headers of a request, and for all of it. Node looks every 30 s unless it is told otherwise, so 60 were up to 90. */
 export const TIMEOUTS = { headersTimeout: 15 * SECOND, requestTimeout: 60 * SECOND, connectionsCheckingInterval: 1 * SECOND } as const;
 /** A year, and for this name alone: what else its domain has is none of the hub's business. */
@@ -88,7 +88,7 @@ export class ApiServer {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#http = createServer({ maxHeaderSize: MOST_HEADER_BYTES, ...TIMEOUTS }, (request, response) =>
+    this.#http = createServer({ maxHeaderSize: MAX_HEADER_BYTES, ...TIMEOUTS }, (request, response) =>
       this.#pipelines.add(request.socket, response, () => {
         this.#track(request, response);
         this.#serve(request, response).catch((error: unknown) => this.#fail(request, response, error));

@@ -21,9 +21,9 @@ export interface WsDeps {
 const CONNECTION_INIT_MS = 10 * SECOND;
 const PING_MS = 12 * SECOND;
 /** Of pings to an idle socket, or of looks at one whose client takes nothing: about two minutes. */
-const MOST_UNANSWERED = 10;
+const MAX_UNANSWERED = 10;
 /** Bytes that may wait for a client to read; beyond it the hub does not read either what the client asks for next. */
-const MOST_UNSENT_BYTES = 1024 * 1024;
+const MAX_UNSENT_BYTES = 1024 * 1024;
 
 const GOING_AWAY = 1001;
 const MESSAGE_TOO_BIG = 1009;
@@ -110,10 +110,10 @@ export class WsConnection {
     new Promise((resolve) => {
       if (!this.isOpen) return resolve();
       this.#client.send(data, () => {
-        if (this.#client.isPaused && this.unsentBytes < MOST_UNSENT_BYTES) this.#client.resume();
+        if (this.#client.isPaused && this.unsentBytes < MAX_UNSENT_BYTES) this.#client.resume();
         resolve();
       });
-      if (this.unsentBytes > MOST_UNSENT_BYTES) this.#client.pause();
+      if (this.unsentBytes > MAX_UNSENT_BYTES) this.#client.pause();
     });
 
   /**
@@ -143,7 +143,7 @@ export class WsConnection {
   #sendTogether(frames: readonly Buffer[]): boolean {
     const [only] = frames;
     const isTaken = this.request.socket.write(frames.length === 1 && only ? only : Buffer.concat(frames));
-    if (this.unsentBytes > MOST_UNSENT_BYTES) this.#client.pause();
+    if (this.unsentBytes > MAX_UNSENT_BYTES) this.#client.pause();
     return isTaken;
   }
 
@@ -154,7 +154,7 @@ export class WsConnection {
       const done = () => {
         socket.off('drain', done);
         socket.off('close', done);
-        if (this.#client.isPaused && this.unsentBytes < MOST_UNSENT_BYTES) this.#client.resume();
+        if (this.#client.isPaused && this.unsentBytes < MAX_UNSENT_BYTES) this.#client.resume();
         resolve();
       };
       if (socket.destroyed || !socket.writableNeedDrain) return done();
@@ -295,7 +295,7 @@ export class WsConnection {
   /** To a socket whose client reads slowly a ping would only queue up: what it takes meanwhile says enough. */
   #ping(): void {
     if (this.#takenBytes() !== this.#bytesTaken) this.#unanswered = 0;
-    if (this.#unanswered++ >= MOST_UNANSWERED) this.terminate();
+    if (this.#unanswered++ >= MAX_UNANSWERED) this.terminate();
     else if (this.isOpen && this.unsentBytes === 0) this.#client.ping();
     this.#bytesTaken = this.#takenBytes();
   }

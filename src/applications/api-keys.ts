@@ -54,8 +54,8 @@ export type Refusal = (typeof REFUSALS)[number];
 
 /** How long a key is trusted without asking the database: the longest that another instance's revocation takes to act here. */
 const TRUST_MS = 1 * SECOND;
-const MOST_REMEMBERED = 10_000;
-const MOST_NAME_CHARS = 255;
+const MAX_REMEMBERED = 10_000;
+const MAX_NAME_CHARS = 255;
 const MAX_NETWORKS_PER_KEY = 100;
 
 /** Keys and who they let in. */
@@ -86,7 +86,7 @@ export class ApiKeys {
     const { database, clock } = this.#deps;
     const problems = new Problems();
     const name = creation.name ?? 'unnamed';
-    if (name.length > MOST_NAME_CHARS) problems.add('name', `expected at most ${MOST_NAME_CHARS} characters, got ${name.length}`);
+    if (name.length > MAX_NAME_CHARS) problems.add('name', `expected at most ${MAX_NAME_CHARS} characters, got ${name.length}`);
     if (creation.expiresAt && creation.expiresAt.getTime() <= clock.now())
       problems.add('expiresAt', `expected a time to come, got ${creation.expiresAt.toISOString()}`);
     if (creation.scopes && (creation.applicationId ?? null) === null)
@@ -303,7 +303,7 @@ function isWithin(networks: readonly string[], address: string | null): boolean 
 /** The last so many. */
 function remember<T>(map: Map<string, T>, tokenHash: string, value: T): void {
   map.set(tokenHash, value);
-  if (map.size > MOST_REMEMBERED) map.delete(map.keys().next().value ?? '');
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? '');
 }
 
 function hashOf(token: string): string {

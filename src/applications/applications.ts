@@ -1,7 +1,7 @@
 import { type Clock } from '../clock';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApplicationId } from '../ids';
-import { MOST_JSON_DEPTH, minified } from '../json';
+import { MAX_JSON_DEPTH, minified } from '../json';
 import { keyProblem } from '../key';
 import type { Database, Queries, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
@@ -24,8 +24,8 @@ interface Deps {
   readonly deleted: (applicationId: string) => void;
 }
 
-const MOST_METADATA_CHARS = 64 * 1024;
-const MOST_RETENTION_DAYS = 3_650;
+const MAX_METADATA_CHARS = 64 * 1024;
+const MAX_RETENTION_DAYS = 3_650;
 
 /** The tenants. */
 export class Applications {
@@ -137,12 +137,12 @@ function check(given: ApplicationChange): void {
   const problem = typeof given.key === 'string' ? keyProblem(given.key) : null;
   if (problem) problems.add('key', problem);
   const { retentionDays } = given;
-  if (typeof retentionDays === 'number' && !(retentionDays >= 1 && retentionDays <= MOST_RETENTION_DAYS))
-    problems.add('retentionDays', `expected 1 to ${MOST_RETENTION_DAYS} days, got ${retentionDays}`);
+  if (typeof retentionDays === 'number' && !(retentionDays >= 1 && retentionDays <= MAX_RETENTION_DAYS))
+    problems.add('retentionDays', `expected 1 to ${MAX_RETENTION_DAYS} days, got ${retentionDays}`);
   const metadata = minified(given.metadata);
-  if (metadata === null) problems.add('metadata', `expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
-  else if (metadata !== undefined && metadata.length > MOST_METADATA_CHARS)
-    problems.add('metadata', `expected at most ${MOST_METADATA_CHARS} characters of JSON, got ${metadata.length}`, UserErrorCode.TOO_LARGE);
+  if (metadata === null) problems.add('metadata', `expected JSON of at most ${MAX_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE);
+  else if (metadata !== undefined && metadata.length > MAX_METADATA_CHARS)
+    problems.add('metadata', `expected at most ${MAX_METADATA_CHARS} characters of JSON, got ${metadata.length}`, UserErrorCode.TOO_LARGE);
   problems.throwIfAny();
 }
 

@@ -2,9 +2,9 @@ import { HubError } from '../errors';
 import type { Database } from '../store/database';
 import { ApiKey } from './api-key';
 
-const MOST_A_QUERY = 500;
+const MAX_PER_QUERY = 500;
 /** Beyond it whoever comes with a key that is not known here is sent away: more than the database answers in a second. */
-const MOST_WAITING = 5_000;
+const MAX_WAITING = 5_000;
 const RETRY_AFTER_SECONDS = 1;
 
 interface Asked {
@@ -35,7 +35,7 @@ export class KeyLookup {
   find(tokenHash: string, isPatient = false): Promise<ApiKey | null> {
     const known = this.#waiting.get(tokenHash);
     if (known) return known.answer;
-    if (this.#waiting.size >= MOST_WAITING && !isPatient) return Promise.reject(tooMany());
+    if (this.#waiting.size >= MAX_WAITING && !isPatient) return Promise.reject(tooMany());
     const asked = ask();
     this.#waiting.set(tokenHash, asked);
     if (!this.#isRunning) void this.#run();
@@ -45,7 +45,7 @@ export class KeyLookup {
   async #run(): Promise<void> {
     this.#isRunning = true;
     while (this.#waiting.size > 0) {
-      const batch = new Map([...this.#waiting].slice(0, MOST_A_QUERY));
+      const batch = new Map([...this.#waiting].slice(0, MAX_PER_QUERY));
       for (const tokenHash of batch.keys()) this.#waiting.delete(tokenHash);
       await this.#read(batch);
     }

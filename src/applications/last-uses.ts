@@ -1,7 +1,7 @@
 import { type Clock, MINUTE } from '../clock';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 
 interface Deps {
   readonly database: Database;
@@ -16,12 +16,12 @@ const MAX_KEYS_PER_STATEMENT = 500;
 /** When keys were used, to the minute: gathered, and written once a minute. A crash loses the last minute of it. */
 export class LastUses {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
   #pending = new Map<string, number>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: MINUTE,
       round: () => this.flush(),
@@ -30,11 +30,11 @@ export class LastUses {
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#loop.start();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
     await this.flush().catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'key.last_use_not_written'));
   }
 

@@ -1,7 +1,7 @@
 import type { Attempt } from './attempt';
 
 /** Linux takes 128 KiB in one argument of a command; what a shell builds in is free of that. */
-const MOST_ARGUMENT_CHARS = 32 * 1024;
+const MAX_ARGUMENT_CHARS = 32 * 1024;
 
 /** The request of an attempt as a POSIX shell command; a body that is gone, or not for whoever asks, is left out. */
 export function curlOf(attempt: Attempt, body: string | null, url = attempt.url): string {
@@ -10,7 +10,7 @@ export function curlOf(attempt: Attempt, body: string | null, url = attempt.url)
   // `name:` would make curl drop the header; `name;` sends it empty.
   for (const { name, value } of attempt.requestHeaders) parts.push(`-H ${quoted(value.trim() === '' ? `${name};` : `${name}: ${value}`)}`);
   if (body === null) return parts.join(' \\\n  ');
-  if (body.length <= MOST_ARGUMENT_CHARS) return [...parts, `--data-raw ${quoted(body)}`].join(' \\\n  ');
+  if (body.length <= MAX_ARGUMENT_CHARS) return [...parts, `--data-raw ${quoted(body)}`].join(' \\\n  ');
   return `printf %s ${quoted(body)} |\n${[...parts, '--data-binary @-'].join(' \\\n  ')}`;
 }
 

@@ -6,9 +6,9 @@ export type Histogram = Map<number, number>;
 
 const GROWTH = Math.log(1.1);
 /** Narrower steps than a millisecond would tell nothing. */
-const LEAST_MS = 1;
+const MIN_MS = 1;
 
-const stepOf = (durationMs: number) => Math.round(Math.log(Math.max(durationMs, LEAST_MS)) / GROWTH);
+const stepOf = (durationMs: number) => Math.round(Math.log(Math.max(durationMs, MIN_MS)) / GROWTH);
 const middleOf = (step: number) => Math.round(Math.exp(step * GROWTH));
 
 export function count(histogram: Histogram, durationMs: number): void {

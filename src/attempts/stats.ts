@@ -1,7 +1,7 @@
 import { type Cancel, type Clock, DAY, HOUR, MINUTE, SECOND } from '../clock';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database, Queries } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 import { addTo, count, decode, encode, type Histogram, percentile } from './histogram';
 
 /** How the attempts of a webhook went in a span of time. */
@@ -45,7 +45,7 @@ const KEPT_MS = 7 * DAY + HOUR;
 const FLUSH_MS = 1 * SECOND;
 const SWEEP_MS = 1 * HOUR;
 const COLUMNS = ['webhook_id', 'started_at', 'instance_id', 'succeeded', 'failed', 'histogram'];
-const ROWS_A_STATEMENT = 200;
+const ROWS_PER_STATEMENT = 200;
 
 /**
  * Counts attempts by webhook and quarter of an hour. A row belongs to one instance, so nobody waits for anybody; each
@@ -55,12 +55,12 @@ export class Stats {
   readonly #deps: Deps;
   readonly #buckets = new Map<string, Bucket>();
   #cancelFlush: Cancel | undefined;
-  readonly #sweeps: Rounds;
+  readonly #sweeps: WakeableLoop;
   #running: Promise<void> | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#sweeps = new Rounds({
+    this.#sweeps = new WakeableLoop({
       clock: deps.clock,
       everyMs: SWEEP_MS,
       round: () => this.#sweep(),
@@ -123,8 +123,8 @@ export class Stats {
   async #write(): Promise<void> {
     const { database, instanceId, clock } = this.#deps;
     const dirty = [...this.#buckets.values()].filter(({ isWritten }) => !isWritten);
-    for (let start = 0; start < dirty.length; start += ROWS_A_STATEMENT) {
-      const part = dirty.slice(start, start + ROWS_A_STATEMENT);
+    for (let start = 0; start < dirty.length; start += ROWS_PER_STATEMENT) {
+      const part = dirty.slice(start, start + ROWS_PER_STATEMENT);
       for (const bucket of part) bucket.isWritten = true; // what is counted from here on makes it dirty again
       const rows = part.map((b) => [b.webhookId, b.startedAt, instanceId, b.succeeded, b.failed, encode(b.histogram)]);
       const places = rows.map((row) => `(${row.map(() => '?').join(',')})`).join(',');

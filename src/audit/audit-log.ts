@@ -2,8 +2,8 @@ import type { Refusal } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HUBS_OWN, newAuditId } from '../ids';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database, Tx } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 import { type Deed, Gathering, type Noted } from './gathering';
 
 interface Deps {
@@ -26,7 +26,7 @@ const MAX_WAITING_ROWS = 20_000;
  */
 export class AuditLog {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
   readonly #gathering = new Gathering((noted) => this.#add(noted));
   #waiting: Noted[] = [];
   #dropped = 0;
@@ -36,7 +36,7 @@ export class AuditLog {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
       round: async () => {
@@ -48,11 +48,11 @@ export class AuditLog {
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#loop.start();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
     await this.flush();
   }
 

@@ -16,7 +16,7 @@ interface Deps {
 
 /** A process that dies is started again after so long, twice as long with each death … */
 const FIRST_PAUSE_MS = 1 * SECOND;
-const MOST_PAUSE_MS = 30 * SECOND;
+const MAX_PAUSE_MS = 30 * SECOND;
 /** … until it has served for so long. */
 const SOUND_MS = 1 * MINUTE;
 
@@ -128,7 +128,7 @@ export class Processes {
     const { deaths: earlier = 0, servesSince } = this.#posts.get(number) ?? {};
     const deaths = servesSince !== undefined && clock.monotonic() - servesSince > SOUND_MS ? 1 : earlier + 1;
     this.#posts.set(number, { deaths, servesSince: undefined });
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (deaths - 1), MOST_PAUSE_MS);
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (deaths - 1), MAX_PAUSE_MS);
     log.warn({ process: number, ...end, startsAgainInMs: pauseMs }, 'process.died');
     const cancel = clock.after(pauseMs, () => void this.#start(number), true);
     this.#pauses.set(number, cancel);

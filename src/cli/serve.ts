@@ -5,11 +5,11 @@ import { shown } from '../errors';
 import { Hub, type Started } from '../hub';
 import { createLog, type Log } from '../log';
 import { Processes } from './processes';
+import { onShutdownSignal } from './shutdown-signal';
 import { Sibling } from './sibling';
-import { wishToEnd } from './wish-to-end';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-const MOST_PROCESSES = 64;
+const MAX_PROCESSES = 64;
 
 /** Serves until SIGTERM or SIGINT, then drains and exits 0. A second signal ends it at once. */
 export async function serve(options: { readonly processes: string }): Promise<void> {
@@ -57,7 +57,7 @@ async function serveAsOneOf(config: Config, log: Log): Promise<void> {
 }
 
 function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readonly end?: () => void }): void {
-  const told = wishToEnd({
+  const told = onShutdownSignal({
     clock: systemClock,
     stop,
     end: (signal) => {
@@ -81,8 +81,8 @@ function announce({ url, metricsUrl, generatedAdminKey, adminKeyProblem }: Start
 
 function parseProcesses(text: string, { databaseUrl }: Config): number {
   const processes = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(processes >= 1 && processes <= MOST_PROCESSES))
-    throw new ConfigError([`--processes: expected a whole number from 1 to ${MOST_PROCESSES}; got ${shown(text)}`]);
+  if (!(processes >= 1 && processes <= MAX_PROCESSES))
+    throw new ConfigError([`--processes: expected a whole number from 1 to ${MAX_PROCESSES}; got ${shown(text)}`]);
   if (processes > 1 && databaseUrl.kind === 'sqlite')
     throw new ConfigError([
       `--processes: expected 1 with SQLite, whose file belongs to one instance; got ${processes}. Several share a MySQL or MariaDB DATABASE_URL`,

@@ -4,10 +4,10 @@ import { refuse, shown, UserErrorCode } from '../errors';
 import { typeCondition } from '../events/events';
 import type { Facts } from '../facts';
 import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
-import { appendUpdates } from './update-log';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
 import { Delivery, DeliveryStatus } from './delivery';
+import { appendUpdates } from './update-log';
 
 /** Which deliveries; what is absent or null does not restrict. */
 export interface DeliverySelection {

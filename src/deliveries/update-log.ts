@@ -1,7 +1,7 @@
 import type { Attempt } from '../attempts/attempt';
-import type { Delivery, DeliveryStatus } from './delivery';
 import { applicationIdOf } from '../ids';
 import type { Queries, Tx } from '../store/database';
+import type { Delivery, DeliveryStatus } from './delivery';
 
 /** A delivery reached a status. */
 export interface DeliveryUpdate {
@@ -32,7 +32,7 @@ type Stored = readonly [
   createdAt: number,
 ];
 
-const MOST_UPDATES_A_ROW = 500;
+const MAX_UPDATES_PER_ROW = 500;
 
 /**
  * Appends to the logs of the applications concerned. Takes their update counters, in id order, as the last locks of
@@ -60,8 +60,8 @@ export async function appendUpdates(tx: Tx, updates: readonly DeliveryUpdate[]):
     if (last === undefined) continue; // the application was deleted meanwhile: nobody can watch it
     const numbered = own.map((update, index) => ({ ...update, sequence: last - own.length + 1 + index }));
     logged.set(applicationId, numbered);
-    for (let start = 0; start < numbered.length; start += MOST_UPDATES_A_ROW)
-      rows.push(rowOf(applicationId, numbered.slice(start, start + MOST_UPDATES_A_ROW)));
+    for (let start = 0; start < numbered.length; start += MAX_UPDATES_PER_ROW)
+      rows.push(rowOf(applicationId, numbered.slice(start, start + MAX_UPDATES_PER_ROW)));
   }
   await tx.insert('delivery_updates', ['application_id', 'first_sequence', 'last_sequence', 'updates', 'created_at'], rows);
   return logged;
@@ -106,11 +106,11 @@ function textOf({ deliveryId, eventType, status, attemptNumber, at, createdAt }:
 
 /** At most `most` updates after `sequence`, in order, none left out between them. */
 export async function readUpdates(queries: Queries, applicationId: string, sequence: number, most: number): Promise<LoggedUpdate[]> {
-  // Only rows that hold some of them. A row has at most MOST_UPDATES_A_ROW, which bounds the keys to look at.
+  // Only rows that hold some of them. A row has at most MAX_UPDATES_PER_ROW, which bounds the keys to look at.
   const rows = await queries.query<{ first_sequence: number; updates: string }>(
     `SELECT first_sequence, updates FROM delivery_updates
       WHERE application_id = ? AND last_sequence > ? AND last_sequence < ? AND first_sequence <= ? ORDER BY last_sequence`,
-    [applicationId, sequence, sequence + most + MOST_UPDATES_A_ROW, sequence + most],
+    [applicationId, sequence, sequence + most + MAX_UPDATES_PER_ROW, sequence + most],
   );
   const updates: LoggedUpdate[] = [];
   for (const row of rows) {

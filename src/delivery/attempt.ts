@@ -1,12 +1,12 @@
 import type { Clock } from '../clock';
-import { contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './request/body';
-import type { Exchange, HeaderPair, OutgoingRequest } from './transport/exchange';
-import type { HeldBody, Shaper } from './request/shaper';
-import { sign } from './request/sign';
 import { newSpanId } from '../ids';
 import { traceHeaders } from '../trace-context';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
 import type { Job } from './job';
+import { contentHeaders, type FixedBody, readyBody, STANDARD_BODY } from './request/body';
+import type { HeldBody, Shaper } from './request/shaper';
+import { sign } from './request/sign';
+import type { Exchange, HeaderPair, OutgoingRequest } from './transport/exchange';
 
 /** An attempt that has ended and waits to be written down. */
 export interface Finished {

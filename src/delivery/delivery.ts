@@ -1,14 +1,11 @@
 import type { Clock } from '../clock';
-import type { Caution } from './flow-control/flow-control';
-import type { Sender } from './transport/http/sender';
-import type { Shaper } from './request/shaper';
-import type { Reservation } from '../events/group-committer';
 import type { Events } from '../events/events';
+import type { Reservation } from '../events/group-committer';
 import type { OperationalEvents } from '../events/operational-events';
 import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
-import type { Directory } from '../webhooks/webhook-cache';
+import type { WebhookCache } from '../webhooks/webhook-cache';
 import { Attempter } from './attempt';
 import { Cancellations } from './claim/cancellations';
 import { JobLoader } from './claim/load-jobs';
@@ -18,8 +15,11 @@ import { Reconciler } from './claim/reconciler';
 import { Releaser } from './claim/releaser';
 import { Completer } from './completion/completer';
 import { Dispatcher } from './dispatcher';
+import type { Caution } from './flow-control/flow-control';
 import { Heartbeat } from './instances/heartbeat';
 import { Membership } from './instances/membership';
+import type { Shaper } from './request/shaper';
+import type { Sender } from './transport/http/sender';
 
 interface Deps {
   readonly instanceId: string;
@@ -29,7 +29,7 @@ interface Deps {
   readonly log: Log;
   /** From 0 up to 1. */
   readonly random: () => number;
-  readonly webhooks: Pick<Directory, 'find' | 'findFresh'>;
+  readonly webhooks: Pick<WebhookCache, 'find' | 'fetch'>;
   readonly events: Pick<Events, 'bySequences'>;
   readonly sender: Pick<Sender, 'send'>;
   readonly shaper: Pick<Shaper, 'bodyFor'>;

@@ -1,7 +1,7 @@
 import type { Cancel } from '../clock';
-import type { Flow } from './flow-control/flow-control';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { Ordering } from '../webhooks/webhook';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
+import type { FlowControl } from './flow-control/flow-control';
 import { FifoQueue, MAX_WAITING_PER_WEBHOOK } from './queue/fifo-queue';
 import { MAX_WAITING_PER_ORDERED_WEBHOOK, OrderedQueue } from './queue/ordered-queue';
 import type { WebhookQueue } from './queue/webhook-queue';
@@ -9,7 +9,7 @@ import type { WebhookQueue } from './queue/webhook-queue';
 /** A webhook as this instance sends to it: what waits, what is promised, what is in flight. */
 export class Destination {
   webhook: LiveWebhook;
-  readonly flow: Flow;
+  readonly flow: FlowControl;
   queue: WebhookQueue;
   inFlight = 0;
   /** Room given to appends that have not committed yet. */
@@ -29,7 +29,7 @@ export class Destination {
   /** Of the timer that looks at it again when it has to wait. */
   cancelWake: Cancel | undefined;
 
-  constructor(webhook: LiveWebhook, flow: Flow) {
+  constructor(webhook: LiveWebhook, flow: FlowControl) {
     this.webhook = webhook;
     this.flow = flow;
     this.queue = queueFor(webhook.ordering);

@@ -1,25 +1,25 @@
 import { AttemptTrigger } from '../attempts/attempt';
 import { type Clock, HOUR, sleep } from '../clock';
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
-import type { Exchange } from './transport/exchange';
-import { type Caution, Flow, type Terms, type Ticket } from './flow-control/flow-control';
-import type { Verdict } from './completion/settle';
-import type { HeldBody } from './request/shaper';
-import type { Reservation } from '../events/group-committer';
 import type { Event } from '../events/event';
+import type { Reservation } from '../events/group-committer';
 import type { Facts } from '../facts';
 import { FairShare } from '../fair-share';
 import type { Log } from '../log';
-import type { LiveWebhook, Snapshot } from '../webhooks/webhook-cache';
 import { Ordering } from '../webhooks/webhook';
+import type { LiveWebhook, Snapshot } from '../webhooks/webhook-cache';
 import type { Attempter, Finished } from './attempt';
 import type { Releaser } from './claim/releaser';
+import type { Verdict } from './completion/settle';
 import { capacityFor, Destination } from './destination';
 import type { DeliveriesLeft } from './facts';
+import { type Caution, FlowControl, type Terms, type Ticket } from './flow-control/flow-control';
 import type { Membership } from './instances/membership';
 import { type Job, weightOf } from './job';
 import type { OrderedQueue } from './queue/ordered-queue';
+import type { HeldBody } from './request/shaper';
 import { Scheduler } from './scheduler';
+import type { Exchange } from './transport/exchange';
 
 interface Deps {
   readonly instanceId: string;
@@ -83,7 +83,7 @@ export class Dispatcher {
   readonly #deps: Deps;
   readonly #destinations = new Map<string, Destination>();
   /** Of webhooks without a destination, where there is something to remember; the longest unused is forgotten first. */
-  readonly #flows = new Map<string, Flow>();
+  readonly #flows = new Map<string, FlowControl>();
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, Owned>();
   readonly #scheduler = new Scheduler<Destination>((destination) => this.#goOn(destination));
@@ -396,8 +396,8 @@ export class Dispatcher {
     return destination;
   }
 
-  #flowOf(webhook: LiveWebhook): Flow {
-    return this.#flows.get(webhook.id) ?? new Flow(webhook.version);
+  #flowOf(webhook: LiveWebhook): FlowControl {
+    return this.#flows.get(webhook.id) ?? new FlowControl(webhook.version);
   }
 
   #termsOf(webhook: LiveWebhook): Terms {
@@ -405,7 +405,7 @@ export class Dispatcher {
   }
 
   /** The most deliveries of a webhook that wait here: few where it is paced, none while nothing may be sent. */
-  #maxQueued(webhook: LiveWebhook, flow: Flow, capacity: number): number {
+  #maxQueued(webhook: LiveWebhook, flow: FlowControl, capacity: number): number {
     flow.follow(webhook.version);
     return flow.mostQueued(this.#termsOf(webhook), capacity, this.#deps.clock.monotonic());
   }

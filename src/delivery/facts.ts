@@ -1,7 +1,7 @@
-import type { Exchange } from './transport/exchange';
-import type { Verdict } from './completion/settle';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
+import type { Verdict } from './completion/settle';
 import type { Job } from './job';
+import type { Exchange } from './transport/exchange';
 
 /** Attempts that are written down. */
 export interface SettledBatch {

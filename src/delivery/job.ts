@@ -1,6 +1,6 @@
 import type { AttemptTrigger } from '../attempts/attempt';
-import type { FixedBody } from './request/body';
 import type { Event } from '../events/event';
+import type { FixedBody } from './request/body';
 
 /** A delivery that this instance owns and has in memory. */
 export interface Job {

@@ -180,11 +180,11 @@ function idsOf(items: readonly { readonly eventId: string }[]): Set<string> {
   return new Set(items.map(({ eventId }) => eventId));
 }
 
-const MOST_NAMED = 3;
+const MAX_NAMED = 3;
 
 function some(names: readonly string[]): string {
-  const more = names.length - MOST_NAMED;
-  return `${names.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const more = names.length - MAX_NAMED;
+  return `${names.slice(0, MAX_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function emptyColumn(name: string): Column {

@@ -1,11 +1,11 @@
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
+import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import { fanOut, insertDeliveries, type Room } from '../fanout/fan-out';
 import { type Selection, Selector } from '../fanout/select';
 import { newEventId } from '../ids';
-import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import { nextTurn, Slices } from '../slices';
 import type { Tx } from '../store/database';
-import type { Directory, LiveWebhook } from '../webhooks/webhook-cache';
+import type { LiveWebhook, WebhookCache } from '../webhooks/webhook-cache';
 import type { Event } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
 
@@ -70,7 +70,7 @@ interface Counter {
 export async function append(
   tx: Tx,
   requests: readonly AppendPart[],
-  directory: Pick<Directory, 'at'>,
+  directory: Pick<WebhookCache, 'at'>,
   room: Room,
   selector = new Selector(new Slices()),
 ): Promise<Batch> {

@@ -34,9 +34,9 @@ interface Deps {
 
 type Catalog = ReadonlyMap<string, KnownType>;
 
-const MOST_DESCRIPTION_CHARS = 2_000;
-const MOST_TYPES = 1_000;
-const MOST_CATALOGS = 10_000;
+const MAX_DESCRIPTION_CHARS = 2_000;
+const MAX_TYPES = 1_000;
+const MAX_CATALOGS = 10_000;
 /** Of all schemas of an application together, as JSON. */
 const MAX_SCHEMA_CHARS_PER_APPLICATION = 4 * 1024 * 1024;
 
@@ -115,7 +115,7 @@ export class EventTypes {
     const catalog = new Map(rows.map((row) => [row.name, this.#known(applicationId, row)]));
     if (generation !== this.#generation) return catalog; // changed while it was read: not kept
     this.#catalogs.set(applicationId, catalog);
-    if (this.#catalogs.size > MOST_CATALOGS) this.#catalogs.delete(this.#catalogs.keys().next().value ?? '');
+    if (this.#catalogs.size > MAX_CATALOGS) this.#catalogs.delete(this.#catalogs.keys().next().value ?? '');
     return catalog;
   }
 
@@ -123,10 +123,10 @@ export class EventTypes {
     const problems = new Problems();
     const problem = foreignTypeProblem(name);
     if (problem) problems.add('name', problem);
-    if (description && description.length > MOST_DESCRIPTION_CHARS)
+    if (description && description.length > MAX_DESCRIPTION_CHARS)
       problems.add(
         'description',
-        `expected at most ${MOST_DESCRIPTION_CHARS} characters, got ${description.length}`,
+        `expected at most ${MAX_DESCRIPTION_CHARS} characters, got ${description.length}`,
         UserErrorCode.TOO_LARGE,
       );
     const schemaProblem = (schema ?? null) === null ? null : await this.#deps.schemas.problemOf(applicationId, schema);
@@ -164,8 +164,8 @@ interface TypeRow {
 
 async function refuseBeyondMost(tx: Tx, applicationId: string): Promise<void> {
   const [row] = await tx.query<{ types: number }>('SELECT COUNT(*) AS types FROM event_types WHERE application_id = ?', [applicationId]);
-  if (Number(row?.types ?? 0) >= MOST_TYPES)
-    refuse('name', `expected at most ${MOST_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
+  if (Number(row?.types ?? 0) >= MAX_TYPES)
+    refuse('name', `expected at most ${MAX_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
 }
 
 async function refuseTooMuchSchema(tx: Tx, applicationId: string, name: string, schema: unknown): Promise<void> {

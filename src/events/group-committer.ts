@@ -9,7 +9,7 @@ import { type Selection, Selector } from '../fanout/select';
 import type { Log } from '../log';
 import { nextTurn, Slices } from '../slices';
 import { CommitInDoubt, type Database } from '../store/database';
-import type { Directory } from '../webhooks/webhook-cache';
+import type { WebhookCache } from '../webhooks/webhook-cache';
 import {
   type AppendedEvent,
   type AppendPart,
@@ -32,7 +32,7 @@ export interface Reservation extends Room {
 
 interface Deps {
   readonly database: Database;
-  readonly directory: Directory;
+  readonly directory: WebhookCache;
   readonly clock: Clock;
   readonly log: Log;
   readonly reserve: () => Reservation;
@@ -44,10 +44,10 @@ interface Deps {
  * How many events join one transaction, and how many may wait for theirs before publishers are told to slow down. What may
  * wait is divided between applications: one alone has half of it.
  */
-const MOST_EVENTS_A_BATCH = 500;
-const MOST_CHARS_A_BATCH = 8 * 1024 * 1024;
-const MOST_PENDING_EVENTS = 20_000;
-const MOST_PENDING_CHARS = 64 * 1024 * 1024;
+const MAX_EVENTS_PER_BATCH = 500;
+const MAX_CHARS_PER_BATCH = 8 * 1024 * 1024;
+const MAX_PENDING_EVENTS = 20_000;
+const MAX_PENDING_CHARS = 64 * 1024 * 1024;
 const RETRY_AFTER_SECONDS = 1;
 
 /** How long an answer may wait for the database to tell what became of a commit whose own answer was lost. */
@@ -102,7 +102,7 @@ interface TransactionRoom {
 
 /** A transaction that takes longer, such as that of an event for a thousand webhooks, is overtaken by other applications. */
 const OVERTAKE_MS = 10;
-const MOST_AT_ONCE = 4;
+const MAX_AT_ONCE = 4;
 
 /**
  * Group commit: while one transaction is under way, what arrives gathers for the next one. A lone publish waits for
@@ -110,7 +110,7 @@ const MOST_AT_ONCE = 4;
  * applications take turns. Which webhooks get an event is decided before, in slices, so that a transaction has a
  * bounded number of deliveries and a request that has more is stored in several.
  */
-export class Appender {
+export class GroupCommitter {
   readonly #deps: Deps;
   readonly #selector: Selector;
   readonly #waiting = new PendingAppends<Waiting>();
@@ -123,8 +123,8 @@ export class Appender {
   /** All transactions under way have taken long by now. */
   #mayOvertake = false;
   #isLooking = false;
-  readonly #pendingEvents = new FairShare(MOST_PENDING_EVENTS);
-  readonly #pendingChars = new FairShare(MOST_PENDING_CHARS);
+  readonly #pendingEvents = new FairShare(MAX_PENDING_EVENTS);
+  readonly #pendingChars = new FairShare(MAX_PENDING_CHARS);
   #isStopping = false;
 
   constructor(deps: Deps) {
@@ -185,7 +185,7 @@ export class Appender {
 
   #mayBegin(): boolean {
     if (this.#underWay.size === 0) return true;
-    return this.#mayOvertake && this.#underWay.size < MOST_AT_ONCE && this.#deps.database.dialect.supportsManyInstances;
+    return this.#mayOvertake && this.#underWay.size < MAX_AT_ONCE && this.#deps.database.dialect.supportsManyInstances;
   }
 
   #begin(): void {
@@ -220,8 +220,8 @@ export class Appender {
   #nextBatch(): readonly Part[] {
     const batch: Part[] = [];
     const room: TransactionRoom = {
-      events: MOST_EVENTS_A_BATCH,
-      chars: MOST_CHARS_A_BATCH,
+      events: MAX_EVENTS_PER_BATCH,
+      chars: MAX_CHARS_PER_BATCH,
       deliveries: MAX_DELIVERIES_PER_TRANSACTION,
       isEmpty: true,
     };
@@ -302,7 +302,7 @@ export class Appender {
         if (deliveries >= MAX_DELIVERIES_PER_TRANSACTION) return;
       }
       events += request.events.length - answers.length;
-      if (events >= MOST_EVENTS_A_BATCH) return;
+      if (events >= MAX_EVENTS_PER_BATCH) return;
     }
   }
 

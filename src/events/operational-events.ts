@@ -1,7 +1,7 @@
 import type { Clock } from '../clock';
 import type { Facts } from '../facts';
 import type { Database, Tx } from '../store/database';
-import type { Directory } from '../webhooks/webhook-cache';
+import type { WebhookCache } from '../webhooks/webhook-cache';
 import { append, type Batch, lockCounters } from './append';
 
 /** What the hub itself has to say, in the log of the application it concerns. */
@@ -24,7 +24,7 @@ export type Tell = (event: OperationalEvent) => void;
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
-  readonly directory: Pick<Directory, 'within'>;
+  readonly directory: Pick<WebhookCache, 'within'>;
   readonly facts: Facts;
 }
 

@@ -6,8 +6,8 @@ import { RE2JS } from 're2js';
 import { shown } from '../errors';
 import { MAX_INLINE_FORMAT_CHARS } from './schema-cost';
 
-const MOST_SCHEMA_CHARS = 64 * 1024;
-const MOST_SCHEMA_DEPTH = 50;
+const MAX_SCHEMA_CHARS = 64 * 1024;
+const MAX_SCHEMA_DEPTH = 50;
 
 /** Where and how a payload breaks its schema. */
 export interface SchemaViolation {
@@ -28,9 +28,9 @@ export class TooLongHere extends Error {}
 export function shapeProblem(schema: unknown): string | null {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
     return `expected a JSON Schema, an object, got ${shown(schema)}`;
-  if (isDeeper(schema, MOST_SCHEMA_DEPTH)) return `expected a schema of at most ${MOST_SCHEMA_DEPTH} levels`;
+  if (isDeeper(schema, MAX_SCHEMA_DEPTH)) return `expected a schema of at most ${MAX_SCHEMA_DEPTH} levels`;
   const text = JSON.stringify(schema);
-  if (text.length > MOST_SCHEMA_CHARS) return `expected a schema of at most ${MOST_SCHEMA_CHARS} characters, got ${text.length}`;
+  if (text.length > MAX_SCHEMA_CHARS) return `expected a schema of at most ${MAX_SCHEMA_CHARS} characters, got ${text.length}`;
   const dialect = (schema as { $schema?: unknown }).$schema;
   if (dialect !== undefined && !(typeof dialect === 'string' && /^https?:\/\/json-schema\.org\/draft\/2020-12\/schema#?$/.test(dialect)))
     return `expected draft 2020-12, got ${shown(dialect)}`;

@@ -1,5 +1,5 @@
 import { type Problems, shown, UserErrorCode } from '../errors';
-import { MOST_JSON_DEPTH, type PayloadText, payloadTextOf } from '../json';
+import { MAX_JSON_DEPTH, type PayloadText, payloadTextOf } from '../json';
 import { keyProblem } from '../key';
 import type { NewEvent } from './append';
 import { foreignTypeProblem } from './event-type';
@@ -16,8 +16,8 @@ export interface EventInput {
   readonly occurredAt?: Date | null;
 }
 
-export const MOST_PAYLOAD_BYTES = 1024 * 1024;
-export const MOST_EVENTS_A_PUBLISH = 1_000;
+export const MAX_PAYLOAD_BYTES = 1024 * 1024;
+export const MAX_EVENTS_PER_PUBLISH = 1_000;
 /** Years that a time of an event may name: what four digits can say. */
 const LATEST_MS = Date.UTC(9999, 11, 31);
 
@@ -83,9 +83,9 @@ function payloadText(payload: unknown, problems: Problems, path: readonly string
   }
   const { text } = made;
   // A character has 1 to 3 bytes: most payloads need no counting.
-  const bytes = text.length * 3 <= MOST_PAYLOAD_BYTES ? 0 : Buffer.byteLength(text);
-  if (bytes > MOST_PAYLOAD_BYTES)
-    problems.add(path, `expected at most ${MOST_PAYLOAD_BYTES} bytes of minified JSON, got ${bytes}`, UserErrorCode.TOO_LARGE);
+  const bytes = text.length * 3 <= MAX_PAYLOAD_BYTES ? 0 : Buffer.byteLength(text);
+  if (bytes > MAX_PAYLOAD_BYTES)
+    problems.add(path, `expected at most ${MAX_PAYLOAD_BYTES} bytes of minified JSON, got ${bytes}`, UserErrorCode.TOO_LARGE);
   return text;
 }
 
@@ -94,6 +94,6 @@ function payloadProblem(wrong: Exclude<PayloadText, { text: string }>): readonly
   if ('duplicate' in wrong)
     return [`expected objects that have each name once, got ${shown(wrong.duplicate)} twice in one`, UserErrorCode.INVALID];
   return wrong.problem === 'deep'
-    ? [`expected JSON of at most ${MOST_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE]
+    ? [`expected JSON of at most ${MAX_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE]
     : ['expected JSON, got nothing', UserErrorCode.REQUIRED];
 }

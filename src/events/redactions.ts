@@ -1,8 +1,8 @@
 import { type Clock, SECOND } from '../clock';
 import { DeliveryStatus } from '../deliveries/delivery';
+import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { applicationIdOf, attemptRangeOf, deliveryRangeOf, isId, sequenceOf } from '../ids';
-import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
 import type { Database, Tx } from '../store/database';
 import { type Event, REDACTED_PAYLOAD } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';

@@ -2,8 +2,8 @@ import { Delivery, DeliveryStatus, IN_TURN } from '../deliveries/delivery';
 import type { Event } from '../events/event';
 import { deliveryIds } from '../ids';
 import type { Tx } from '../store/database';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { Ordering } from '../webhooks/webhook';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 
 /** Room in this instance's queues, asked for before the commit and taken up after it. */
 export interface Room {

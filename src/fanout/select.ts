@@ -1,6 +1,6 @@
+import { CHARS_PARSED_PER_UNIT, MAX_UNITS_PER_MATCH, MatchBudget } from '../matching/match-budget';
 import type { Slices } from '../slices';
 import type { LiveWebhook, Snapshot } from '../webhooks/webhook-cache';
-import { CHARS_PARSED_PER_UNIT, MAX_UNITS_PER_MATCH, MatchBudget } from '../matching/match-budget';
 import { isConditional, meetsConditions, takesType } from './wants';
 
 /** An event as it was published. */

@@ -1,8 +1,8 @@
 import { isOwnEventType } from '../events/event-type';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { type Matchable, meets } from '../matching/condition';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { MatchBudget } from '../matching/match-budget';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 
 /** The hub's own events go only to those that name them: `livehook.*`, not `*`. */
 export function wantsType(eventTypes: readonly string[], type: string): boolean {

@@ -1,15 +1,15 @@
 import ms from 'ms';
 import type { Clock } from '../clock';
+import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event';
+import { isGone, type Verdict } from '../delivery/completion/settle';
 import type { CircuitChange } from '../delivery/facts';
+import type { Exchange } from '../delivery/transport/exchange';
 import { isOwnEventType } from '../events/event-type';
 import type { OperationalEvent, OperationalEvents } from '../events/operational-events';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
-import type { Exchange } from '../delivery/transport/exchange';
-import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event';
-import { isGone, type Verdict } from '../delivery/completion/settle';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 
 interface Deps {
   readonly database: Database;
@@ -39,14 +39,14 @@ interface Streak {
 
 /** A webhook fails after so many failures in a row, or after as many as one delivery has attempts. */
 const FAILING_AFTER = 3;
-const MOST_STREAKS = 50_000;
+const MAX_STREAKS = 50_000;
 
 /**
  * Notices when webhooks begin to fail, recover, or have failed for too long. The database is asked only when one of
  * them turns: its row decides which instance was first, and that one tells the world. Deliveries of the hub's own
  * events change what is stored but tell nobody, so that no event is about itself.
  */
-export class HealthKeeper {
+export class HealthMonitor {
   readonly #deps: Deps;
   /** Of webhooks that have failed since their last success here; the longest untouched is forgotten first. */
   readonly #streaks = new Map<string, Streak>();
@@ -129,7 +129,7 @@ export class HealthKeeper {
     const streak = known?.version === version ? { ...known, failures: known.failures + 1 } : { version, failures: 1, since: endedAt };
     this.#streaks.delete(id);
     this.#streaks.set(id, streak);
-    if (this.#streaks.size > MOST_STREAKS) this.#streaks.delete(this.#streaks.keys().next().value ?? '');
+    if (this.#streaks.size > MAX_STREAKS) this.#streaks.delete(this.#streaks.keys().next().value ?? '');
     return streak;
   }
 

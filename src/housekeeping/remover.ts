@@ -1,9 +1,9 @@
 import { type Clock, MINUTE } from '../clock';
 import { idRange } from '../ids';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
 import { removeRows } from '../store/remove-rows';
+import { WakeableLoop } from '../wakeable-loop';
 
 interface Deps {
   readonly database: Database;
@@ -12,7 +12,7 @@ interface Deps {
 }
 
 const ROUND_MS = 5 * MINUTE;
-const ROWS_A_STEP = 500;
+const ROWS_PER_STEP = 500;
 
 /** One table's rows of an application, found along its primary key so that a step reads no more than it removes. */
 interface Share {
@@ -81,11 +81,11 @@ const SHARES: readonly Share[] = [
 /** Removes the rows of deleted applications, a few hundred at a time: nobody waits for it, and it goes on after a restart. */
 export class Remover {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
       round: () => this.#round(),
@@ -95,16 +95,16 @@ export class Remover {
 
   /** Looks for deleted applications now, and from then on now and again. */
   start(): void {
-    this.#rounds.now();
+    this.#loop.wake();
   }
 
   /** An application was deleted. */
   look(): void {
-    this.#rounds.now();
+    this.#loop.wake();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
   }
 
   async #round(): Promise<void> {
@@ -113,7 +113,7 @@ export class Remover {
     for (const { id } of deleted) {
       let rows = 0;
       for (const share of SHARES) rows += await this.#removeShare(share, id);
-      if (this.#rounds.isStopping) return;
+      if (this.#loop.isStopping) return;
       await database.transaction((tx) => tx.execute('DELETE FROM applications WHERE id = ? AND deleted_at IS NOT NULL', [id]));
       log.info({ applicationId: id, rows }, 'application.removed');
     }
@@ -123,8 +123,8 @@ export class Remover {
     let total = 0;
     const { table, key, where } = share;
     const [condition, ...parameters] = where(applicationId);
-    for (let removed = ROWS_A_STEP; removed === ROWS_A_STEP && !this.#rounds.isStopping; total += removed)
-      removed = await this.#deps.database.transaction((tx) => removeRows(tx, { table, key, condition, parameters, most: ROWS_A_STEP }));
+    for (let removed = ROWS_PER_STEP; removed === ROWS_PER_STEP && !this.#loop.isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeRows(tx, { table, key, condition, parameters, most: ROWS_PER_STEP }));
     return total;
   }
 }

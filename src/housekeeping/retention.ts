@@ -2,9 +2,9 @@ import { testBodyKey } from '../attempts/attempts';
 import { type Clock, DAY, MINUTE } from '../clock';
 import { auditRange, HUBS_OWN, idRange, sequenceOf, sequenceRange } from '../ids';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database, Queries, Tx } from '../store/database';
 import { removeRows } from '../store/remove-rows';
+import { WakeableLoop } from '../wakeable-loop';
 
 interface Deps {
   readonly database: Database;
@@ -15,14 +15,14 @@ interface Deps {
 }
 
 const ROUND_MS = 10 * MINUTE;
-const APPLICATIONS_A_QUERY = 100;
-const EVENTS_A_STEP = 100;
+const APPLICATIONS_PER_QUERY = 100;
+const EVENTS_PER_STEP = 100;
 /** Of the events in one step; a single event takes all of its own along. */
-const DELIVERIES_A_STEP = 2_000;
+const DELIVERIES_PER_STEP = 2_000;
 /** An attempt may hold 64 KiB of a response. */
-const ATTEMPTS_A_STEP = 200;
-const JOBS_A_STEP = 500;
-const UPDATES_A_STEP = 200;
+const ATTEMPTS_PER_STEP = 200;
+const JOBS_PER_STEP = 500;
+const UPDATES_PER_STEP = 200;
 /** A row may name a hundred targets. */
 const MAX_AUDIT_ROWS_PER_STEP = 500;
 /** How long other instances may take to hear of a redaction; they look twice a second. */
@@ -49,11 +49,11 @@ interface Tenant {
  */
 export class Retention {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
       round: () => this.sweep(),
@@ -63,21 +63,21 @@ export class Retention {
 
   /** Sweeps now, and from then on now and again. */
   start(): void {
-    this.#rounds.now();
+    this.#loop.wake();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
   }
 
   /** Once through all applications. */
   async sweep(): Promise<void> {
     const { database, defaultRetentionMs } = this.#deps;
-    for (let after = ''; !this.#rounds.isStopping; ) {
+    for (let after = ''; !this.#loop.isStopping; ) {
       const tenants = await tenantsAfter(database.read, after, defaultRetentionMs);
       for (const tenant of tenants) await this.#sweepTenant(tenant);
       after = tenants.at(-1)?.id ?? '';
-      if (tenants.length < APPLICATIONS_A_QUERY) break;
+      if (tenants.length < APPLICATIONS_PER_QUERY) break;
     }
     await this.#sweepAudit({ id: HUBS_OWN, cutoff: this.#deps.clock.now() - defaultRetentionMs });
     // Left by an instance that died before it noticed the deletion.
@@ -99,7 +99,7 @@ export class Retention {
   async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
     const { database } = this.#deps;
     let total = 0;
-    for (let after = 0; !this.#rounds.isStopping; ) {
+    for (let after = 0; !this.#loop.isStopping; ) {
       const step = await expiredEvents(database.read, id, after, cutoff);
       if (step === null) return total;
       for (const run of step.runs) total += await this.#removeRun(id, run);
@@ -112,9 +112,9 @@ export class Retention {
   async #removeRun(applicationId: string, run: Run): Promise<number> {
     const { database } = this.#deps;
     const { from, to } = sequenceRange('att', applicationId, run.first, run.last);
-    const attempts = { table: 'attempts', key: 'id', condition: 'id >= ? AND id < ?', parameters: [from, to], most: ATTEMPTS_A_STEP };
-    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP; ) {
-      if (this.#rounds.isStopping) return 0;
+    const attempts = { table: 'attempts', key: 'id', condition: 'id >= ? AND id < ?', parameters: [from, to], most: ATTEMPTS_PER_STEP };
+    for (let removed = ATTEMPTS_PER_STEP; removed === ATTEMPTS_PER_STEP; ) {
+      if (this.#loop.isStopping) return 0;
       removed = await database.transaction((tx) => removeRows(tx, attempts));
     }
     return database.transaction((tx) => removeEvents(tx, applicationId, run));
@@ -122,7 +122,7 @@ export class Retention {
 
   async #sweepUpdates({ id, cutoff }: Tenant): Promise<number> {
     let total = 0;
-    for (let removed = UPDATES_A_STEP; removed === UPDATES_A_STEP && !this.#rounds.isStopping; total += removed)
+    for (let removed = UPDATES_PER_STEP; removed === UPDATES_PER_STEP && !this.#loop.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeUpdates(tx, id, cutoff));
     return total;
   }
@@ -137,7 +137,7 @@ export class Retention {
       most: MAX_AUDIT_ROWS_PER_STEP,
     };
     let total = 0;
-    for (let removed = MAX_AUDIT_ROWS_PER_STEP; removed === MAX_AUDIT_ROWS_PER_STEP && !this.#rounds.isStopping; total += removed)
+    for (let removed = MAX_AUDIT_ROWS_PER_STEP; removed === MAX_AUDIT_ROWS_PER_STEP && !this.#loop.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeRows(tx, audit));
     return total;
   }
@@ -150,17 +150,17 @@ export class Retention {
       key: 'id',
       condition: 'id >= ? AND id < ? AND completed_at < ?',
       parameters: [from, to, cutoff],
-      most: JOBS_A_STEP,
+      most: JOBS_PER_STEP,
     };
     let total = 0;
-    for (let removed = JOBS_A_STEP; removed === JOBS_A_STEP && !this.#rounds.isStopping; total += removed)
+    for (let removed = JOBS_PER_STEP; removed === JOBS_PER_STEP && !this.#loop.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeRows(tx, jobs));
     return total;
   }
 
   async #sweepTests({ id, cutoff }: Tenant): Promise<number> {
     let total = 0;
-    for (let removed = ATTEMPTS_A_STEP; removed === ATTEMPTS_A_STEP && !this.#rounds.isStopping; total += removed)
+    for (let removed = ATTEMPTS_PER_STEP; removed === ATTEMPTS_PER_STEP && !this.#loop.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeTests(tx, id, cutoff));
     return total;
   }
@@ -169,7 +169,7 @@ export class Retention {
 async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs: number): Promise<Tenant[]> {
   const rows = await queries.query<{ id: string; retention_days: number | null; now: number }>(
     `SELECT id, retention_days, ${queries.dialect.now} AS now FROM applications
-      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_A_QUERY}`,
+      WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ${APPLICATIONS_PER_QUERY}`,
     [after],
   );
   if (rows.length === 0) return [];
@@ -242,7 +242,7 @@ async function expiredEvents(
   cutoff: number,
 ): Promise<{ runs: readonly Run[]; last: number } | null> {
   const rows = await queries.query<{ sequence: number; created_at: number }>(
-    `SELECT sequence, created_at FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT ${EVENTS_A_STEP}`,
+    `SELECT sequence, created_at FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT ${EVENTS_PER_STEP}`,
     [applicationId, after],
   );
   const fresh = rows.findIndex((row) => Number(row.created_at) >= cutoff);
@@ -252,11 +252,11 @@ async function expiredEvents(
   if (first === undefined || last === undefined) return null;
   const { from, to } = sequenceRange('dlv', applicationId, first, last);
   const deliveries = await queries.query<{ id: string; owner: string | null }>(
-    `SELECT id, owner FROM deliveries WHERE id >= ? AND id < ? ORDER BY id LIMIT ${DELIVERIES_A_STEP + 1}`,
+    `SELECT id, owner FROM deliveries WHERE id >= ? AND id < ? ORDER BY id LIMIT ${DELIVERIES_PER_STEP + 1}`,
     [from, to],
   );
   const unfinished = new Set(deliveries.filter(({ owner }) => owner !== null).map(({ id }) => sequenceOf(id)));
-  const cut = deliveries.length > DELIVERIES_A_STEP ? sequenceOf(deliveries.at(-1)?.id ?? '') : Number.POSITIVE_INFINITY;
+  const cut = deliveries.length > DELIVERIES_PER_STEP ? sequenceOf(deliveries.at(-1)?.id ?? '') : Number.POSITIVE_INFINITY;
   const taken = expired.filter((sequence) => sequence === first || sequence < cut);
   return { runs: runsOf(taken, unfinished), last: taken.at(-1) ?? first };
 }
@@ -302,7 +302,7 @@ async function removeEvents(tx: Tx, applicationId: string, { first, last }: Run)
 
 async function removeUpdates(tx: Tx, applicationId: string, cutoff: number): Promise<number> {
   const rows = await tx.query<{ last_sequence: number; created_at: number }>(
-    `SELECT last_sequence, created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT ${UPDATES_A_STEP}`,
+    `SELECT last_sequence, created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT ${UPDATES_PER_STEP}`,
     [applicationId],
   );
   const fresh = rows.findIndex((row) => Number(row.created_at) >= cutoff);
@@ -316,7 +316,7 @@ async function removeUpdates(tx: Tx, applicationId: string, cutoff: number): Pro
 async function removeTests(tx: Tx, applicationId: string, cutoff: number): Promise<number> {
   const { from, to } = sequenceRange('att', applicationId, 0, 0);
   const rows = await tx.query<{ id: string }>(
-    `SELECT id FROM attempts WHERE id >= ? AND id < ? AND started_at < ? LIMIT ${ATTEMPTS_A_STEP} ${tx.dialect.forUpdate}`,
+    `SELECT id FROM attempts WHERE id >= ? AND id < ? AND started_at < ? LIMIT ${ATTEMPTS_PER_STEP} ${tx.dialect.forUpdate}`,
     [from, to, cutoff],
   );
   if (rows.length === 0) return 0;

@@ -25,7 +25,7 @@ const CHANNEL = 'livehook.doorbell';
 /** Hints gather for so long: under load a message has many, not every commit a message. */
 const GATHER_MS = 5;
 /** Of more than so many applications one message says that everything has changed. */
-const MOST_IDS = 500;
+const MAX_IDS = 500;
 const RECONNECT_MS = 1 * SECOND;
 const CONNECT_TIMEOUT_MS = 2 * SECOND;
 const PING_MS = 2 * SECOND;
@@ -40,7 +40,7 @@ type Connection = ReturnType<typeof connectionTo>;
  * the database is the truth, and the poll goes on. Each connection has one life; when it breaks, a new one is made, and
  * once that listens, everything is looked at.
  */
-export class Doorbell {
+export class Notifier {
   readonly #deps: Deps;
   #connection: Connection | undefined;
   #isListening = false;
@@ -71,7 +71,7 @@ export class Doorbell {
     const gathered = this.#hints.get(topic) ?? new Set();
     this.#hints.set(topic, gathered);
     for (const id of ids) gathered.add(id);
-    if (gathered.size > MOST_IDS) this.#hints = new Map([['everything', new Set()]]);
+    if (gathered.size > MAX_IDS) this.#hints = new Map([['everything', new Set()]]);
     this.#gather();
   }
 
@@ -149,7 +149,7 @@ export class Doorbell {
     if (from === instanceId) return;
     for (const topic of TOPICS) {
       const ids: unknown = said[topic];
-      if (Array.isArray(ids)) heard(topic, ids.slice(0, MOST_IDS).map(String));
+      if (Array.isArray(ids)) heard(topic, ids.slice(0, MAX_IDS).map(String));
     }
   }
 }

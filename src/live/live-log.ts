@@ -34,12 +34,12 @@ const CROWD = 100;
 const REST_MS_EACH = 0.04;
 
 /** Entries kept in memory per watched application; whoever is further behind reads the database. */
-const MOST_RECENT = 2_000;
+const MAX_RECENT = 2_000;
 /** Bytes, over all watched applications; each gets its share, but room for a few large events. */
-const MOST_WEIGHT = 64 * 1024 * 1024;
-const LEAST_WEIGHT = 64 * 1024;
+const MAX_WEIGHT = 64 * 1024 * 1024;
+const MIN_WEIGHT = 64 * 1024;
 /** Bytes that a follower takes at once, or one entry; how many entries it asks for grows until they weigh that. */
-const MOST_TAKEN_WEIGHT = 256 * 1024;
+const MAX_TAKEN_WEIGHT = 256 * 1024;
 const FIRST_TAKEN = 16;
 
 /**
@@ -166,8 +166,8 @@ export class LiveLog<T extends Sequenced> {
 
   /** Keeps the newest half of what has grown too much. */
   #trim(watched: Watched<T>): void {
-    const most = Math.max(LEAST_WEIGHT, MOST_WEIGHT / this.#watched.size);
-    while (watched.recent.length > MOST_RECENT || (watched.weight > most && watched.recent.length > 0)) {
+    const most = Math.max(MIN_WEIGHT, MAX_WEIGHT / this.#watched.size);
+    while (watched.recent.length > MAX_RECENT || (watched.weight > most && watched.recent.length > 0)) {
       watched.recent = watched.recent.slice(Math.ceil(watched.recent.length / 2));
       watched.weight = watched.recent.reduce((sum, entry) => sum + this.#weigh(entry), 0);
     }
@@ -194,7 +194,7 @@ export class LiveLog<T extends Sequenced> {
     let weight = 0;
     const end = entries.findIndex((entry) => {
       weight += this.#weigh(entry);
-      return weight > MOST_TAKEN_WEIGHT;
+      return weight > MAX_TAKEN_WEIGHT;
     });
     return end < 0 ? entries : entries.slice(0, Math.max(1, end));
   }
@@ -266,7 +266,7 @@ export class Follower<T extends Sequenced> {
       const found = read instanceof Promise ? await read : read;
       const entries = this.#lighten(found);
       if (entries.length < found.length) this.#ask = entries.length;
-      else if (found.length === asked) this.#ask = Math.min(2 * asked, MOST_RECENT);
+      else if (found.length === asked) this.#ask = Math.min(2 * asked, MAX_RECENT);
       if (this.#isClosed) break;
       const last = entries.at(-1);
       if (last) {

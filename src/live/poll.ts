@@ -1,8 +1,8 @@
 import { type Clock } from '../clock';
 import type { LogName } from '../cursor';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 import type { LiveLog, Sequenced } from './live-log';
 
 interface Deps {
@@ -15,19 +15,19 @@ interface Deps {
 }
 
 const POLL_MS = 500;
-const APPLICATIONS_A_QUERY = 500;
+const APPLICATIONS_PER_QUERY = 500;
 
 /** The doorbell that needs nothing: asks the database how far the watched logs go. */
 export class Poll {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
   /** Applications to be looked at before the next round. */
   readonly #asked = new Set<string>();
   #looking: Promise<void> | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: POLL_MS,
       round: () => this.#round(),
@@ -36,23 +36,23 @@ export class Poll {
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#loop.start();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
     this.#asked.clear();
     await this.#looking;
   }
 
   /** A whole round now. */
   now(): void {
-    this.#rounds.now();
+    this.#loop.wake();
   }
 
   /** Looks how far the logs of these applications go, as far as somebody watches them here. One look at a time. */
   look(applicationIds: readonly string[]): void {
-    if (this.#rounds.isStopping) return;
+    if (this.#loop.isStopping) return;
     const watched = this.#watched();
     for (const id of applicationIds) if (watched.has(id)) this.#asked.add(id);
     this.#looking ??= this.#lookAtAsked().finally(() => {
@@ -79,8 +79,8 @@ export class Poll {
   }
 
   async #lookAt(applicationIds: readonly string[]): Promise<void> {
-    for (let start = 0; start < applicationIds.length; start += APPLICATIONS_A_QUERY)
-      await this.#query(applicationIds.slice(start, start + APPLICATIONS_A_QUERY));
+    for (let start = 0; start < applicationIds.length; start += APPLICATIONS_PER_QUERY)
+      await this.#query(applicationIds.slice(start, start + APPLICATIONS_PER_QUERY));
   }
 
   async #query(applicationIds: readonly string[]): Promise<void> {

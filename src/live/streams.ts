@@ -1,20 +1,20 @@
 import { type Clock, sleep } from '../clock';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { type DeliverySelection, matchesSelection } from '../deliveries/deliveries';
+import type { LoggedUpdate } from '../deliveries/update-log';
 import { HubError, refuseLongList } from '../errors';
 import type { Event } from '../events/event';
 import { eventTypePatternProblem } from '../events/event-type';
+import { sequenceOf, webhookIdOf } from '../ids';
 import { type Condition, compileCondition, meets } from '../matching/condition';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../matching/match-budget';
-import { sequenceOf, webhookIdOf } from '../ids';
 import type { Slices } from '../slices';
 import type { LiveLog } from './live-log';
 import { Stream } from './stream';
-import type { LoggedUpdate } from '../deliveries/update-log';
 
 /** Entries looked at in one step; between steps other work gets its turn. */
-const MOST_A_STEP = 200;
+const MAX_PER_STEP = 200;
 
 export interface EventWatch {
   readonly applicationId: string;
@@ -38,7 +38,7 @@ export async function eventStream(
     if (types && !matchesAnyType(types, event.type)) return false;
     return condition === null || meets(condition, event, budget);
   };
-  const takeAll = () => follower.take(MOST_A_STEP);
+  const takeAll = () => follower.take(MAX_PER_STEP);
   let failure: HubError | undefined;
   const takeWanted = async (): Promise<readonly Event[]> => {
     for (;;) {
@@ -87,15 +87,15 @@ export interface UpdatePage {
 }
 
 export const DEFAULT_BATCH = 100;
-export const MOST_BATCH = 1_000;
+export const MAX_BATCH = 1_000;
 export const DEFAULT_INTERVAL_MS = 100;
-const MOST_INTERVAL_MS = 60_000;
+const MAX_INTERVAL_MS = 60_000;
 
 /** Changes of deliveries, gathered into pages: at most `maxBatch` in one, at most one every `intervalMs`. */
 export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, watch: UpdateWatch): Promise<Stream<UpdatePage>> {
   const { applicationId, selection, after, maxBatch, intervalMs } = watch;
-  checkRange('maxBatch', maxBatch, 1, MOST_BATCH);
-  checkRange('intervalMs', intervalMs, 0, MOST_INTERVAL_MS);
+  checkRange('maxBatch', maxBatch, 1, MAX_BATCH);
+  checkRange('intervalMs', intervalMs, 0, MAX_INTERVAL_MS);
   checkPatterns('filter.eventTypes', selection.eventTypes);
   const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('update', applicationId, after) : undefined);
   const closed = new AbortController();

@@ -27,10 +27,10 @@ export interface Matchable {
 /** Decides whether an event is wanted. Throws OutOfBudget when that takes more than it may. */
 export type Condition = (event: Matchable, budget?: MatchBudget) => boolean;
 
-const MOST_NODES = 200;
-const MOST_DEPTH = 12;
-const MOST_CHARS = 16 * 1024;
-const MOST_PATH_PARTS = 16;
+const MAX_NODES = 200;
+const MAX_DEPTH = 12;
+const MAX_CHARS = 16 * 1024;
+const MAX_PATH_PARTS = 16;
 /** Of a value that is compared with. */
 const MAX_VALUE_LEVELS = 64;
 
@@ -156,9 +156,9 @@ function sizeProblem(filter: unknown): string | null {
     return `expected an object such as {"payload.total": {"$gte": 100}}, got ${shown(JSON.stringify(filter) ?? filter)}`;
   try {
     const chars = JSON.stringify(filter).length;
-    return chars > MOST_CHARS ? `expected a condition of at most ${MOST_CHARS} characters, got ${chars}` : null;
+    return chars > MAX_CHARS ? `expected a condition of at most ${MAX_CHARS} characters, got ${chars}` : null;
   } catch {
-    return `expected a condition of at most ${MOST_DEPTH} levels`;
+    return `expected a condition of at most ${MAX_DEPTH} levels`;
   }
 }
 
@@ -172,8 +172,8 @@ interface Walk {
 
 /** Refuses what is not in the language, with its place, before anything is compiled. */
 function shapeProblem(node: unknown, path: readonly string[], walk: Walk): string | null {
-  if (path.length > MOST_DEPTH) return `${at(path)}: expected at most ${MOST_DEPTH} levels`;
-  if (++walk.nodes > MOST_NODES) return `expected at most ${MOST_NODES} parts`;
+  if (path.length > MAX_DEPTH) return `${at(path)}: expected at most ${MAX_DEPTH} levels`;
+  if (++walk.nodes > MAX_NODES) return `expected at most ${MAX_NODES} parts`;
   if (!isObject(node)) return null;
   const keys = Object.keys(node);
   const operators = keys.filter((key) => key.startsWith('$'));
@@ -207,12 +207,12 @@ function operatorProblem(name: string, operand: unknown, path: readonly string[]
 
 function fieldProblem(name: string, value: unknown, path: readonly string[], walk: Walk): string | null {
   const parts = name.split('.');
-  if (parts.some((part) => part === '') || parts.length > MOST_PATH_PARTS)
-    return `${at(path)}: expected a dotted path of at most ${MOST_PATH_PARTS} parts, got ${shown(name)}`;
+  if (parts.some((part) => part === '') || parts.length > MAX_PATH_PARTS)
+    return `${at(path)}: expected a dotted path of at most ${MAX_PATH_PARTS} parts, got ${shown(name)}`;
   if (walk.isRoot && parts[0] !== 'payload' && name !== 'type') return `${at(path)}: expected type or payload.…, got ${shown(name)}`;
   if (isOperators(value)) return below(value, path, walk, { isRoot: false, isOfField: true });
   if (hasMoreLevels(value, MAX_VALUE_LEVELS)) return `${at(path)}: expected a value of at most ${MAX_VALUE_LEVELS} levels`;
-  return ++walk.nodes > MOST_NODES ? `expected at most ${MOST_NODES} parts` : null;
+  return ++walk.nodes > MAX_NODES ? `expected at most ${MAX_NODES} parts` : null;
 }
 
 function below(node: unknown, path: readonly string[], walk: Walk, inside: Pick<Walk, 'isRoot' | 'isOfField'>): string | null {

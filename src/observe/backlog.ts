@@ -1,6 +1,6 @@
 import { type Clock, SECOND, sleep } from '../clock';
 import type { Database } from '../store/database';
-import { MOST_COUNTED, MOST_WEBHOOKS_ASKED } from './metrics';
+import { MAX_COUNTED, MAX_WEBHOOKS_ASKED } from './metrics';
 
 interface Deps {
   readonly database: Database;
@@ -57,7 +57,7 @@ export class Backlog {
     const { read, dialect } = this.#deps.database;
     const [row] = await read.query<{ waiting: number }>(
       `SELECT COUNT(*) AS waiting FROM
-         (SELECT owner FROM deliveries ${dialect.throughIndex('deliveries_due')} WHERE owner = '' LIMIT ${MOST_COUNTED}) AS counted`,
+         (SELECT owner FROM deliveries ${dialect.throughIndex('deliveries_due')} WHERE owner = '' LIMIT ${MAX_COUNTED}) AS counted`,
     );
     return Number(row?.waiting ?? 0);
   }
@@ -65,7 +65,7 @@ export class Backlog {
   /** The first in the queue of each webhook is in the index; paused and ordered ones wait for other things than their time. */
   async #oldestDueSeconds(): Promise<number> {
     const { read, dialect } = this.#deps.database;
-    const rows = await read.query<{ webhook_id: string; due_in: number }>(dialect.waitingWebhooks(MOST_WEBHOOKS_ASKED), ['']);
+    const rows = await read.query<{ webhook_id: string; due_in: number }>(dialect.waitingWebhooks(MAX_WEBHOOKS_ASKED), ['']);
     const due = rows.map((row) => ({ webhookId: row.webhook_id, forMs: -Number(row.due_in) })).filter(({ forMs }) => forMs > 0);
     for (const { webhookId, forMs } of due.sort((a, b) => b.forMs - a.forMs))
       if (await this.#deps.isSentAtOnce(webhookId)) return forMs / 1_000;

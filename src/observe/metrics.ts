@@ -25,9 +25,9 @@ export interface Reading {
 }
 
 /** Waiting deliveries are counted no further than this: the count reads as many rows of an index. */
-export const MOST_COUNTED = 100_000;
+export const MAX_COUNTED = 100_000;
 /** Webhooks that are asked for their oldest due delivery. */
-export const MOST_WEBHOOKS_ASKED = 1_000;
+export const MAX_WEBHOOKS_ASKED = 1_000;
 
 /** What a publish can be answered with instead of its event. */
 const REFUSALS = [...Object.keys(HUB_ERRORS), ...Object.values(UserErrorCode), 'INTERNAL_SERVER_ERROR'];
@@ -98,12 +98,12 @@ const GAUGES: readonly GaugeDefinition[] = [
   },
   {
     name: 'livehook_deliveries_waiting',
-    help: `Deliveries that wait in the database, owned by no instance: retries, backlog, what is paused. Counted up to ${MOST_COUNTED}. The same on every instance.`,
+    help: `Deliveries that wait in the database, owned by no instance: retries, backlog, what is paused. Counted up to ${MAX_COUNTED}. The same on every instance.`,
     read: ({ waiting }) => waiting,
   },
   {
     name: 'livehook_deliveries_oldest_due_seconds',
-    help: `For how long the oldest of them has been due, of webhooks that are active and unordered; the first ${MOST_WEBHOOKS_ASKED} with anything waiting are asked. The same on every instance.`,
+    help: `For how long the oldest of them has been due, of webhooks that are active and unordered; the first ${MAX_WEBHOOKS_ASKED} with anything waiting are asked. The same on every instance.`,
     read: ({ oldestDueSeconds }) => oldestDueSeconds,
   },
   {

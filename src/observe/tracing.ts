@@ -43,14 +43,14 @@ interface Deps {
 type Append = (request: AppendRequest) => Promise<readonly AppendedEvent[]>;
 
 /** What waits for the collector; beyond it spans are dropped. */
-const MOST_WAITING = 8_192;
-const MOST_AN_EXPORT = 1_024;
+const MAX_WAITING = 8_192;
+const MAX_AN_EXPORT = 1_024;
 const EXPORT_EVERY_MS = 2 * SECOND;
 const EXPORT_MS = 5 * SECOND;
 /** How long shutting down waits for the collector. */
 const LAST_WORDS_MS = 2 * SECOND;
 /** Of publishes that share a commit, how many its span names. */
-const MOST_LINKS = 128;
+const MAX_LINKS = 128;
 
 /** Spans for a collector, over OTLP: `publish`, the `commit` that it shared, and `deliver` for each attempt. */
 export class Tracing {
@@ -70,8 +70,8 @@ export class Tracing {
       idGenerator: this.#ids,
       spanProcessors: [
         new BatchSpanProcessor(reporting(exporter, log), {
-          maxQueueSize: MOST_WAITING,
-          maxExportBatchSize: MOST_AN_EXPORT,
+          maxQueueSize: MAX_WAITING,
+          maxExportBatchSize: MAX_AN_EXPORT,
           scheduledDelayMillis: EXPORT_EVERY_MS,
           exportTimeoutMillis: EXPORT_MS,
         }),
@@ -109,7 +109,7 @@ export class Tracing {
   committed(stored: readonly Event[], durationMs: number): void {
     const endedAt = this.#deps.clock.now();
     const contexts = new Set<string>();
-    for (const { traceContext } of stored) if (traceContext !== null && contexts.size <= MOST_LINKS) contexts.add(traceContext);
+    for (const { traceContext } of stored) if (traceContext !== null && contexts.size <= MAX_LINKS) contexts.add(traceContext);
     const [first, ...others] = [...contexts].map(readTraceContext).filter(({ isSampled }) => isSampled);
     if (first === undefined) return;
     this.#tracer

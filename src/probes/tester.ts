@@ -2,6 +2,10 @@ import { type Attempt, AttemptTrigger } from '../attempts/attempt';
 import { insertAttempts, testBodyKey } from '../attempts/attempts';
 import type { Clock } from '../clock';
 import { type Finished, payloadError, requestFor } from '../delivery/attempt';
+import { attemptOf } from '../delivery/completion/settle';
+import { insertBodies } from '../delivery/request/bodies';
+import type { Shaper } from '../delivery/request/shaper';
+import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
 import { Problems, refuse, UserErrorCode } from '../errors';
 import { Event } from '../events/event';
 import type { KnownType } from '../events/event-types';
@@ -10,10 +14,6 @@ import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId, newEventI
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { refuseUnknownWebhook } from '../webhooks/webhooks';
-import { insertBodies } from '../delivery/request/bodies';
-import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
-import { attemptOf } from '../delivery/completion/settle';
-import type { Shaper } from '../delivery/request/shaper';
 import { Slots } from './slots';
 
 export interface TestInput {
@@ -33,13 +33,13 @@ interface Deps {
 }
 
 /** A request lasts up to 30 seconds and carries up to a megabyte. */
-const MOST_AT_ONCE_A_WEBHOOK = 3;
-const MOST_AT_ONCE = 64;
+const MAX_AT_ONCE_PER_WEBHOOK = 3;
+const MAX_AT_ONCE = 64;
 const TOO_MANY = {
-  holder: `expected at most ${MOST_AT_ONCE_A_WEBHOOK} tests of a webhook at once`,
+  holder: `expected at most ${MAX_AT_ONCE_PER_WEBHOOK} tests of a webhook at once`,
   application: 'expected fewer tests at once: the webhooks of the application have as many under way as it may have; try again in a moment',
 } as const;
-const MOST_NUMBER = 32 ** 4 - 1;
+const MAX_NUMBER = 32 ** 4 - 1;
 /** No event of the log has it: what belongs to sequence 0 belongs to tests. */
 const TEST_SEQUENCE = 0;
 
@@ -49,7 +49,7 @@ const TEST_SEQUENCE = 0;
  */
 export class Tester {
   readonly #deps: Deps;
-  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_A_WEBHOOK, most: MOST_AT_ONCE });
+  readonly #slots = new Slots({ mostOfOne: MAX_AT_ONCE_PER_WEBHOOK, most: MAX_AT_ONCE });
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -134,8 +134,8 @@ async function record(tx: Tx, finished: Finished): Promise<Attempt> {
   const { from, to } = attemptRangeOf(job.deliveryId);
   const [row] = await tx.query<{ last: string | null }>('SELECT MAX(id) AS last FROM attempts WHERE id >= ? AND id < ?', [from, to]);
   const last = row?.last ? attemptNumberOf(row.last) : 0;
-  if (last >= MOST_NUMBER)
-    refuse('id', `expected at most ${MOST_NUMBER} tests of a webhook within its retention`, UserErrorCode.LIMIT_REACHED);
+  if (last >= MAX_NUMBER)
+    refuse('id', `expected at most ${MAX_NUMBER} tests of a webhook within its retention`, UserErrorCode.LIMIT_REACHED);
   const attempt = attemptOf({ finished: { ...finished, job: { ...job, attemptCount: last } } });
   await insertAttempts(tx, [attempt]);
   if (body !== null)

@@ -1,27 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { type Clock } from '../clock';
+import { sign } from '../delivery/request/sign';
+import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
 import { shown } from '../errors';
 import { newEventId } from '../ids';
-import type { Credentials } from '../webhooks/credentials';
-import type { SigningKey } from '../webhooks/signing-secret';
-import type { Exchange, HeaderPair, OutgoingRequest } from '../delivery/transport/exchange';
-import { sign } from '../delivery/request/sign';
+import type { Candidate, Permission } from '../webhooks/verification';
 import { Slots } from './slots';
-
-/** A target that has to show that it wants events. */
-export interface Candidate {
-  readonly applicationId: string;
-  readonly verification: 'CHALLENGE' | 'CLOUDEVENTS';
-  readonly url: string;
-  /** The webhook's own, names in lower case. */
-  readonly headers: readonly HeaderPair[];
-  readonly timeoutMs: number;
-  readonly signingKeys: readonly SigningKey[];
-  readonly credentials: Credentials;
-}
-
-/** It may get events, or what came instead of its consent, in one sentence. */
-export type Verdict = { readonly allowedRatePerMinute: number | null } | { readonly problem: string; readonly isBusy?: true };
 
 interface Deps {
   readonly clock: Clock;
@@ -31,24 +15,24 @@ interface Deps {
   readonly send: (request: OutgoingRequest) => Promise<Exchange>;
 }
 
-const MOST_AT_ONCE_AN_APPLICATION = 5;
-const MOST_AT_ONCE = 64;
-const MOST_RATE = 2 ** 31 - 1;
+const MAX_AT_ONCE_PER_APPLICATION = 5;
+const MAX_AT_ONCE = 64;
+const MAX_RATE = 2 ** 31 - 1;
 
 /** Asks targets whether they want what is about to be sent to them. */
 export class Verifier {
   readonly #deps: Deps;
-  readonly #slots = new Slots({ mostOfOne: MOST_AT_ONCE_AN_APPLICATION, most: MOST_AT_ONCE });
+  readonly #slots = new Slots({ mostOfOne: MAX_AT_ONCE_PER_APPLICATION, most: MAX_AT_ONCE });
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
-  async verify(candidate: Candidate): Promise<Verdict> {
+  async verify(candidate: Candidate): Promise<Permission> {
     const { applicationId } = candidate;
     const slot = this.#slots.take(applicationId, applicationId, candidate.timeoutMs);
     if (typeof slot === 'string')
-      return { problem: `expected at most ${MOST_AT_ONCE_AN_APPLICATION} verifications at once: try again in a moment`, isBusy: true };
+      return { problem: `expected at most ${MAX_AT_ONCE_PER_APPLICATION} verifications at once: try again in a moment`, isBusy: true };
     try {
       const within = { ...candidate, timeoutMs: slot.timeoutMs };
       return await (within.verification === 'CHALLENGE' ? this.#challenge(within) : this.#handshake(within));
@@ -57,7 +41,7 @@ export class Verifier {
     }
   }
 
-  async #challenge(candidate: Candidate): Promise<Verdict> {
+  async #challenge(candidate: Candidate): Promise<Permission> {
     const { clock, userAgent, send } = this.#deps;
     const challenge = randomBytes(24).toString('base64url');
     const body = Buffer.from(JSON.stringify({ type: 'livehook.webhook.verification', challenge }));
@@ -82,7 +66,7 @@ export class Verifier {
     return judgeChallenge(exchange, challenge);
   }
 
-  async #handshake({ applicationId, url, timeoutMs, headers, credentials }: Candidate): Promise<Verdict> {
+  async #handshake({ applicationId, url, timeoutMs, headers, credentials }: Candidate): Promise<Permission> {
     const { origin, userAgent, send } = this.#deps;
     const exchange = await send({
       method: 'OPTIONS',
@@ -98,7 +82,7 @@ export class Verifier {
 }
 
 /** Pure: whether the challenge came back, as plain text or as JSON. */
-export function judgeChallenge({ outcome, error, responseBody }: Exchange, challenge: string): Verdict {
+export function judgeChallenge({ outcome, error, responseBody }: Exchange, challenge: string): Permission {
   if (outcome !== 'SUCCESS') return { problem: `the target did not pass its verification: ${error}` };
   const text = (responseBody ?? '').trim();
   if (text === challenge || challengeIn(text) === challenge) return { allowedRatePerMinute: null };
@@ -118,7 +102,7 @@ function challengeIn(text: string): unknown {
  * Pure: HTTP 1.1 Web Hooks for Event Delivery, section 4.2. The status alone is no consent: any server may answer
  * OPTIONS.
  */
-export function judgeHandshake({ outcome, error, responseHeaders }: Exchange, origin: string): Verdict {
+export function judgeHandshake({ outcome, error, responseHeaders }: Exchange, origin: string): Permission {
   if (outcome !== 'SUCCESS') return { problem: `the target did not pass its verification: ${error}` };
   const header = (wanted: string) => responseHeaders.find(([name]) => name === wanted)?.[1].trim();
   const allowed = header('webhook-allowed-origin');
@@ -130,5 +114,5 @@ export function judgeHandshake({ outcome, error, responseHeaders }: Exchange, or
   if (rate === '*') return { allowedRatePerMinute: null };
   if (!/^[1-9]\d{0,15}$/.test(rate))
     return { problem: `expected WebHook-Allowed-Rate to be * or a number of requests per minute; got ${shown(rate)}` };
-  return { allowedRatePerMinute: Math.min(Number(rate), MOST_RATE) };
+  return { allowedRatePerMinute: Math.min(Number(rate), MAX_RATE) };
 }

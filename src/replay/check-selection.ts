@@ -3,8 +3,8 @@ import { DeliveryStatus } from '../deliveries/delivery';
 import { Problems, shown, UserErrorCode } from '../errors';
 import { eventTypePatternProblem } from '../events/event-type';
 import { applicationIdOf, isId } from '../ids';
-import { type LiveWebhook } from '../webhooks/webhook-cache';
 import { WebhookStatus } from '../webhooks/webhook';
+import { type LiveWebhook } from '../webhooks/webhook-cache';
 import type { ReplaySelection, RetrySelection } from './retry-job';
 import { RetryJobKind } from './retry-job';
 
@@ -18,8 +18,8 @@ export interface ReplayRequest {
 
 /** Without `statuses`, those that nobody would send again by themselves. */
 const DEFAULT_STATUSES: readonly DeliveryStatus[] = [DeliveryStatus.FAILED];
-export const MOST_IDS = 1_000;
-export const MOST_TYPES = 100;
+export const MAX_IDS = 1_000;
+export const MAX_TYPES = 100;
 
 type WebhooksById = ReadonlyMap<string, LiveWebhook>;
 
@@ -27,9 +27,9 @@ type WebhooksById = ReadonlyMap<string, LiveWebhook>;
 export function checkRetry(applicationId: string, filter: DeliverySelection, byId: WebhooksById): Omit<RetrySelection, 'lastSequence'> {
   const problems = new Problems();
   const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = filter;
-  if (checkLength(webhookIds, ['filter', 'webhookIds'], MOST_IDS, problems))
+  if (checkLength(webhookIds, ['filter', 'webhookIds'], MAX_IDS, problems))
     for (const [index, id] of (webhookIds ?? []).entries()) checkWebhook(id, ['filter', 'webhookIds', String(index)], byId, problems);
-  if (checkLength(eventIds, ['filter', 'eventIds'], MOST_IDS, problems))
+  if (checkLength(eventIds, ['filter', 'eventIds'], MAX_IDS, problems))
     for (const [index, id] of (eventIds ?? []).entries())
       if (!isId('evt', id) || applicationIdOf(id) !== applicationId) addUnknownEvent(id, index, problems);
   checkTypes(eventTypes, ['filter', 'eventTypes'], problems);
@@ -77,7 +77,7 @@ function checkWebhook(id: string, path: readonly string[], byId: WebhooksById, p
 }
 
 function checkTypes(patterns: readonly string[] | null | undefined, path: readonly string[], problems: Problems): void {
-  if (!checkLength(patterns, path, MOST_TYPES, problems)) return;
+  if (!checkLength(patterns, path, MAX_TYPES, problems)) return;
   for (const [index, pattern] of (patterns ?? []).entries()) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) problems.add([...path, String(index)], problem);

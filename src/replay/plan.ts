@@ -2,13 +2,13 @@ import { MINUTE } from '../clock';
 import { matchesSelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { readEvents } from '../events/events';
-import { matchesAnyType } from '../matching/event-type-pattern';
 import { wants, wantsType } from '../fanout/wants';
 import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
+import { matchesAnyType } from '../matching/event-type-pattern';
 import { nextTurn } from '../slices';
 import type { Queries } from '../store/database';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { WebhookStatus } from '../webhooks/webhook';
+import type { LiveWebhook } from '../webhooks/webhook-cache';
 import { type ReplaySelection, type RetryJob, RetryJobKind, type RetrySelection } from './retry-job';
 
 /** The webhooks as a plan needs them: undefined when there is no such webhook any more. */
@@ -23,11 +23,11 @@ export interface Stretch {
 type Planned = Pick<RetryJob, 'applicationId' | 'createdAt' | 'selection'>;
 
 /** Rows looked at in one go. On SQLite the process does nothing else meanwhile: a few milliseconds. */
-const ROWS_A_STRETCH = 1_000;
+const ROWS_PER_STRETCH = 1_000;
 /** A database's clock may be put back by so much without an event being missed. */
 const CLOCK_SLACK_MS = 1 * MINUTE;
 /** Payloads read at once, where a condition has to look into them. */
-const PAYLOADS_A_READ = 50;
+const PAYLOADS_PER_READ = 50;
 
 export function firstCursor(selection: RetrySelection | ReplaySelection): string {
   return selection.kind === RetryJobKind.RETRY ? '0:' : '0';
@@ -70,12 +70,12 @@ async function nextDeliveries(
   const [condition, ...parameters] = waits(status, createdAt, read);
   const rows = await read.query<FoundDelivery>(
     `SELECT id, event_type, created_at FROM deliveries
-      WHERE application_id = ? AND status = ? AND id > ? AND id < ? AND ${condition} ORDER BY id LIMIT ${ROWS_A_STRETCH}`,
+      WHERE application_id = ? AND status = ? AND id > ? AND id < ? AND ${condition} ORDER BY id LIMIT ${ROWS_PER_STRETCH}`,
     [applicationId, status, after === '' ? from : after, to, ...parameters],
   );
   const deliveryIds: string[] = [];
   for (const row of rows) if (isSelected(selection, status, row) && isReceiving(await find(webhookIdOf(row.id)))) deliveryIds.push(row.id);
-  const last = rows.length === ROWS_A_STRETCH ? rows.at(-1) : undefined;
+  const last = rows.length === ROWS_PER_STRETCH ? rows.at(-1) : undefined;
   if (last) return { deliveryIds, cursor: `${place}:${last.id}` };
   return { deliveryIds, cursor: place + 1 < statuses.length ? `${place + 1}:` : null };
 }
@@ -123,7 +123,7 @@ async function nextEvents(
   if (!isReceiving(webhook)) return { deliveryIds: [], cursor: null };
   const { createdAfter, createdBefore, eventTypes, lastSequence } = selection;
   const rows = await read.query<{ sequence: number; type: string; created_at: number }>(
-    `SELECT sequence, type, created_at FROM events WHERE application_id = ? AND sequence > ? AND sequence <= ? AND redacted_at IS NULL ORDER BY sequence LIMIT ${ROWS_A_STRETCH}`,
+    `SELECT sequence, type, created_at FROM events WHERE application_id = ? AND sequence > ? AND sequence <= ? AND redacted_at IS NULL ORDER BY sequence LIMIT ${ROWS_PER_STRETCH}`,
     [applicationId, after, lastSequence],
   );
   const named = rows.filter(
@@ -139,7 +139,7 @@ async function nextEvents(
     named.map(({ sequence }) => Number(sequence)),
   );
   const wanted = await thoseWanted(read, webhook, missing);
-  const last = rows.length === ROWS_A_STRETCH ? rows.at(-1) : undefined;
+  const last = rows.length === ROWS_PER_STRETCH ? rows.at(-1) : undefined;
   const isPast = last && createdBefore !== null && Number(last.created_at) >= createdBefore + CLOCK_SLACK_MS;
   return {
     deliveryIds: wanted.map((sequence) => deliveryId(sequence, webhook.id)),
@@ -162,8 +162,8 @@ async function withoutDelivery(read: Queries, webhookId: string, sequences: read
 async function thoseWanted(read: Queries, webhook: LiveWebhook, sequences: readonly number[]): Promise<number[]> {
   if (webhook.condition === null && webhook.payloadQuery === null) return [...sequences];
   const wanted: number[] = [];
-  for (let start = 0; start < sequences.length; start += PAYLOADS_A_READ) {
-    const events = await readEvents(read, webhook.applicationId, sequences.slice(start, start + PAYLOADS_A_READ));
+  for (let start = 0; start < sequences.length; start += PAYLOADS_PER_READ) {
+    const events = await readEvents(read, webhook.applicationId, sequences.slice(start, start + PAYLOADS_PER_READ));
     for (const event of events) {
       if (wants(webhook, event)) wanted.push(event.sequence);
       await nextTurn(); // a match may take 15 ms

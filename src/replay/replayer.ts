@@ -28,7 +28,7 @@ interface Deps {
 const POLL_MS = 500;
 /** What ends meanwhile is counted together, and what follows is handed out together. */
 const STEP_MS = 25;
-const JOBS_A_ROUND = 100;
+const JOBS_PER_ROUND = 100;
 
 /**
  * Carries retry jobs out, a step at a time: plans what a job is for, hands deliveries out webhook by webhook as earlier
@@ -106,7 +106,7 @@ export class Replayer {
     const open = await read.query<{ id: string }>(
       // Of one that is cancelled every instance takes back what it has queued, whoever works on it.
       `SELECT id FROM retry_jobs WHERE completed_at IS NULL AND (worker = ? OR worker_until <= ${read.dialect.now} OR status = ?)
-        ORDER BY id LIMIT ${JOBS_A_ROUND}`,
+        ORDER BY id LIMIT ${JOBS_PER_ROUND}`,
       [instanceId, RetryJobStatus.CANCELLED],
     );
     if (open.length === 0) this.#awaited.clear();

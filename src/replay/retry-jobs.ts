@@ -27,7 +27,7 @@ type Selection = RetrySelection | ReplaySelection;
 type Unbounded = Omit<RetrySelection, 'lastSequence'> | Omit<ReplaySelection, 'lastSequence'>;
 
 /** They share the instances' time, so many of them would only finish later. */
-const MOST_OPEN_JOBS = 10;
+const MAX_OPEN_JOBS = 10;
 
 /** Asking for deliveries again, many at a time. The work itself is the `Replayer`'s. */
 export class RetryJobs {
@@ -181,10 +181,10 @@ async function insertJob(tx: Tx, job: RetryJob): Promise<void> {
     'SELECT COUNT(*) AS open FROM retry_jobs WHERE completed_at IS NULL AND id >= ? AND id < ?',
     [from, to],
   );
-  if (job.completedAt === null && Number(row?.open) >= MOST_OPEN_JOBS)
+  if (job.completedAt === null && Number(row?.open) >= MAX_OPEN_JOBS)
     refuse(
       'applicationId',
-      `expected at most ${MOST_OPEN_JOBS} jobs at a time: wait for one to end or cancel it`,
+      `expected at most ${MAX_OPEN_JOBS} jobs at a time: wait for one to end or cancel it`,
       UserErrorCode.LIMIT_REACHED,
     );
   await tx.manager.insert(RetryJob, job as never); // TypeORM's type for partial entities takes no unions in JSON columns

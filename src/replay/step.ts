@@ -1,11 +1,11 @@
 import { AttemptTrigger } from '../attempts/attempt';
 import { SECOND } from '../clock';
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
+import { appendUpdates, type DeliveryUpdate, type LoggedUpdate } from '../deliveries/update-log';
 import { readEvents } from '../events/events';
 import { fanOut, insertDeliveries } from '../fanout/fan-out';
 import { wants } from '../fanout/wants';
 import { applicationIdOf, sequenceOf, webhookIdOf } from '../ids';
-import { appendUpdates, type DeliveryUpdate, type LoggedUpdate } from '../deliveries/update-log';
 import { nextTurn } from '../slices';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
@@ -18,12 +18,12 @@ const LEASE_MS = 10 * SECOND;
 
 /** How many of a job's deliveries may be under way to one webhook: a new event waits behind no more than these. */
 const REQUESTS_AHEAD = 4;
-const LEAST_WINDOW = 20;
-const MOST_WINDOW = 200;
+const MIN_WINDOW = 20;
+const MAX_WINDOW = 200;
 /** Events are read with their payloads. */
-const MOST_EVENTS_A_STEP = 50;
+const MAX_EVENTS_PER_STEP = 50;
 /** Of a job that is cancelled. */
-const ITEMS_A_CLOSING_STEP = 500;
+const ITEMS_PER_CLOSING_STEP = 500;
 
 /** The job, locked until the transaction ends; null when it is finished, gone or another instance's for now. */
 export async function claimJob(tx: Tx, id: string, instanceId: string): Promise<RetryJob | null> {
@@ -134,7 +134,7 @@ export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> 
   if (job === null) return takeBackOwn(tx, request);
   const webhook = isReceiving(request.webhook) && (await isStillReceiving(tx, webhookId)) ? request.webhook : undefined;
   const isCancelled = job.status === RetryJobStatus.CANCELLED;
-  const window = isCancelled || !webhook ? ITEMS_A_CLOSING_STEP : windowOf(webhook);
+  const window = isCancelled || !webhook ? ITEMS_PER_CLOSING_STEP : windowOf(webhook);
   const items = sorted(await readWindow(tx, jobId, webhookId, window));
   await deleteItems(tx, job, webhookId, items.ended);
   job.done += items.ended.length;
@@ -148,7 +148,7 @@ async function takeBackOwn(tx: Tx, request: LaneRequest): Promise<LaneStep> {
   if (withdrawn.size === 0) return NO_STEP;
   const job = await lockJob(tx, jobId);
   if (job?.status !== RetryJobStatus.CANCELLED || job.completedAt !== null) return NO_STEP;
-  const { running } = sorted(await readWindow(tx, jobId, webhookId, ITEMS_A_CLOSING_STEP));
+  const { running } = sorted(await readWindow(tx, jobId, webhookId, ITEMS_PER_CLOSING_STEP));
   const own = running.filter((item) => withdrawn.has(idOf(item)));
   const putBack = await putItemsBack(tx, own, request);
   await deleteItems(tx, job, webhookId, putBack);
@@ -212,7 +212,7 @@ function without(items: readonly Item[], others: readonly Item[]): Item[] {
 }
 
 export function windowOf({ maxConcurrency }: LiveWebhook): number {
-  return Math.min(MOST_WINDOW, Math.max(LEAST_WINDOW, REQUESTS_AHEAD * maxConcurrency));
+  return Math.min(MAX_WINDOW, Math.max(MIN_WINDOW, REQUESTS_AHEAD * maxConcurrency));
 }
 
 /** What is in memory may be a moment old, the row is not. */
@@ -293,7 +293,7 @@ interface HandedOut {
 async function handOut(tx: Tx, job: RetryJob, webhook: LiveWebhook, items: readonly Item[], now: number): Promise<HandedOut> {
   if (items.length === 0) return { handedOut: [], struck: [], updates: new Map() };
   const { selection } = job;
-  const looked = selection.kind === RetryJobKind.REPLAY ? items.slice(0, MOST_EVENTS_A_STEP) : items;
+  const looked = selection.kind === RetryJobKind.REPLAY ? items.slice(0, MAX_EVENTS_PER_STEP) : items;
   const given =
     selection.kind === RetryJobKind.RETRY ? await makeDue(tx, job, selection, looked, now) : await createMissing(tx, job, webhook, looked);
   const ids = new Set(given.map(({ deliveryId }) => deliveryId));

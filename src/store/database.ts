@@ -1,9 +1,9 @@
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { SECOND, sleep, systemClock } from '../clock';
 import type { DatabaseUrl } from '../config';
+import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from '../data-source';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from '../data-source';
 import type { Dialect } from './dialect';
 import { Eraser } from './eraser';
 import { mysqlDialect } from './mysql';
@@ -39,7 +39,7 @@ export class CommitInDoubt extends HubError {
 /** How long a transaction that loses races is run again: another process may hold SQLite's only lock for a while. */
 const PATIENCE_MS = 10 * SECOND;
 const PAUSE_MS = 5;
-const MOST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 100;
 /** How long shutting down waits for connections to be closed in good order. */
 const CLOSE_MS = 2 * SECOND;
 
@@ -138,7 +138,7 @@ export class Database {
       } catch (error) {
         if (this.dialect.classify(error) !== 'transient' || systemClock.monotonic() > givesUpAt) throw this.#translated(error);
         this.#log.debug({ tries, error: (error as Error).message }, 'transaction.repeated');
-        await sleep(systemClock, Math.min(PAUSE_MS * tries, MOST_PAUSE_MS));
+        await sleep(systemClock, Math.min(PAUSE_MS * tries, MAX_PAUSE_MS));
       }
     }
   }

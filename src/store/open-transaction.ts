@@ -13,9 +13,9 @@ export interface OpenTransaction {
 }
 
 /** What gathers before it is sent. Where the server takes small packets, less of it. */
-const MOST_STATEMENT_CHARS = 1024 * 1024;
+const MAX_STATEMENT_CHARS = 1024 * 1024;
 /** A character has up to three bytes, and some are escaped by a second one. */
-const MOST_BYTES_A_CHAR = 6;
+const MAX_BYTES_PER_CHAR = 6;
 /** Of a packet that is the protocol's own. */
 const PACKET_HEAD_BYTES = 64;
 
@@ -142,7 +142,7 @@ class Packets implements Line {
     this.#literal = literal;
     this.#mostBytes = packetBytes - PACKET_HEAD_BYTES;
     // Half of a packet is left for the statement that goes with what has gathered.
-    this.#mostChars = Math.min(MOST_STATEMENT_CHARS, Math.floor(packetBytes / (2 * MOST_BYTES_A_CHAR)));
+    this.#mostChars = Math.min(MAX_STATEMENT_CHARS, Math.floor(packetBytes / (2 * MAX_BYTES_PER_CHAR)));
     const query = runner.query.bind(runner) as QueryRunner['query'];
     this.#query = (sql) => query(this.#fitting(sql), undefined, true);
     // What a manager of TypeORM does comes after what is kept.

@@ -1,8 +1,8 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { type Problems, UserErrorCode } from '../errors';
-import type { Seal } from './seal';
 import type { TargetUrl } from '../net/target-url';
+import type { Seal } from './seal';
 
 /** How a webhook shows to its receiver who it is, beside signatures. */
 export interface CredentialSettings {

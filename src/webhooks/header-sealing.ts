@@ -1,7 +1,7 @@
 import { type Clock, MINUTE, SECOND } from '../clock';
 import type { Log } from '../log';
-import { Rounds } from '../rounds';
 import type { Database } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 import { openHeaders, plainHeaders, type StoredHeaders, sealedHeaders } from './own-headers';
 import type { Seal } from './seal';
 import type { Header } from './webhook';
@@ -31,14 +31,14 @@ interface Row {
  */
 export class HeaderSealing {
   readonly #deps: Deps;
-  readonly #rounds: Rounds;
+  readonly #loop: WakeableLoop;
   #isOn = false;
   #isDone = false;
   #lastSeenAt: number | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#rounds = new Rounds({
+    this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
       round: () => this.#round(),
@@ -49,11 +49,11 @@ export class HeaderSealing {
   /** Once this instance is on the list of instances. */
   async start(): Promise<void> {
     await this.#look();
-    this.#rounds.now();
+    this.#loop.wake();
   }
 
   async stop(): Promise<void> {
-    await this.#rounds.stop();
+    await this.#loop.stop();
   }
 
   /** Headers as they are to be stored now. */
@@ -69,8 +69,8 @@ export class HeaderSealing {
     if (this.#isDone) return;
     await this.#look();
     if (!this.#isOn) return;
-    const sealed = await sealStoredHeaders(this.#deps.database, this.#deps.seal, () => this.#rounds.isStopping);
-    this.#isDone = !this.#rounds.isStopping;
+    const sealed = await sealStoredHeaders(this.#deps.database, this.#deps.seal, () => this.#loop.isStopping);
+    this.#isDone = !this.#loop.isStopping;
     if (sealed > 0) this.#deps.log.info({ webhooks: sealed }, 'headers.sealed');
   }
 

@@ -11,7 +11,7 @@ interface Blocking {
   readonly due_at: number;
 }
 
-const MOST_ROWS = 1_000;
+const MAX_ROWS = 1_000;
 
 /** In plain words which event holds up those after it; null: none does, as far as is known. */
 export async function orderProblem(queries: Queries, { id, ordering }: Webhook): Promise<string | null> {
@@ -28,11 +28,11 @@ async function readBlocking(queries: Queries, webhookId: string): Promise<Blocki
   const columns = 'id, ordering_key, attempt_count, owner, due_at';
   const from = `FROM deliveries ${queries.dialect.throughIndex('deliveries_due')} WHERE`;
   const waiting = await queries.query<Blocking>(
-    `SELECT ${columns} ${from} owner = '' AND webhook_id = ? AND due_at > 0 AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MOST_ROWS}`,
+    `SELECT ${columns} ${from} owner = '' AND webhook_id = ? AND due_at > 0 AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MAX_ROWS}`,
     [webhookId],
   );
   const underWay = await queries.query<Blocking>(
-    `SELECT ${columns} ${from} owner = (SELECT owner FROM webhook_owners WHERE webhook_id = ?) AND webhook_id = ? AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MOST_ROWS}`,
+    `SELECT ${columns} ${from} owner = (SELECT owner FROM webhook_owners WHERE webhook_id = ?) AND webhook_id = ? AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MAX_ROWS}`,
     [webhookId, webhookId],
   );
   return [...waiting, ...underWay];

@@ -2,7 +2,7 @@ import type { Database } from '../store/database';
 import { SEALED_COLUMNS } from './credentials';
 import type { Seal } from './seal';
 
-const ROWS_A_STEP = 200;
+const ROWS_PER_STEP = 200;
 
 interface Sealed {
   readonly table: string;
@@ -38,7 +38,7 @@ async function rekeyColumn(database: Database, seal: Seal, { table, column, owne
   let total = 0;
   for (let after = ''; ; ) {
     const rows = await database.read.query<{ id: string; sealed: string }>(
-      `SELECT id, ${column} AS sealed FROM ${table} WHERE id > ? AND ${column} IS NOT NULL ORDER BY id LIMIT ${ROWS_A_STEP}`,
+      `SELECT id, ${column} AS sealed FROM ${table} WHERE id > ? AND ${column} IS NOT NULL ORDER BY id LIMIT ${ROWS_PER_STEP}`,
       [after],
     );
     if (rows.length === 0) return { changed, total };

@@ -3,8 +3,8 @@ import { SigningScheme } from './webhook';
 
 const PREFIX = 'whsec_';
 const PUBLIC_PREFIX = 'whpk_';
-const LEAST_BYTES = 24;
-const MOST_BYTES = 64;
+const MIN_BYTES = 24;
+const MAX_BYTES = 64;
 const ED25519_BYTES = 32;
 /** What comes before the 32 bytes of an ed25519 private key in PKCS #8, RFC 8410. */
 const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -19,7 +19,7 @@ export interface SigningKey {
 
 /** A secret as receivers know it: `whsec_` and base64, the form of Standard Webhooks. */
 export function newSigningSecret(): string {
-  return PREFIX + randomBytes(LEAST_BYTES).toString('base64');
+  return PREFIX + randomBytes(MIN_BYTES).toString('base64');
 }
 
 /** The bytes of a new ed25519 private key. */
@@ -29,13 +29,13 @@ export function newPrivateKey(): Buffer {
 
 /** The key in a secret, or what is wrong with the text; the message never repeats it. */
 export function parseSigningSecret(text: string): { readonly key: Buffer } | { readonly problem: string } {
-  const expected = `expected ${PREFIX} and ${LEAST_BYTES} to ${MOST_BYTES} bytes in base64`;
+  const expected = `expected ${PREFIX} and ${MIN_BYTES} to ${MAX_BYTES} bytes in base64`;
   if (!text.startsWith(PREFIX)) return { problem: `${expected}; the prefix is missing` };
   const base64 = text.slice(PREFIX.length);
   const key = Buffer.from(base64, 'base64');
   if (key.toString('base64').replace(/=+$/, '') !== base64.replace(/=+$/, ''))
     return { problem: `${expected}; got something that is not base64` };
-  if (key.length < LEAST_BYTES || key.length > MOST_BYTES) return { problem: `${expected}; got ${key.length} bytes` };
+  if (key.length < MIN_BYTES || key.length > MAX_BYTES) return { problem: `${expected}; got ${key.length} bytes` };
   if (isTrivial(key)) return { problem: `${expected} of random data; got bytes that repeat or count up` };
   return { key };
 }

@@ -1,6 +1,6 @@
 import { SECOND } from '../clock';
-import { type Condition, compileCondition } from '../matching/condition';
 import { applicationIdOf, idRange } from '../ids';
+import { type Condition, compileCondition } from '../matching/condition';
 import { nextTurn } from '../slices';
 import type { Database, Queries } from '../store/database';
 import { type Credentials, openCredentials } from './credentials';
@@ -66,7 +66,7 @@ interface Refreshing {
   next: Promise<Snapshot> | undefined;
 }
 
-const MOST_APPLICATIONS = 20_000;
+const MAX_APPLICATIONS = 20_000;
 
 /** Read whole, with their secrets, in one turn of the event loop: about 5 ms. */
 const WEBHOOKS_PER_STEP = 100;
@@ -77,7 +77,7 @@ const HEADS_PER_STEP = 1_000;
 const GONE = Number.MAX_SAFE_INTEGER;
 
 /** The webhooks in memory, an application at a time. The counter row's `version` says whether they are current. */
-export class Directory {
+export class WebhookCache {
   readonly #deps: Deps;
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #refreshing = new Map<string, Refreshing>();
@@ -110,7 +110,7 @@ export class Directory {
   }
 
   /** A webhook as it is stored, past whatever is in memory. */
-  async findFresh(webhookId: string): Promise<LiveWebhook | undefined> {
+  async fetch(webhookId: string): Promise<LiveWebhook | undefined> {
     return (await this.refresh(applicationIdOf(webhookId))).byId.get(webhookId);
   }
 
@@ -170,7 +170,7 @@ export class Directory {
     if (known && known.version > version) return snapshot; // a later read has overtaken this one
     this.#snapshots.delete(applicationId);
     this.#snapshots.set(applicationId, snapshot);
-    if (this.#snapshots.size > MOST_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
+    if (this.#snapshots.size > MAX_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
     this.#deps.changed(applicationId, snapshot);
     return snapshot;
   }

@@ -38,7 +38,7 @@ export const DEFAULT_EVENT_TYPES: readonly string[] = ['*'];
 /** Names and values together. */
 export const MAX_HEADER_CHARS_PER_WEBHOOK = 4_096;
 
-const MOST = {
+const MAX = {
   descriptionChars: 2_000,
   eventTypes: 100,
   headers: 20,
@@ -80,15 +80,15 @@ export function checkSettings(
     payloadQuery,
     signing,
   } = settings;
-  if (description && description.length > MOST.descriptionChars)
-    problems.add('description', `expected at most ${MOST.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
+  if (description && description.length > MAX.descriptionChars)
+    problems.add('description', `expected at most ${MAX.descriptionChars} characters, got ${description.length}`, UserErrorCode.TOO_LARGE);
   if (eventTypes) checkEventTypes(eventTypes, problems);
   if (headers) checkHeaders(headers, problems);
   if (retrySchedule) checkSchedule(retrySchedule, problems);
-  if (typeof timeoutSeconds === 'number') checkWhole(timeoutSeconds, 'timeoutSeconds', MOST.timeoutSeconds, problems);
-  if (typeof maxConcurrency === 'number') checkWhole(maxConcurrency, 'maxConcurrency', MOST.concurrency, problems);
-  if (typeof ratePerSecond === 'number' && !(ratePerSecond > 0 && ratePerSecond <= MOST.ratePerSecond))
-    problems.add('ratePerSecond', `expected a number above 0, at most ${MOST.ratePerSecond}, got ${ratePerSecond}; null is unlimited`);
+  if (typeof timeoutSeconds === 'number') checkWhole(timeoutSeconds, 'timeoutSeconds', MAX.timeoutSeconds, problems);
+  if (typeof maxConcurrency === 'number') checkWhole(maxConcurrency, 'maxConcurrency', MAX.concurrency, problems);
+  if (typeof ratePerSecond === 'number' && !(ratePerSecond > 0 && ratePerSecond <= MAX.ratePerSecond))
+    problems.add('ratePerSecond', `expected a number above 0, at most ${MAX.ratePerSecond}, got ${ratePerSecond}; null is unlimited`);
   if (filter !== undefined && filter !== null) {
     const compiled = compileCondition(filter);
     if ('problem' in compiled) problems.add('filter', compiled.problem);
@@ -110,20 +110,20 @@ function checkWhole(value: number, field: string, most: number, problems: Proble
 
 function checkEventTypes(eventTypes: readonly string[], problems: Problems): void {
   if (eventTypes.length === 0) problems.add('eventTypes', 'expected at least one event type or wildcard; leave it out for all');
-  if (eventTypes.length > MOST.eventTypes)
-    problems.add('eventTypes', `expected at most ${MOST.eventTypes}, got ${eventTypes.length}`, UserErrorCode.TOO_LARGE);
-  for (const [index, pattern] of eventTypes.slice(0, MOST.eventTypes).entries()) {
+  if (eventTypes.length > MAX.eventTypes)
+    problems.add('eventTypes', `expected at most ${MAX.eventTypes}, got ${eventTypes.length}`, UserErrorCode.TOO_LARGE);
+  for (const [index, pattern] of eventTypes.slice(0, MAX.eventTypes).entries()) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) problems.add(['eventTypes', String(index)], problem);
   }
 }
 
 function checkHeaders(headers: readonly Header[], problems: Problems): void {
-  if (headers.length > MOST.headers)
-    problems.add('headers', `expected at most ${MOST.headers}, got ${headers.length}`, UserErrorCode.TOO_LARGE);
+  if (headers.length > MAX.headers)
+    problems.add('headers', `expected at most ${MAX.headers}, got ${headers.length}`, UserErrorCode.TOO_LARGE);
   const seen = new Set<string>();
   let chars = 0;
-  for (const [index, { name, value }] of headers.slice(0, MOST.headers).entries()) {
+  for (const [index, { name, value }] of headers.slice(0, MAX.headers).entries()) {
     const at = ['headers', String(index)];
     if (!TOKEN.test(name)) problems.add([...at, 'name'], `expected the name of an HTTP header, got ${shown(name)}`);
     else if (RESERVED.test(folded(name)))
@@ -134,8 +134,8 @@ function checkHeaders(headers: readonly Header[], problems: Problems): void {
     seen.add(name.toLowerCase());
     chars += name.length + value.length;
   }
-  if (chars > MOST.headerChars)
-    problems.add('headers', `expected at most ${MOST.headerChars} characters in all, got ${chars}`, UserErrorCode.TOO_LARGE);
+  if (chars > MAX.headerChars)
+    problems.add('headers', `expected at most ${MAX.headerChars} characters in all, got ${chars}`, UserErrorCode.TOO_LARGE);
 }
 
 /** `U+000A`: a value may be secret, one character of it is not. */
@@ -144,9 +144,9 @@ function codePoint(character: string): string {
 }
 
 function checkSchedule(delays: readonly number[], problems: Problems): void {
-  if (delays.length > MOST.retries)
-    problems.add('retrySchedule', `expected at most ${MOST.retries} delays, got ${delays.length}`, UserErrorCode.TOO_LARGE);
-  for (const [index, delay] of delays.slice(0, MOST.retries).entries())
-    if (!Number.isInteger(delay) || delay < 1 || delay > MOST.retryDelaySeconds)
-      problems.add(['retrySchedule', String(index)], `expected whole seconds from 1 to ${MOST.retryDelaySeconds}, got ${delay}`);
+  if (delays.length > MAX.retries)
+    problems.add('retrySchedule', `expected at most ${MAX.retries} delays, got ${delays.length}`, UserErrorCode.TOO_LARGE);
+  for (const [index, delay] of delays.slice(0, MAX.retries).entries())
+    if (!Number.isInteger(delay) || delay < 1 || delay > MAX.retryDelaySeconds)
+      problems.add(['retrySchedule', String(index)], `expected whole seconds from 1 to ${MAX.retryDelaySeconds}, got ${delay}`);
 }

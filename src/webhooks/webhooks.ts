@@ -1,21 +1,21 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
-import type { Candidate, Verdict } from '../probes/verifier';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { OperationalEvent, OperationalEvents, Tell } from '../events/operational-events';
-import { readFilter } from '../matching/condition';
+import { forgetCostlyFilter } from '../health/filter-health';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
+import { readFilter } from '../matching/condition';
+import type { TargetUrl } from '../net/target-url';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { checkCredentials, openCredentials, storedCredentials } from './credentials';
-import { forgetCostlyFilter } from '../health/filter-health';
 import type { HeaderSealing } from './header-sealing';
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
 import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
-import type { TargetUrl } from '../net/target-url';
+import type { Candidate, Permission } from './verification';
 import { type Header, SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import {
   checkSettings,
@@ -46,9 +46,9 @@ export interface SecretRotation {
   readonly overlapSeconds: number;
 }
 
-const MOST_OVERLAP_SECONDS = 7 * 24 * 3600;
+const MAX_OVERLAP_SECONDS = 7 * 24 * 3600;
 /** Each makes every request a little longer and slower. */
-const MOST_LIVE_SECRETS = 6;
+const MAX_LIVE_SECRETS = 6;
 
 export interface WebhookSelection {
   readonly statuses?: readonly WebhookStatus[] | null;
@@ -67,7 +67,7 @@ interface Deps {
   /** The normal form of a target URL, or what is wrong with it. */
   readonly target: (url: string) => TargetUrl;
   readonly compilePayloadQuery: CompilePayloadQuery;
-  readonly verify: (candidate: Candidate) => Promise<Verdict>;
+  readonly verify: (candidate: Candidate) => Promise<Permission>;
   /** Every target has to pass a verification. */
   readonly isVerificationRequired: boolean;
   /** The keys that a webhook signs with now. */
@@ -166,8 +166,8 @@ export class Webhooks {
     const { secret, overlapSeconds } = rotation;
     const problems = new Problems();
     checkSettings({ secret: secret ?? null }, problems, this.#deps.compilePayloadQuery);
-    if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MOST_OVERLAP_SECONDS)
-      problems.add('overlapSeconds', `expected whole seconds from 0 to ${MOST_OVERLAP_SECONDS}, got ${overlapSeconds}`);
+    if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MAX_OVERLAP_SECONDS)
+      problems.add('overlapSeconds', `expected whole seconds from 0 to ${MAX_OVERLAP_SECONDS}, got ${overlapSeconds}`);
     problems.throwIfAny();
     const now = this.#deps.clock.now();
     const previousExpiresAt = new Date(now + overlapSeconds * SECOND);
@@ -175,10 +175,10 @@ export class Webhooks {
     const webhook = await this.#edit(id, async (found, tx) => {
       await tx.execute('DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at IS NOT NULL AND expires_at <= ?', [id, now]);
       const [row] = await tx.query<{ live: number }>('SELECT COUNT(*) AS live FROM webhook_secrets WHERE webhook_id = ?', [id]);
-      if (overlapSeconds > 0 && Number(row?.live ?? 0) + found.signing.length > MOST_LIVE_SECRETS)
+      if (overlapSeconds > 0 && Number(row?.live ?? 0) + found.signing.length > MAX_LIVE_SECRETS)
         refuse(
           'id',
-          `expected at most ${MOST_LIVE_SECRETS} secrets that are live at once: wait for an earlier one to end`,
+          `expected at most ${MAX_LIVE_SECRETS} secrets that are live at once: wait for an earlier one to end`,
           UserErrorCode.LIMIT_REACHED,
         );
       await tx.execute('UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND (expires_at IS NULL OR expires_at > ?)', [

@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /** Linux counts in hundredths of a second, whatever the kernel's own tick is. */
-const MICROSECONDS_A_TICK = 10_000;
+const MICROSECONDS_PER_TICK = 10_000;
 
 /** What a process has used of the CPU since its start, all threads, user and system; microseconds. */
 export function cpuMicroseconds(pid: number): number {
   try {
-    return ticksOf(readFileSync(`/proc/${pid}/stat`, 'utf8')) * MICROSECONDS_A_TICK;
+    return ticksOf(readFileSync(`/proc/${pid}/stat`, 'utf8')) * MICROSECONDS_PER_TICK;
   } catch {
     return secondsOf(execFileSync('ps', ['-o', 'time=', '-p', String(pid)], { encoding: 'utf8' })) * 1e6;
   }

@@ -10,8 +10,8 @@ export interface Filling {
   readonly state: 'finished' | 'waiting';
 }
 
-const EVENTS_A_STEP = 20_000;
-const UPDATES_A_ROW = 100;
+const EVENTS_PER_STEP = 20_000;
+const UPDATES_PER_ROW = 100;
 const SPREAD_MS = 56 * 24 * 3600 * 1000;
 
 /** Ids as `src/ids.ts` makes them: base 32, its digits 0 to 9 and a to v, which are CONV's. */
@@ -49,14 +49,14 @@ export async function fill(url: string, { application, events, state }: Filling)
     // Durability is the hub's affair, not that of what it finds.
     await connection.query('SET SESSION unique_checks = 0, foreign_key_checks = 0');
     await connection.query('SET GLOBAL innodb_flush_log_at_trx_commit = 0');
-    for (let first = 1; first <= events; first += EVENTS_A_STEP) {
-      const from = `seq_${first}_to_${Math.min(first + EVENTS_A_STEP - 1, events)}`;
+    for (let first = 1; first <= events; first += EVENTS_PER_STEP) {
+      const from = `seq_${first}_to_${Math.min(first + EVENTS_PER_STEP - 1, events)}`;
       await connection.query(
         `INSERT INTO events (application_id, sequence, id, type, payload, occurred_at, created_at)
            SELECT ?, seq, CONCAT('evt_', ?, ${SEQUENCE}, ${NONCE}), 'order.created', ?, ${at}, ${at} FROM ${from}`,
         [application.id, part, payload],
       );
-      const range = [application.id, first, first + EVENTS_A_STEP - 1];
+      const range = [application.id, first, first + EVENTS_PER_STEP - 1];
       const webhookIds = application.webhooks.map(({ id }) => id);
       await connection.query(
         `INSERT INTO deliveries (id, application_id, webhook_id, event_type, payload_chars, status, attempt_count, owner, due_at, body_key, created_at, completed_at)
@@ -81,8 +81,8 @@ export async function fill(url: string, { application, events, state }: Filling)
     const update = JSON.stringify([`dlv_${part}${'0'.repeat(19)}`, 'order.created', 'SUCCEEDED', 1, startedAt, startedAt]);
     await connection.query(
       `INSERT INTO delivery_updates (application_id, last_sequence, first_sequence, updates, created_at)
-         SELECT ?, seq * ${UPDATES_A_ROW}, (seq - 1) * ${UPDATES_A_ROW} + 1, CONCAT('[', REPEAT(CONCAT(?, ','), ${UPDATES_A_ROW - 1}), ?, ']'),
-                ${startedAt} FROM seq_1_to_${Math.floor(updates / UPDATES_A_ROW)}`,
+         SELECT ?, seq * ${UPDATES_PER_ROW}, (seq - 1) * ${UPDATES_PER_ROW} + 1, CONCAT('[', REPEAT(CONCAT(?, ','), ${UPDATES_PER_ROW - 1}), ?, ']'),
+                ${startedAt} FROM seq_1_to_${Math.floor(updates / UPDATES_PER_ROW)}`,
       [application.id, update, update],
     );
     const setHead = 'UPDATE counters SET last_sequence = ? WHERE application_id = ? AND log = ?';

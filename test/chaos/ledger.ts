@@ -107,7 +107,7 @@ function auditReceipts({ events, webhooks, receipts }: Facts): Finding[] {
 }
 
 /** Of a STRICT webhook one request is under way at a time: whatever happens excuses a repeat of that, and one that was late. */
-const MOST_EXCUSED_IN_ORDER = 2;
+const MAX_EXCUSED_IN_ORDER = 2;
 
 /** A request that was repeated has its reason. */
 function auditRepeats({ receipts, troubles, webhooks }: Facts, repeats: Map<Explanation, number>): Finding[] {
@@ -126,7 +126,7 @@ function auditRepeats({ receipts, troubles, webhooks }: Facts, repeats: Map<Expl
       if (trouble && strict.has(repeat.webhook)) {
         const counts = excused.get(trouble) ?? new Map<string, number>();
         excused.set(trouble, counts.set(repeat.webhook, (counts.get(repeat.webhook) ?? 0) + 1));
-        if ((counts.get(repeat.webhook) ?? 0) > MOST_EXCUSED_IN_ORDER)
+        if ((counts.get(repeat.webhook) ?? 0) > MAX_EXCUSED_IN_ORDER)
           findings.push({ kind: 'repeats of more than was under way', subject });
       }
     }

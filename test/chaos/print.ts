@@ -1,6 +1,6 @@
 import type { Report } from './run';
 
-const MOST_SHOWN = 12;
+const MAX_SHOWN = 12;
 
 /** The closing account: what happened, why requests were repeated, and everything that does not balance, by name. */
 export function describeReport({ facts: { memory, exits }, balance: { findings, repeats, totals } }: Report): string[] {
@@ -30,8 +30,8 @@ function describeFindings(findings: Report['balance']['findings']): string[] {
     `The ledger does not balance: ${findings.length} findings.`,
     ...[...kinds].flatMap(([kind, subjects]) => [
       `${kind} (${subjects.length}):`,
-      ...subjects.slice(0, MOST_SHOWN).map((subject) => `    ${subject}`),
-      ...(subjects.length > MOST_SHOWN ? [`    … and ${subjects.length - MOST_SHOWN} more`] : []),
+      ...subjects.slice(0, MAX_SHOWN).map((subject) => `    ${subject}`),
+      ...(subjects.length > MAX_SHOWN ? [`    … and ${subjects.length - MAX_SHOWN} more`] : []),
     ]),
   ];
 }

@@ -28,7 +28,7 @@ const RESULT = 'event { id sequence } deduplicated userErrors { message }';
 const PUBLISH_ONE = `mutation ($input: EventPublishInput!) { eventPublish(input: $input) { ${RESULT} } }`;
 const PUBLISH_MANY = `mutation ($input: EventsPublishInput!) { eventsPublish(input: $input) { results { ${RESULT} } userErrors { message } } }`;
 
-const MOST_AT_ONCE = 6;
+const MAX_AT_ONCE = 6;
 const ORDERING_KEYS = 8;
 /** Shares of all publishes. */
 const SEVERAL = 0.25;
@@ -71,7 +71,7 @@ export class Publisher {
   async #publish(): Promise<void> {
     const { random } = this.#options;
     const hasKey = random() < WITH_KEY;
-    const drafts = Array.from({ length: random() < SEVERAL ? between(random, 2, MOST_AT_ONCE) : 1 }, () => this.#draft(hasKey));
+    const drafts = Array.from({ length: random() < SEVERAL ? between(random, 2, MAX_AT_ONCE) : 1 }, () => this.#draft(hasKey));
     this.publications.push(...drafts);
     await this.#send(drafts);
     // One that has no key must not be said again unless it is sure that it was not heard.

@@ -39,8 +39,8 @@ interface Tenant {
   readonly key: string;
 }
 
-const PUBLISHERS_A_TENANT = 5;
-const NUMBERS_A_PUBLISHER = 1_000_000;
+const PUBLISHERS_PER_TENANT = 5;
+const NUMBERS_PER_PUBLISHER = 1_000_000;
 /** Publishing goes on when all is mended: whatever still stands in the way of it shows. */
 const AFTERMATH_MS = 2_000;
 const LOOK_MS = 500;
@@ -153,9 +153,9 @@ class Run {
   #employ({ name, id: applicationId, key }: Tenant, salt: number): void {
     const { fleet } = this.#stage;
     const complain = (problem: string) => void this.#complaints.push(problem);
-    for (let index = 0; index < PUBLISHERS_A_TENANT; index++) {
+    for (let index = 0; index < PUBLISHERS_PER_TENANT; index++) {
       const random = seededRandom(this.#options.seed + salt + index);
-      const firstNo = (salt + index) * NUMBERS_A_PUBLISHER;
+      const firstNo = (salt + index) * NUMBERS_PER_PUBLISHER;
       this.#publishers.push(new Publisher({ applicationId, caller: this.#caller(key, salt + index), random, firstNo, complain }));
     }
     const common = { key, urls: () => fleet.urls, complain };

@@ -54,14 +54,14 @@ const HABITS: Readonly<Record<FaultKind, Habit>> = {
 
 /** The first fault comes after so long: there is something to break by then. */
 const QUIET_MS = 1_000;
-const MS_A_FAULT = 2_500;
+const MS_PER_FAULT = 2_500;
 
 /** Pure: what goes wrong when. Every kind comes at least once; the same plan gives the same schedule. */
 export function planFaults({ seed, seconds, instances, withRedis }: Plan): Fault[] {
   const random = seededRandom(seed);
   const kinds = (Object.keys(HABITS) as FaultKind[]).filter((kind) => withRedis || kind !== 'kill-redis');
   const lottery = kinds.flatMap((kind) => Array<FaultKind>(HABITS[kind].weight).fill(kind));
-  const more = Math.max(0, Math.round((seconds * 1_000) / MS_A_FAULT) - kinds.length);
+  const more = Math.max(0, Math.round((seconds * 1_000) / MS_PER_FAULT) - kinds.length);
   const chosen = [...shuffled(random, kinds), ...Array.from({ length: more }, () => pick(random, lottery))];
   return chosen.map((kind) => plan(kind, { random, endMs: seconds * 1_000, instances })).sort((a, b) => a.atMs - b.atMs);
 }

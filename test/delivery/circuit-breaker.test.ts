@@ -1,18 +1,26 @@
-import { type Breaker, breakerAfter, breakerAt, CLOSED, MOST_FAILURES, probing, type Sign } from '../../src/delivery/flow-control/circuit-breaker';
+import {
+  type Breaker,
+  breakerAfter,
+  breakerAt,
+  CLOSED,
+  MAX_FAILURES,
+  probing,
+  type Sign,
+} from '../../src/delivery/flow-control/circuit-breaker';
 
 const met = (breaker: Breaker, sign: Sign, now = 0, isProbe = false, random = 0) => breakerAfter(breaker, sign, { isProbe, now, random });
 
 function openedAt(now: number): Breaker {
   let breaker = CLOSED;
-  for (let failures = 0; failures < MOST_FAILURES; failures++) breaker = met(breaker, 'FAILED', now);
+  for (let failures = 0; failures < MAX_FAILURES; failures++) breaker = met(breaker, 'FAILED', now);
   return breaker;
 }
 
 describe('the breaker', () => {
   test('opens after failures in a row, not before and not after an answer between them', () => {
     let breaker = CLOSED;
-    for (let failures = 1; failures < MOST_FAILURES; failures++) breaker = met(breaker, 'FAILED');
-    expect(breaker).toEqual({ state: 'CLOSED', failures: MOST_FAILURES - 1 });
+    for (let failures = 1; failures < MAX_FAILURES; failures++) breaker = met(breaker, 'FAILED');
+    expect(breaker).toEqual({ state: 'CLOSED', failures: MAX_FAILURES - 1 });
     expect(met(met(breaker, 'ANSWERED'), 'FAILED')).toEqual({ state: 'CLOSED', failures: 1 });
     expect(met(breaker, 'NOTHING')).toBe(breaker);
     expect(met(breaker, 'FAILED', 100)).toEqual({ state: 'OPEN', until: 1_100, openings: 1 });
@@ -40,7 +48,7 @@ describe('the breaker', () => {
   });
 
   test('adds jitter to its pauses, at most a tenth', () => {
-    expect(met({ state: 'CLOSED', failures: MOST_FAILURES - 1 }, 'FAILED', 0, false, 0.999)).toMatchObject({
+    expect(met({ state: 'CLOSED', failures: MAX_FAILURES - 1 }, 'FAILED', 0, false, 0.999)).toMatchObject({
       until: expect.closeTo(1_099.9),
     });
   });

@@ -1,8 +1,8 @@
 import { bodyKey, contentHeaders, derivedBody, isDerived } from '../../src/delivery/request/body';
-import type { Exchange } from '../../src/delivery/transport/exchange';
 import { Shaper } from '../../src/delivery/request/shaper';
-import { judgeChallenge, judgeHandshake } from '../../src/probes/verifier';
+import type { Exchange } from '../../src/delivery/transport/exchange';
 import { Event } from '../../src/events/event';
+import { judgeChallenge, judgeHandshake } from '../../src/probes/verifier';
 import type { PayloadQuery } from '../../src/webhooks/payload-query';
 
 const event = Object.assign(new Event(), {

@@ -1,8 +1,8 @@
-import type { Exchange } from '../../src/delivery/transport/exchange';
-import { Flow } from '../../src/delivery/flow-control/flow-control';
 import { grown, shrunk, WIDE } from '../../src/delivery/flow-control/aimd-limit';
-import type { LiveWebhook } from '../../src/webhooks/webhook-cache';
+import { FlowControl } from '../../src/delivery/flow-control/flow-control';
+import type { Exchange } from '../../src/delivery/transport/exchange';
 import { Ordering, WebhookFormat } from '../../src/webhooks/webhook';
+import type { LiveWebhook } from '../../src/webhooks/webhook-cache';
 
 const WEBHOOK: LiveWebhook = {
   id: 'whk_1',
@@ -45,7 +45,7 @@ const failure = (statusCode: number, headers: Exchange['responseHeaders'] = []):
 
 const flowOf = (overrides: Partial<LiveWebhook> = {}, instances = 1, place = 0) => {
   const webhook = { ...WEBHOOK, ...overrides };
-  const flow = new Flow(webhook.version);
+  const flow = new FlowControl(webhook.version);
   const terms = { webhook, fleet: { instances, place } };
   return {
     flow,

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { shareOf } from '../../src/delivery/instances/quota';
+import { quotaOf } from '../../src/delivery/instances/quota';
 
 const places = (instances: number) => Array.from({ length: instances }, (_, place) => place);
 const sharesOf = (most: number, webhookId: string, instances: number) =>
-  places(instances).map((place) => shareOf(most, webhookId, { instances, place }));
+  places(instances).map((place) => quotaOf(most, webhookId, { instances, place }));
 
 describe('The share of an instance', () => {
   test('adds up to what the webhook allows, and differs by one at most', () => {

@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { type Clock, MINUTE, systemClock } from '../../src/clock';
-import { AddressPolicy } from '../../src/net/address-policy';
+import type { OutgoingRequest } from '../../src/delivery/transport/exchange';
 import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/delivery/transport/http/call';
 import { MAX_RECEIVED_BYTES_PER_EXCHANGE } from '../../src/delivery/transport/http/connection';
-import type { OutgoingRequest } from '../../src/delivery/transport/exchange';
 import { Sender, type SenderOptions } from '../../src/delivery/transport/http/sender';
-import { systemLookup } from '../../src/net/system-lookup';
 import { silentLog } from '../../src/log';
+import { AddressPolicy } from '../../src/net/address-policy';
+import { systemLookup } from '../../src/net/system-lookup';
 import {
   AUTHORITY,
   EXPIRED_CERTIFICATE,

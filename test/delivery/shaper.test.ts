@@ -3,7 +3,7 @@ import { createSchema } from '../../src/api/schema';
 import { bodyKey, derivedBody, MAX_BODY_BYTES } from '../../src/delivery/request/body';
 import { MAX_SHAPED_BYTES, Shaper } from '../../src/delivery/request/shaper';
 import { Event } from '../../src/events/event';
-import { MOST_PAYLOAD_BYTES } from '../../src/events/publish';
+import { MAX_PAYLOAD_BYTES } from '../../src/events/publish';
 import type { PayloadQuery } from '../../src/webhooks/payload-query';
 import { until } from '../support/until';
 
@@ -134,7 +134,7 @@ describe('The size of a body', () => {
   beforeAll(async () => {
     compile = payloadQueryCompiler(await createSchema());
   });
-  const largest = JSON.stringify('x'.repeat(MOST_PAYLOAD_BYTES - 2));
+  const largest = JSON.stringify('x'.repeat(MAX_PAYLOAD_BYTES - 2));
 
   test('leaves room for every payload that can be published, in each format', () => {
     const event = Object.assign(eventWith(largest), { type: 'a'.repeat(255) });
@@ -144,7 +144,7 @@ describe('The size of a body', () => {
 
   test('leaves room for a document that selects a whole payload beside other fields', async () => {
     const { body } = await held(new Shaper(), eventWith(largest), compile('subscription { event { id type sequence payload } }'));
-    expect(body.bytes.length).toBeGreaterThan(MOST_PAYLOAD_BYTES);
+    expect(body.bytes.length).toBeGreaterThan(MAX_PAYLOAD_BYTES);
   });
 
   test('is bounded: a document that repeats the payload is a problem, found before it is written out', async () => {

@@ -1,5 +1,5 @@
 import { systemClock } from '../../src/clock';
-import { Appender, PartlyStored } from '../../src/events/group-committer';
+import { GroupCommitter, PartlyStored } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { Database } from '../../src/store/database';
@@ -9,11 +9,11 @@ import { describeEachDatabase } from '../support/databases';
 const WEBHOOKS = 30;
 const EVENTS = 200;
 
-function appenderOver(store: Store, database: Pick<Database, 'transaction' | 'dialect'>): { appender: Appender; batches: number[] } {
+function appenderOver(store: Store, database: Pick<Database, 'transaction' | 'dialect'>): { appender: GroupCommitter; batches: number[] } {
   const batches: number[] = [];
   const facts = new Facts();
   facts.eventsStored.on(({ batch }) => batches.push(batch.deliveries.length));
-  const appender = new Appender({
+  const appender = new GroupCommitter({
     database: database as Database,
     directory: store.directory,
     clock: systemClock,

@@ -13,7 +13,7 @@ import { valueFor } from './values';
 
 type Generate = fc.GeneratorValue;
 
-const MOST_DEPTH = 6;
+const MAX_DEPTH = 6;
 
 export interface Asked {
   readonly query: string;
@@ -45,7 +45,7 @@ export function operation(
   const selection = (type: GraphQLNamedType, depth: number): string => {
     if (isAbstractType(type) && !isInterfaceType(type)) return ' { __typename }';
     if (!isObjectType(type) && !isInterfaceType(type)) return '';
-    const fields = Object.values(type.getFields()).filter(({ type: inner }) => depth < MOST_DEPTH || !isObjectType(getNamedType(inner)));
+    const fields = Object.values(type.getFields()).filter(({ type: inner }) => depth < MAX_DEPTH || !isObjectType(getNamedType(inner)));
     const chosen = some(g, fields, 0, 4);
     const spread = isInterfaceType(type) && g(fc.nat, 1) === 0 ? ' ... on Event { payload deliveries { nodes { id } } }' : '';
     return ` { __typename ${chosen.map((one) => field(one, depth)).join(' ')}${spread} }`;

@@ -5,14 +5,14 @@ import { Webhook } from 'standardwebhooks';
 import { AttemptOutcome } from '../../src/attempts/attempt';
 import { SETTINGS } from '../../src/config';
 import { bodyOf } from '../../src/delivery/request/body';
+import { sign } from '../../src/delivery/request/sign';
 import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/delivery/transport/http/call';
 import { MAX_RESPONSE_HEADER_BYTES } from '../../src/delivery/transport/http/connection';
-import { sign } from '../../src/delivery/request/sign';
 import { type EventRow, eventOf } from '../../src/events/events';
-import { MOST_PAYLOAD_BYTES } from '../../src/events/publish';
-import { MOST_JSON_DEPTH } from '../../src/json';
-import { parseSigningSecret } from '../../src/webhooks/signing-secret';
+import { MAX_PAYLOAD_BYTES } from '../../src/events/publish';
+import { MAX_JSON_DEPTH } from '../../src/json';
 import { MAX_TARGET_URL_LENGTH } from '../../src/net/target-url';
+import { parseSigningSecret } from '../../src/webhooks/signing-secret';
 import { SigningScheme } from '../../src/webhooks/webhook';
 import { DEFAULT_MAX_CONCURRENCY, DEFAULT_TIMEOUT_SECONDS } from '../../src/webhooks/webhook-input';
 import { expectContract } from '../support/contract-file';
@@ -92,9 +92,9 @@ describe('schema/webhook.md', () => {
     const outcomes = [...document.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, outcome]) => outcome);
     expect(outcomes.sort()).toEqual(Object.values(AttemptOutcome).sort());
     expect(document).toContain(`\`${SETTINGS.retrySchedule.default?.replaceAll(',', ', ')}\``);
-    expect(MOST_PAYLOAD_BYTES).toBe(1024 * 1024);
+    expect(MAX_PAYLOAD_BYTES).toBe(1024 * 1024);
     for (const limit of [
-      `1 MiB of minified JSON, ${MOST_JSON_DEPTH} levels deep`,
+      `1 MiB of minified JSON, ${MAX_JSON_DEPTH} levels deep`,
       `${DEFAULT_TIMEOUT_SECONDS} s, or what the webhook says`,
       `${DEFAULT_MAX_CONCURRENCY}, or what the webhook says`,
       `${MAX_RESPONSE_BODY_BYTES / 1024} KiB; of a longer one`,

@@ -1,6 +1,6 @@
 import { createClient } from '@redis/client';
 import { systemClock } from '../../src/clock';
-import { Doorbell, type Topic } from '../../src/live/doorbell';
+import { Notifier, type Topic } from '../../src/live/doorbell';
 import type { Log } from '../../src/log';
 import { FakeClock } from '../support/fake-clock';
 import { Redis } from '../support/redis';
@@ -14,7 +14,7 @@ function doorbellAt(url: string, { instanceId = 'ins_1', clock = systemClock } =
   const said: string[] = [];
   const note = (_facts: object, event: string) => void said.push(event);
   const log: Log = { debug: note, info: note, warn: note, error: note };
-  const doorbell = new Doorbell({ instanceId, redis: { url }, clock, log, heard: (topic, ids) => heard.push([topic, ids]) });
+  const doorbell = new Notifier({ instanceId, redis: { url }, clock, log, heard: (topic, ids) => heard.push([topic, ids]) });
   doorbell.start();
   return {
     doorbell,
@@ -28,7 +28,7 @@ function doorbellAt(url: string, { instanceId = 'ins_1', clock = systemClock } =
 
 describe('The doorbell', () => {
   let redis: Redis;
-  const open: Doorbell[] = [];
+  const open: Notifier[] = [];
   const started = (...parameters: Parameters<typeof doorbellAt>) => {
     const made = doorbellAt(...parameters);
     open.push(made.doorbell);
@@ -144,7 +144,7 @@ describe('The doorbell', () => {
   });
 
   test('is silent without a Redis', async () => {
-    const doorbell = new Doorbell({
+    const doorbell = new Notifier({
       instanceId: 'ins_1',
       redis: undefined,
       clock: systemClock,

@@ -1,6 +1,6 @@
+import { Selector } from '../../src/fanout/select';
 import { compileCondition, meets } from '../../src/matching/condition';
 import { MAX_UNITS_PER_MATCH, MatchBudget } from '../../src/matching/match-budget';
-import { Selector } from '../../src/fanout/select';
 import { Slices } from '../../src/slices';
 import type { LiveWebhook, Snapshot } from '../../src/webhooks/webhook-cache';
 

@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config';
 import { typeCondition } from '../../src/events/events';
-import { matchesAnyType, matchesType } from '../../src/matching/event-type-pattern';
 import { silentLog } from '../../src/log';
+import { matchesAnyType, matchesType } from '../../src/matching/event-type-pattern';
 import { Database } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { withRows } from '../support/rows';

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
+import { appendUpdates, readUpdates } from '../../src/deliveries/update-log';
 import { claimDue } from '../../src/delivery/claim/claim-due';
 import { releaseRows } from '../../src/delivery/claim/releaser';
 import { judge, settle } from '../../src/delivery/completion/settle';
 import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
-import { appendUpdates, readUpdates } from '../../src/deliveries/update-log';
 import { CommitInDoubt } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { until } from '../support/until';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { systemClock } from '../../src/clock';
 import type { Finished } from '../../src/delivery/attempt';
-import { Appender, type Reservation } from '../../src/events/group-committer';
+import { GroupCommitter, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
@@ -86,7 +86,7 @@ async function withProxiedStore(work: (store: Store, proxy: CuttingProxy) => Pro
   }
 }
 
-function appenderOver(store: Store): { readonly appender: Appender; readonly taken: string[] } {
+function appenderOver(store: Store): { readonly appender: GroupCommitter; readonly taken: string[] } {
   const taken: string[] = [];
   const reserve = (): Reservation => ({
     ownerFor: () => store.instanceId,
@@ -94,7 +94,7 @@ function appenderOver(store: Store): { readonly appender: Appender; readonly tak
     take: (deliveries) => void taken.push(...deliveries.map(({ id }) => id)),
   });
   const { database, directory } = store;
-  return { taken, appender: new Appender({ database, directory, clock: systemClock, log: silentLog, reserve, facts: new Facts() }) };
+  return { taken, appender: new GroupCommitter({ database, directory, clock: systemClock, log: silentLog, reserve, facts: new Facts() }) };
 }
 
 describe('A connection lost while committing', () => {

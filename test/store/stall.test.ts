@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../src/clock';
 import type { Verdict } from '../../src/delivery/completion/settle';
 import type { HubError } from '../../src/errors';
-import { Appender, type Reservation } from '../../src/events/group-committer';
+import { GroupCommitter, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
@@ -34,9 +34,9 @@ async function withStallingStore(work: (store: Store, proxy: StallingProxy, dire
   }
 }
 
-function appenderOver({ database, directory, instanceId }: Store, clock: Clock = systemClock): Appender {
+function appenderOver({ database, directory, instanceId }: Store, clock: Clock = systemClock): GroupCommitter {
   const reserve = (): Reservation => ({ ownerFor: () => instanceId, release: () => {}, take: () => {} });
-  return new Appender({ database, directory, clock, log: silentLog, reserve, facts: new Facts() });
+  return new GroupCommitter({ database, directory, clock, log: silentLog, reserve, facts: new Facts() });
 }
 
 const goOn = {

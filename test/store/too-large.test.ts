@@ -2,7 +2,7 @@ import { systemClock } from '../../src/clock';
 import type { Finished } from '../../src/delivery/attempt';
 import { smaller } from '../../src/delivery/completion/completer';
 import type { InputRefused } from '../../src/errors';
-import { Appender, type Reservation } from '../../src/events/group-committer';
+import { GroupCommitter, type Reservation } from '../../src/events/group-committer';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import type { Database, Tx } from '../../src/store/database';
@@ -178,7 +178,7 @@ describe('A server that takes small packets', () => {
   test('refuses an event that is larger, with the reason, and stores those beside it', async () => {
     const applicationId = await store.application();
     const reservation: Reservation = { ownerFor: () => '', release: () => {}, take: () => {} };
-    const appender = new Appender({
+    const appender = new GroupCommitter({
       database: store.database,
       directory: store.directory,
       clock: systemClock,

@@ -5,10 +5,10 @@ import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
 import type { Delivery } from '../../src/deliveries/delivery';
 import type { Finished } from '../../src/delivery/attempt';
+import { judge, settleBatch, type Verdict } from '../../src/delivery/completion/settle';
 import type { Job } from '../../src/delivery/job';
 import { bodyOf, STANDARD_BODY } from '../../src/delivery/request/body';
 import type { Exchange } from '../../src/delivery/transport/exchange';
-import { judge, settleBatch, type Verdict } from '../../src/delivery/completion/settle';
 import { type AppendRequest, append, type Batch, type NewEvent } from '../../src/events/append';
 import type { Event } from '../../src/events/event';
 import { OperationalEvents } from '../../src/events/operational-events';
@@ -17,10 +17,10 @@ import { newInstanceId } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { Database, type Tx } from '../../src/store/database';
 import type { Patience } from '../../src/store/mysql-pool';
-import { Directory, type LiveWebhook } from '../../src/webhooks/webhook-cache';
 import { openHeaders, sealedHeaders } from '../../src/webhooks/own-headers';
 import { Seal } from '../../src/webhooks/seal';
 import type { Webhook } from '../../src/webhooks/webhook';
+import { type LiveWebhook, WebhookCache } from '../../src/webhooks/webhook-cache';
 import { type WebhookSettings } from '../../src/webhooks/webhook-input';
 import { Webhooks } from '../../src/webhooks/webhooks';
 import type { MakeDatabase } from '../support/databases';
@@ -40,7 +40,7 @@ export interface DeliveryRow {
 /** The stages that write, over a fresh database and without a hub around them. */
 export class Store {
   readonly database: Database;
-  readonly directory: Directory;
+  readonly directory: WebhookCache;
   readonly applications: Applications;
   readonly webhooks: Webhooks;
   /** Who "this instance" is. */
@@ -53,7 +53,7 @@ export class Store {
     this.database = openable(url, patience);
     const seal = new Seal(randomBytes(32));
     const { database } = this;
-    this.directory = new Directory({
+    this.directory = new WebhookCache({
       database,
       seal,
       isVerificationRequired: false,

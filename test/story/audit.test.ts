@@ -1,6 +1,6 @@
-import { Retention } from '../../src/housekeeping/retention';
 import { Gathering, type Noted } from '../../src/audit/gathering';
 import { DAY } from '../../src/clock';
+import { Retention } from '../../src/housekeeping/retention';
 import { auditRange, HUBS_OWN } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { describeEachDatabase } from '../support/databases';

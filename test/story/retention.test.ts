@@ -1,6 +1,6 @@
-import { Retention } from '../../src/housekeeping/retention';
 import { DAY, systemClock } from '../../src/clock';
 import { encodeCursor } from '../../src/cursor';
+import { Retention } from '../../src/housekeeping/retention';
 import { sequenceRange } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { describeEachDatabase } from '../support/databases';

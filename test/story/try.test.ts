@@ -1,5 +1,5 @@
-import { Retention } from '../../src/housekeeping/retention';
 import { DAY, systemClock } from '../../src/clock';
+import { Retention } from '../../src/housekeeping/retention';
 import { silentLog } from '../../src/log';
 import { describeEachDatabase } from '../support/databases';
 import { mutate, mutated } from '../support/mutate';

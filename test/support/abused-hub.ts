@@ -116,12 +116,12 @@ export class AbusedHub {
   /** Runs the attack beside a neighbour, and checks that the neighbour is served all the while. */
   async expectServed(attack: () => Promise<unknown>): Promise<Served> {
     this.#neighbour ??= await this.#furnishNeighbour();
-    const quiet = new Rounds(this.url, this.#neighbour.client);
+    const quiet = new WakeableLoop(this.url, this.#neighbour.client);
     const quietFrom = Date.now();
     for (let round = 0; round < QUIET_ROUNDS; round++) await quiet.run();
     const quietHoldMs = await this.#longestHoldMs(quietFrom);
 
-    const rounds = new Rounds(this.url, this.#neighbour.client);
+    const rounds = new WakeableLoop(this.url, this.#neighbour.client);
     const from = Date.now();
     let isOver = false;
     const watching = (async () => {
@@ -183,7 +183,7 @@ export class AbusedHub {
 }
 
 /** What the neighbour does, and how long each answer took on the wall. */
-class Rounds {
+class WakeableLoop {
   longestPublishMs = 0;
   longestHealthMs = 0;
   publishes = 0;

@@ -142,7 +142,7 @@ CREATE DATABASE IF NOT EXISTS livehook CHARACTER SET utf8mb4;
 `;
 
 /** On a loaded machine the installer fails now and then; what it leaves is removed and made anew. */
-const MOST_INSTALLS = 3;
+const MAX_INSTALLS = 3;
 
 async function install(installer: string, directory: string): Promise<void> {
   const data = join(directory, 'data');
@@ -153,7 +153,7 @@ async function install(installer: string, directory: string): Promise<void> {
     const installing = await GuardedProcess.start([installer, ...options], directory);
     const status = await installing.ended();
     if (status === 0) return;
-    if (tries === MOST_INSTALLS) throw new Error(`${installer} ended with status ${status}; its log:\n${await readLog(directory)}`);
+    if (tries === MAX_INSTALLS) throw new Error(`${installer} ended with status ${status}; its log:\n${await readLog(directory)}`);
     await rm(data, { recursive: true, force: true });
   }
 }

@@ -5,11 +5,11 @@ import { decodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import type { AppendedEvent, NewEvent } from '../../events/append';
-import { PartlyStored } from '../../events/group-committer';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
+import { PartlyStored } from '../../events/group-committer';
 import { at } from '../../events/path';
-import { checkEvent, checkType, type EventInput, MOST_EVENTS_A_PUBLISH } from '../../events/publish';
+import { checkEvent, checkType, type EventInput, MAX_EVENTS_PER_PUBLISH } from '../../events/publish';
 import { refuseUnknownEvent } from '../../events/redactions';
 import { CheckAllowance } from '../../events/schema-pool';
 import { applicationIdOf, sequenceOf } from '../../ids';
@@ -55,7 +55,7 @@ export class EventsPublishInput {
   @Field(() => ID, { nullable: true, description: 'The application to publish for. A key of its own may leave it out.' })
   applicationId?: string | null;
 
-  @Field(() => [EventPublishInput], { description: `1 to ${MOST_EVENTS_A_PUBLISH}, stored in this order.` })
+  @Field(() => [EventPublishInput], { description: `1 to ${MAX_EVENTS_PER_PUBLISH}, stored in this order.` })
   events!: EventPublishInput[];
 }
 
@@ -216,10 +216,10 @@ export class EventResolver {
     const payload = await counted(context, length, () =>
       answer<Partial<EventsPublishPayload>>(async () => {
         const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
-        if (length < 1 || length > MOST_EVENTS_A_PUBLISH)
+        if (length < 1 || length > MAX_EVENTS_PER_PUBLISH)
           refuse(
             'events',
-            `expected 1 to ${MOST_EVENTS_A_PUBLISH} events, got ${length}`,
+            `expected 1 to ${MAX_EVENTS_PER_PUBLISH} events, got ${length}`,
             length < 1 ? UserErrorCode.REQUIRED : UserErrorCode.TOO_LARGE,
           );
         return { results: await publishAll(context, applicationId, input.events) };

@@ -1,12 +1,12 @@
 import { type Cancel, type Clock, SECOND } from '../../clock';
 import { DeliveryStatus } from '../../deliveries/delivery';
-import type { Verdict } from '../completion/settle';
 import type { Facts } from '../../facts';
 import { webhookIdOf } from '../../ids';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
-import type { Directory, LiveWebhook, Snapshot } from '../../webhooks/webhook-cache';
 import { Ordering } from '../../webhooks/webhook';
+import type { LiveWebhook, Snapshot, WebhookCache } from '../../webhooks/webhook-cache';
+import type { Verdict } from '../completion/settle';
 import type { Dispatcher, OpenClaim } from '../dispatcher';
 import type { DeliveriesLeft } from '../facts';
 import type { Membership } from '../instances/membership';
@@ -21,7 +21,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  readonly webhooks: Pick<Directory, 'find' | 'findFresh'>;
+  readonly webhooks: Pick<WebhookCache, 'find' | 'fetch'>;
   readonly loader: Pick<JobLoader, 'load'>;
   readonly dispatcher: Pick<Dispatcher, 'openClaim' | 'acceptClaimed' | 'spaceFor' | 'orderedQueueOf' | 'release' | 'isFull'>;
   readonly releaser: Pick<Releaser, 'release' | 'settled'>;
@@ -234,7 +234,7 @@ export class OrderedClaimer {
     switch (view.state) {
       case 'changed':
         this.#end(tenure);
-        await webhooks.findFresh(webhook.id);
+        await webhooks.fetch(webhook.id);
         return;
       case 'foreign':
         this.#end(tenure, { isOwned: false });

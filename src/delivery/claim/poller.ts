@@ -4,8 +4,8 @@ import { applicationIdOf } from '../../ids';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import { WakeableLoop } from '../../wakeable-loop';
-import type { Directory, LiveWebhook } from '../../webhooks/webhook-cache';
 import { Ordering } from '../../webhooks/webhook';
+import type { LiveWebhook, WebhookCache } from '../../webhooks/webhook-cache';
 import type { Dispatcher } from '../dispatcher';
 import { type Cancellable, cancelRows } from './cancel-rows';
 import { claimDue, type Wanted } from './claim-due';
@@ -17,7 +17,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  readonly webhooks: Pick<Directory, 'find' | 'findFresh'>;
+  readonly webhooks: Pick<WebhookCache, 'find' | 'fetch'>;
   readonly loader: Pick<JobLoader, 'load'>;
   readonly dispatcher: Pick<Dispatcher, 'roomFor' | 'isFull' | 'openClaim' | 'acceptClaimed'>;
   readonly orderedClaimer: Pick<OrderedClaimer, 'look'>;
@@ -150,7 +150,7 @@ export class Poller {
   async #dueNow({ webhookId, dueInMs }: DueWebhook): Promise<LiveWebhook | undefined> {
     const { webhooks, dispatcher, orderedClaimer } = this.#deps;
     // Another instance may have made it a moment ago.
-    const webhook = (await webhooks.find(webhookId)) ?? (await webhooks.findFresh(webhookId));
+    const webhook = (await webhooks.find(webhookId)) ?? (await webhooks.fetch(webhookId));
     if (webhook === undefined) await this.#cancelAll(webhookId);
     if (!webhook?.isSending) return undefined;
     if (dueInMs > 0 && dueInMs < POLL_MS) this.#loop.wakeIn(dueInMs);

@@ -1,13 +1,13 @@
 import { type Clock, SECOND, sleep } from '../../clock';
 import { DeliveryStatus } from '../../deliveries/delivery';
-import { isDerived } from '../request/body';
-import { isTold, judge, settleBatch, type Verdict } from './settle';
 import { HubError } from '../../errors';
 import type { OperationalEvents } from '../../events/operational-events';
 import type { Facts } from '../../facts';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import type { Finished } from '../attempt';
+import { isDerived } from '../request/body';
+import { isTold, judge, settleBatch, type Verdict } from './settle';
 
 interface Deps {
   readonly instanceId: string;

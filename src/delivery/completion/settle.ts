@@ -2,19 +2,18 @@ import { Attempt, AttemptOutcome } from '../../attempts/attempt';
 import { insertAttempts } from '../../attempts/attempts';
 import { packHeaders } from '../../attempts/packed-headers';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
-import type { Finished } from '../attempt';
-import { charsWith } from '../job';
+import { appendUpdates, type LoggedUpdate } from '../../deliveries/update-log';
 import { isOwnEventType } from '../../events/event-type';
 import type { OperationalEvent, OperationalEvents, Tell } from '../../events/operational-events';
 import { redactedAmong } from '../../events/redactions';
 import { attemptId } from '../../ids';
-import { appendUpdates, type LoggedUpdate } from '../../deliveries/update-log';
 import type { Database, Tx } from '../../store/database';
+import type { Finished } from '../attempt';
+import { nextDelayMs } from '../flow-control/retry-policy';
+import { charsWith } from '../job';
 import { bodyId, insertBodies, type StoredBody } from '../request/bodies';
 import { isDerived, STANDARD_BODY } from '../request/body';
-
 import { aboutWebhook, reasonOf } from './operational-event';
-import { nextDelayMs } from '../flow-control/retry-policy';
 
 /** What an attempt means for its delivery. */
 export interface Verdict {
@@ -209,13 +208,13 @@ async function moveFinished(
 }
 
 /** A CASE is searched from its beginning for every row. */
-const MOST_CASES = 50;
+const MAX_CASES = 50;
 
 /** Due times by the database's clock, so that instances whose clocks differ agree on them. */
 async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
   const those = verdicts.filter(({ status }) => status === DeliveryStatus.RETRYING);
-  for (let start = 0; start < those.length; start += MOST_CASES) {
-    const part = those.slice(start, start + MOST_CASES);
+  for (let start = 0; start < those.length; start += MAX_CASES) {
+    const part = those.slice(start, start + MAX_CASES);
     const delays = part.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
     const { sql, parameters } = oneOfThose(tx, part);
     await tx.execute(

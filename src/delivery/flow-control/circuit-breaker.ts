@@ -15,11 +15,11 @@ export type Sign = 'ANSWERED' | 'FAILED' | 'NOTHING';
 export const CLOSED: Breaker = { state: 'CLOSED', failures: 0 };
 
 /** So many failures in a row open it. */
-export const MOST_FAILURES = 5;
+export const MAX_FAILURES = 5;
 const FIRST_PAUSE_MS = 1 * SECOND;
-const MOST_PAUSE_MS = 1 * MINUTE;
+const MAX_PAUSE_MS = 1 * MINUTE;
 /** Jitter only adds: receivers that serve many webhooks are not probed by all of them at once. */
-const MOST_JITTER = 0.1;
+const MAX_JITTER = 0.1;
 
 /** The breaker as time has left it: one that was open long enough lets a probe through. */
 export function breakerAt(breaker: Breaker, now: number): Breaker {
@@ -44,7 +44,7 @@ export function breakerAfter(
     case 'CLOSED':
       if (sign === 'NOTHING') return breaker;
       if (sign === 'ANSWERED') return CLOSED;
-      return breaker.failures + 1 < MOST_FAILURES ? { ...breaker, failures: breaker.failures + 1 } : opened(1, now, random);
+      return breaker.failures + 1 < MAX_FAILURES ? { ...breaker, failures: breaker.failures + 1 } : opened(1, now, random);
     case 'HALF_OPEN':
       if (!isProbe) return breaker;
       if (sign === 'NOTHING') return { ...breaker, isProbing: false };
@@ -53,6 +53,6 @@ export function breakerAfter(
 }
 
 function opened(openings: number, now: number, random: number): Breaker {
-  const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (openings - 1), MOST_PAUSE_MS);
-  return { state: 'OPEN', until: now + pauseMs * (1 + random * MOST_JITTER), openings };
+  const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (openings - 1), MAX_PAUSE_MS);
+  return { state: 'OPEN', until: now + pauseMs * (1 + random * MAX_JITTER), openings };
 }

@@ -1,11 +1,11 @@
-import type { LiveWebhook } from '../../webhooks/webhook-cache';
 import { Ordering } from '../../webhooks/webhook';
-import { type Breaker, breakerAfter, breakerAt, CLOSED, MOST_FAILURES, probing, type Sign } from './circuit-breaker';
+import type { LiveWebhook } from '../../webhooks/webhook-cache';
+import { type Fleet, quotaOf } from '../instances/quota';
 import type { Exchange } from '../transport/exchange';
-import { type Bucket, fullBucket, isFull, paceMs, taken } from './token-bucket';
-import { retryAfterMs } from './retry-policy';
-import { type Fleet, shareOf } from '../instances/quota';
 import { grown, narrowest, shrunk, WIDE, type Window } from './aimd-limit';
+import { type Breaker, breakerAfter, breakerAt, CLOSED, MAX_FAILURES, probing, type Sign } from './circuit-breaker';
+import { retryAfterMs } from './retry-policy';
+import { type Bucket, fullBucket, isFull, paceMs, taken } from './token-bucket';
 
 /** One request that left; handed back with what came of it. */
 export interface Ticket {
@@ -29,7 +29,7 @@ const QUEUED_SECONDS = 2;
  * What a webhook may be sent now: its rate, what its receiver asked for, its circuit breaker, the width of its window.
  * Times are milliseconds of a clock that never goes back, but for `endedAt`.
  */
-export class Flow {
+export class FlowControl {
   /** The webhook's version that this was learnt about: whoever changes it gets a fresh start. */
   #version: number;
   #bucket: Bucket | undefined;
@@ -127,7 +127,7 @@ export class Flow {
     if (this.#breaker.state !== 'CLOSED')
       return {
         kind: 'CIRCUIT_OPEN',
-        reason: `After ${MOST_FAILURES} failures in a row or more (${this.#trouble}) deliveries wait; one at a time tries whether the receiver is back.`,
+        reason: `After ${MAX_FAILURES} failures in a row or more (${this.#trouble}) deliveries wait; one at a time tries whether the receiver is back.`,
       };
     const pauseMs = this.#pausedUntil - now;
     if (pauseMs > 0)
@@ -152,7 +152,7 @@ function rateOf({ webhook: { ratePerSecond }, fleet }: Terms): number | null {
 
 /** Of an ordered webhook one instance sends everything. */
 function mostInFlight({ webhook: { id, ordering, maxConcurrency }, fleet }: Terms): number {
-  return ordering === Ordering.NONE ? shareOf(maxConcurrency, id, fleet) : maxConcurrency;
+  return ordering === Ordering.NONE ? quotaOf(maxConcurrency, id, fleet) : maxConcurrency;
 }
 
 /** 429, 502, 504 and time-outs. */

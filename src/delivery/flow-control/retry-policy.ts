@@ -1,5 +1,5 @@
 /** Jitter only adds, so that a schedule's delay is the least a receiver waits. */
-const MOST_JITTER = 0.1;
+const MAX_JITTER = 0.1;
 
 export interface FailedAttempt {
   /** 1 for the first attempt of the delivery. */
@@ -22,7 +22,7 @@ export function nextDelayMs({ number, delaysMs, retryAfter, now, random }: Faile
   const planned = delaysMs[number - 1];
   if (planned === undefined) return null;
   const asked = Math.min(retryAfterMs(retryAfter, now), Math.max(...delaysMs));
-  return Math.round(Math.max(planned * (1 + random * MOST_JITTER), asked));
+  return Math.round(Math.max(planned * (1 + random * MAX_JITTER), asked));
 }
 
 /** 0 when it is absent, past or not understood. */

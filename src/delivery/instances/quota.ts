@@ -8,7 +8,7 @@ export interface Fleet {
  * Pure: how many of so many requests at once are this instance's. All instances together have exactly as many; where
  * there are fewer than instances, some have none, for each webhook others.
  */
-export function shareOf(most: number, webhookId: string, { instances, place }: Fleet): number {
+export function quotaOf(most: number, webhookId: string, { instances, place }: Fleet): number {
   if (instances === 1) return most;
   const turn = (place + offsetOf(webhookId)) % instances;
   return Math.floor(most / instances) + (turn < most % instances ? 1 : 0);

@@ -1,9 +1,9 @@
 import type { Event } from '../../events/event';
-import { MOST_PAYLOAD_BYTES } from '../../events/publish';
+import { MAX_PAYLOAD_BYTES } from '../../events/publish';
 import type { PayloadQuery } from '../../webhooks/payload-query';
 import type { WebhookFormat } from '../../webhooks/webhook';
-import { binaryHeaders, STRUCTURED_HEADERS, structuredBody } from './cloud-events';
 import type { HeaderPair } from '../transport/exchange';
+import { binaryHeaders, STRUCTURED_HEADERS, structuredBody } from './cloud-events';
 
 /** The bytes of every attempt of a delivery. */
 export interface FixedBody {
@@ -16,7 +16,7 @@ export interface FixedBody {
  * A body larger than this is not made. Every payload that can be published fits, in any format, and so does what selects
  * all of one together with a few other fields; a payload query that repeats it fifty times does not.
  */
-export const MAX_BODY_BYTES = MOST_PAYLOAD_BYTES + 16 * 1024;
+export const MAX_BODY_BYTES = MAX_PAYLOAD_BYTES + 16 * 1024;
 
 /** The key of the standard body. */
 export const STANDARD_BODY = '';

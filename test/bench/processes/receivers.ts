@@ -27,7 +27,7 @@ export type Receivers = typeof questions;
 const ANSWER = Buffer.from('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
 const NOTHING: Buffer = Buffer.alloc(0);
 const ONE_SAMPLE_OF = 100;
-const MOST_SAMPLES = 2_000;
+const MAX_SAMPLES = 2_000;
 const LOOK_EVERY_MS = 10;
 
 const servers: Server[] = [];
@@ -99,7 +99,7 @@ function count(path: string, id: string | undefined, firstByteAt: number): boole
   own.set(id, firstByteAt);
   distinct++;
   lastNewAt = firstByteAt;
-  return distinct % ONE_SAMPLE_OF === 0 && samples.length < MOST_SAMPLES;
+  return distinct % ONE_SAMPLE_OF === 0 && samples.length < MAX_SAMPLES;
 }
 
 /** `http`: Node's server; `raw`: reads just enough of HTTP, at half the cost. */

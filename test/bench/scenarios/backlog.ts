@@ -4,7 +4,7 @@ import type { Scenario } from '../scenario';
 import { fill } from '../stored';
 import { besideDrain, type Measured } from './beside-drain';
 
-const MOST_MEGABYTES = 300;
+const MAX_MEGABYTES = 300;
 
 /** A hub starts where much waits in the database. */
 export const backlog: Scenario = {
@@ -27,7 +27,7 @@ export const backlog: Scenario = {
       });
     const row = await besideDrain(world, database, { scenario: 'backlog', atLeast: 0.8, figure });
     const { peakMegabytes, problems } = row;
-    const limit = { before: MOST_MEGABYTES, after: MOST_MEGABYTES, reach: { atMost: 1 }, isNoisy: false };
+    const limit = { before: MAX_MEGABYTES, after: MAX_MEGABYTES, reach: { atMost: 1 }, isNoisy: false };
     return [
       row,
       { scenario: 'backlog memory', database, unit: 'MB', figure: peakMegabytes, ...limit, spent: null, peakMegabytes, problems },

@@ -1,8 +1,8 @@
 import type { Dispatcher } from 'undici';
 import type { Cancel, Clock } from '../../../clock';
 import type { ClientCertificate } from '../../../webhooks/credentials';
-import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE, type Route } from './connection';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from '../exchange';
+import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE, type Route } from './connection';
 import { CLOSED, classify, ReceivedTooMuch, SendFailure, tooManyInterim } from './failure';
 
 export const MAX_RESPONSE_BODY_BYTES = 64 * 1_024;

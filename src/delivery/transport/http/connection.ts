@@ -3,12 +3,12 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import { type buildConnector, Client } from 'undici';
 import { type Clock, MINUTE, SECOND, sleep } from '../../../clock';
 import type { Log } from '../../../log';
-import type { ClientCertificate } from '../../../webhooks/credentials';
 import type { AddressPolicy } from '../../../net/address-policy';
 import { type EgressProxy, TunnelRefused, tunnelThrough } from '../../../net/egress-proxy';
+import type { Lookup } from '../../../net/system-lookup';
+import type { ClientCertificate } from '../../../webhooks/credentials';
 import { blocked, proxyFailure, ReceivedTooMuch, refusal, SendFailure, unresolved } from './failure';
 import type { ReadBudget } from './read-budget';
-import type { Lookup } from '../../../net/system-lookup';
 import { tlsReason } from './tls-reason';
 
 /** Node's own limit. Each header costs far more memory than bytes, so a hostile receiver gets no more than this. */

@@ -2,16 +2,16 @@ import { createSecureContext, rootCertificates, type SecureContext, type SecureC
 import type { Clock } from '../../../clock';
 import { type Log, silentLog } from '../../../log';
 import type { AddressPolicy } from '../../../net/address-policy';
+import type { EgressProxy } from '../../../net/egress-proxy';
+import { type Lookup, systemLookup } from '../../../net/system-lookup';
+import type { Exchange, OutgoingRequest } from '../exchange';
 import { Call, type Pool, readTarget, type Target } from './call';
 import { Connection, type Rim, type Route } from './connection';
-import type { EgressProxy } from '../../../net/egress-proxy';
-import type { Exchange, OutgoingRequest } from '../exchange';
 import { CLOSED, SendFailure } from './failure';
 import { ReadBudget } from './read-budget';
-import { type Lookup, systemLookup } from '../../../net/system-lookup';
 
 const DEFAULT_MAX_IDLE_CONNECTIONS = 1_024;
-const MOST_TARGETS = 10_000;
+const MAX_TARGETS = 10_000;
 const MAX_SECURE_CONTEXTS = 1_000;
 
 export interface SenderOptions {
@@ -81,7 +81,7 @@ export class Sender {
     const known = this.#targets.get(url);
     if (known !== undefined) return known;
     const target = readTarget(url);
-    if (this.#targets.size >= MOST_TARGETS) this.#targets.clear();
+    if (this.#targets.size >= MAX_TARGETS) this.#targets.clear();
     this.#targets.set(url, target);
     return target;
   }

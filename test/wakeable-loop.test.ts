@@ -1,13 +1,13 @@
-import { Rounds } from '../src/rounds';
+import { WakeableLoop } from '../src/wakeable-loop';
 import { FakeClock } from './support/fake-clock';
 
-/** Rounds of which each ends when the test says so. */
+/** WakeableLoop of which each ends when the test says so. */
 function heldRounds() {
   const clock = new FakeClock();
   const open: { end: () => void; fail: (error: Error) => void }[] = [];
   const failures: string[] = [];
   let begun = 0;
-  const rounds = new Rounds({
+  const rounds = new WakeableLoop({
     clock,
     everyMs: 1_000,
     round: () => {
@@ -50,9 +50,9 @@ describe('Rounds', () => {
 
   test('asked for in the midst of one come right after it, once', async () => {
     const { rounds, begun, end } = heldRounds();
-    rounds.now();
-    rounds.now();
-    rounds.now();
+    rounds.wake();
+    rounds.wake();
+    rounds.wake();
     expect(begun()).toBe(1);
     await end();
     expect(begun()).toBe(2);
@@ -62,17 +62,39 @@ describe('Rounds', () => {
 
   test('go on after one that failed, which is told', async () => {
     const { clock, rounds, begun, fail, failures } = heldRounds();
-    rounds.now();
+    rounds.wake();
     await fail(new Error('no database'));
     expect(failures).toEqual(['no database']);
     clock.advance(1_000);
     expect(begun()).toBe(2);
   });
 
+  test('are brought forward, but never put off', () => {
+    const { clock, rounds, begun } = heldRounds();
+    rounds.start();
+    rounds.wakeIn(200);
+    rounds.wakeIn(500);
+    clock.advance(200);
+    expect(begun()).toBe(1);
+  });
+
+  test('that were asked for in part leave the next whole one where it was', async () => {
+    const clock = new FakeClock();
+    const timely: boolean[] = [];
+    const loop = new WakeableLoop({ clock, everyMs: 1_000, round: async (isTimely) => timely.push(isTimely), failed: () => {} });
+    loop.start();
+    clock.advance(600);
+    loop.ask();
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(400);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(timely).toEqual([false, true]);
+  });
+
   test('end with the one under way when they are stopped', async () => {
     const { clock, rounds, begun, end } = heldRounds();
-    rounds.now();
-    rounds.now();
+    rounds.wake();
+    rounds.wake();
     let isStopped = false;
     const stopping = rounds.stop().then(() => {
       isStopped = true;
@@ -83,7 +105,7 @@ describe('Rounds', () => {
     await end();
     await stopping;
     clock.advance(10_000);
-    rounds.now();
+    rounds.wake();
     expect(begun()).toBe(1);
   });
 });

@@ -217,6 +217,13 @@ export const SETTINGS = {
     description: 'port of its own for /metrics, on HOST; 0 picks a free one. PORT has none then',
     parse: (text) => integer(text, 0, 65_535),
   }),
+  unsentBytes: setting({
+    name: 'LIVEHOOK_UNSENT_BYTES',
+    default: '134217728',
+    description:
+      'bytes of answers that an instance holds at most, being made or not read by their clients yet; divided between applications',
+    parse: (text) => integer(text, 32 * 1024 * 1024, 64 * 1024 ** 3),
+  }),
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',

@@ -3,6 +3,7 @@ import { MetricsServer } from './api/metrics-access';
 import { payloadQueryCompiler } from './api/payload-queries';
 import { createSchema } from './api/schema';
 import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './api/server';
+import { Unsent } from './api/unsent';
 import { ApiKeys } from './applications/api-keys';
 import { Applications } from './applications/applications';
 import { LastUses } from './applications/last-uses';
@@ -130,6 +131,7 @@ export class Hub {
   readonly #schemas: SchemaValidator;
   readonly #eventLog: LiveLog<Event>;
   readonly #updateLog: LiveLog<LoggedUpdate>;
+  readonly #unsent: Unsent;
   readonly #api: ApiServer;
   readonly #backlog: Backlog;
   readonly #metrics: Metrics;
@@ -397,6 +399,7 @@ export class Hub {
     });
     const metricsAccess = { metrics: () => metrics.exposition(), token: config.metricsToken };
     this.#metricsServer = config.metricsPort === undefined ? undefined : new MetricsServer(metricsAccess, TIMEOUTS);
+    this.#unsent = new Unsent(config.unsentBytes);
     this.#api = new ApiServer({
       log,
       readiness: () => this.#readiness(),
@@ -415,6 +418,8 @@ export class Hub {
           return readAudit(database.read, applicationId, selection, page);
         },
         keyLimits: new KeyLimits(clock, config),
+        unsent: this.#unsent,
+        budgetExceeded: (reason) => metrics.budgetExceeded(reason),
         webhooks,
         events,
         eventTypes,
@@ -583,6 +588,7 @@ export class Hub {
       webSockets,
       eventStreams,
       followers,
+      unsentBytes: this.#unsent.bytes,
       instances,
       isLeaseHeld,
       leaseAgeSeconds: leaseAgeMs / SECOND,

@@ -4,14 +4,18 @@ import { Scope } from '../applications/api-key';
 import type { Caller } from '../applications/api-keys';
 import { refuseUnknown } from '../applications/applications';
 import type { Attempt } from '../attempts/attempt';
+import type { AttemptColumns } from '../attempts/attempts';
 import type { Delivery } from '../deliveries/delivery';
 import { HubError, refuse, shown, UserErrorCode } from '../errors';
 import type { Event } from '../events/event';
+import type { EventColumns } from '../events/events';
 import type { CostlyFilter } from '../health/filter-health';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
 import type { Stream } from '../live/stream';
+import type { Page, PageRequest } from '../store/page';
 import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
+import type { Budget } from './budget';
 import type { Services } from './services';
 
 /** What every resolver gets. */
@@ -20,6 +24,8 @@ export interface Context {
   /** Whoever sent a valid key, or null. */
   readonly caller: Caller | null;
   readonly loaders: Loaders;
+  /** What the operation may still take. */
+  readonly budget: Budget;
   /** The trace that the operation came in, see `trace-context.ts`. */
   readonly traceContext: string | null;
   /** Where the operation came from, as far as it is known. */
@@ -28,8 +34,7 @@ export interface Context {
 
 /** What is known of an operation beside its caller. */
 interface Circumstances {
-  /** For a stream, which must neither keep nor repeat what it has once read. */
-  readonly isLasting: boolean;
+  readonly budget: Budget;
   readonly traceContext: string | null;
   readonly address: string | null;
 }
@@ -46,34 +51,167 @@ export interface Loaders {
   readonly event: DataLoader<string, Event | null>;
   /** The id alone, without the payload; by the same. */
   readonly eventId: DataLoader<string, string | null>;
+  /** Bodies that were made, by delivery. */
+  readonly bodies: Map<string, Promise<string | null>>;
 }
 
-export function createContext(services: Services, caller: Caller | null, { isLasting, traceContext, address }: Circumstances): Context {
-  const options = { cache: !isLasting, maxBatchSize: 500 };
-  return {
-    services,
-    caller,
-    traceContext,
-    address,
-    loaders: {
-      delivery: new DataLoader((ids) => inOrder(ids, services.deliveries.byIds(ids), (row) => row.id), options),
-      webhook: new DataLoader((ids) => inOrder(ids, services.webhooks.byIds(ids), (row) => row.id), options),
-      attempt: new DataLoader((ids) => inOrder(ids, services.attempts.byIds(ids), (row) => row.id), options),
-      storedHealth: new DataLoader((ids) => inOrder(ids, services.storedHealth(ids), (row) => row.webhookId), { ...options, cache: false }),
-      costlyFilter: new DataLoader((ids) => inOrder(ids, services.costlyFilters(ids), (row) => row.webhookId), {
-        ...options,
-        cache: false,
-      }),
-      event: new DataLoader(
-        (ids) => ofEvents(ids, (applicationId, sequences) => services.events.bySequences(applicationId, sequences)),
-        options,
-      ),
-      eventId: new DataLoader(async (ids) => {
-        const found = await ofEvents(ids, (applicationId, sequences) => services.events.idsBySequences(applicationId, sequences));
-        return found.map((event) => event?.id ?? null);
-      }, options),
-    },
-  };
+/** Of payloads of up to 1 MiB, or of response bodies, in one read. */
+const EVENTS_A_READ = 10;
+const ATTEMPTS_A_READ = 100;
+const ROWS_A_READ = 500;
+
+/** For one operation, or one message of a stream: what was read is kept as long. */
+export function createContext(services: Services, caller: Caller | null, { budget, traceContext, address }: Circumstances): Context {
+  return { services, caller, traceContext, address, budget, loaders: new LazyLoaders(services, budget) };
+}
+
+/** Most operations need none of them. */
+class LazyLoaders implements Loaders {
+  readonly #services: Services;
+  readonly #budget: Budget;
+  readonly #made = new Map<keyof Loaders, unknown>();
+  readonly bodies = new Map<string, Promise<string | null>>();
+
+  constructor(services: Services, budget: Budget) {
+    this.#services = services;
+    this.#budget = budget;
+  }
+
+  get delivery(): Loaders['delivery'] {
+    const read = async (ids: readonly string[]) => inOrder(ids, this.#services.deliveries.byIds(ids), (row) => row.id);
+    return this.#loader('delivery', () => new DataLoader(read, { maxBatchSize: ROWS_A_READ }));
+  }
+
+  get webhook(): Loaders['webhook'] {
+    const read = async (ids: readonly string[]) => inOrder(ids, this.#services.webhooks.byIds(ids), (row) => row.id);
+    return this.#loader('webhook', () => new DataLoader(read, { maxBatchSize: ROWS_A_READ }));
+  }
+
+  get attempt(): Loaders['attempt'] {
+    const read = (ids: readonly string[]) =>
+      readWithin(this.#budget, attemptBytes, () => inOrder(ids, this.#services.attempts.byIds(ids), (row) => row.id));
+    return this.#loader('attempt', () => new DataLoader(read, { maxBatchSize: ATTEMPTS_A_READ }));
+  }
+
+  get storedHealth(): Loaders['storedHealth'] {
+    const read = async (ids: readonly string[]) => inOrder(ids, this.#services.storedHealth(ids), (row) => row.webhookId);
+    return this.#loader('storedHealth', () => new DataLoader(read, { maxBatchSize: ROWS_A_READ, cache: false }));
+  }
+
+  get costlyFilter(): Loaders['costlyFilter'] {
+    const read = async (ids: readonly string[]) => inOrder(ids, this.#services.costlyFilters(ids), (row) => row.webhookId);
+    return this.#loader('costlyFilter', () => new DataLoader(read, { maxBatchSize: ROWS_A_READ, cache: false }));
+  }
+
+  get eventId(): Loaders['eventId'] {
+    const { events } = this.#services;
+    const read = async (ids: readonly string[]) => {
+      const found = await ofEvents(ids, (applicationId, sequences) => events.idsBySequences(applicationId, sequences));
+      return found.map((event) => event?.id ?? null);
+    };
+    return this.#loader('eventId', () => new DataLoader(read, { maxBatchSize: ROWS_A_READ }));
+  }
+
+  get event(): Loaders['event'] {
+    const { events } = this.#services;
+    const hasPayloads = asksForPayloads(this.#budget);
+    const load = (applicationId: string, sequences: readonly number[]) => events.bySequences(applicationId, sequences, { hasPayloads });
+    const read = (ids: readonly string[]) => readWithin(this.#budget, eventBytes, () => ofEvents(ids, load));
+    return this.#loader('event', () => new DataLoader(read, { maxBatchSize: hasPayloads ? EVENTS_A_READ : ROWS_A_READ }));
+  }
+
+  #loader<Name extends keyof Loaders>(name: Name, make: () => Loaders[Name]): Loaders[Name] {
+    const known = this.#made.get(name) as Loaders[Name] | undefined;
+    if (known) return known;
+    const made = make();
+    this.#made.set(name, made);
+    return made;
+  }
+}
+
+/** Reads rows when their turn comes, and counts what they weigh. */
+function readWithin<Row>(budget: Budget, bytesOf: (row: Row) => number, read: () => Promise<(Row | null)[]>): Promise<(Row | null)[]> {
+  return budget.reading(async () => {
+    const rows = await read();
+    budget.read(rows.reduce((sum, row) => sum + (row === null ? 0 : bytesOf(row)), 0));
+    return rows;
+  });
+}
+
+const eventBytes = ({ payloadText }: Event) => payloadText?.length ?? 0;
+
+export function attemptBytes({ packedRequestHeaders, responseHeaders, responseBody }: Attempt): number {
+  const headers = responseHeaders.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
+  return packedRequestHeaders.length + headers + (responseBody?.length ?? 0);
+}
+
+/** Whether an operation can need what events were published with: fields that show it, or what is made of it. */
+export function asksForPayloads(budget: Budget): boolean {
+  return ['payload', 'payloadText', 'get', 'requestBody', 'curl', 'body'].some((name) => budget.asksFor(name));
+}
+
+/** Rows that are read at first where they may be large, and bytes in each read from then on. */
+const FIRST_READ = 10;
+const BYTES_A_READ = 4 * 1024 * 1024;
+
+interface HeavyList<Row> {
+  readonly list: (page: PageRequest) => Promise<Page<Row>>;
+  /** What `list` takes as `after`. */
+  readonly keyOf: (row: Row) => string;
+  readonly bytesOf: (row: Row) => number;
+}
+
+/** A page of rows that may be large: the first of them tell how many more are read at once. It ends early where the budget does. */
+export async function readHeavyPage<Row>(
+  { budget }: Context,
+  { first, after }: PageRequest,
+  { list, keyOf, bytesOf }: HeavyList<Row>,
+): Promise<Page<Row>> {
+  const rows: Row[] = [];
+  let bytes = 0;
+  for (;;) {
+    const missing = first - rows.length;
+    const fitting = rows.length === 0 ? FIRST_READ : Math.floor((BYTES_A_READ * rows.length) / Math.max(1, bytes));
+    const last = rows.at(-1);
+    const page = await budget.reading(() =>
+      list({ first: Math.min(missing, Math.max(1, fitting)), after: last === undefined ? after : keyOf(last) }),
+    );
+    const added = page.rows.reduce((sum, row) => sum + bytesOf(row), 0);
+    bytes += added;
+    rows.push(...page.rows);
+    if (!budget.read(added) || !page.hasNextPage || rows.length >= first) return { rows, hasNextPage: page.hasNextPage };
+  }
+}
+
+/** An event with its payload, where the operation can need it. */
+export async function findEvent({ budget, services }: Context, id: string): Promise<Event | null> {
+  const event = await budget.reading(() => services.events.byId(id));
+  if (event) budget.read(eventBytes(event));
+  return event;
+}
+
+/** A page of events, without their payloads where the operation cannot need them. */
+export function readEventPage(
+  context: Context,
+  page: PageRequest,
+  list: (page: PageRequest, columns: EventColumns) => Promise<Page<Event>>,
+): Promise<Page<Event>> {
+  if (!asksForPayloads(context.budget)) return context.budget.reading(() => list(page, { hasPayloads: false }));
+  return readHeavyPage(context, page, {
+    list: (part) => list(part, { hasPayloads: true }),
+    keyOf: ({ sequence }) => String(sequence),
+    bytesOf: eventBytes,
+  });
+}
+
+/** A page of attempts, without the bodies of their responses where the operation does not ask for them. */
+export function readAttemptPage(
+  context: Context,
+  page: PageRequest,
+  list: (page: PageRequest, columns: AttemptColumns) => Promise<Page<Attempt>>,
+): Promise<Page<Attempt>> {
+  const hasBodies = context.budget.asksFor('responseBody');
+  return readHeavyPage(context, page, { list: (part) => list(part, { hasBodies }), keyOf: ({ id }) => id, bytesOf: attemptBytes });
 }
 
 async function inOrder<Row>(ids: readonly string[], rows: Promise<readonly Row[]>, keyOf: (row: Row) => string): Promise<(Row | null)[]> {

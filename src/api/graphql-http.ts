@@ -3,15 +3,16 @@ import { ApolloServer, type ApolloServerPlugin, HeaderMap } from '@apollo/server
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { type ExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Clock } from '../clock';
+import { HubError } from '../errors';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
+import type { Budget } from './budget';
 import type { AddressOf } from './client-address';
-import { type Context, createContext } from './context';
 import type { Meter } from './cpu-budget';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import { LIMITS } from './limits';
-import { type OperationRequest, type Operations, tooLongWithoutKey } from './operations';
+import { type Asking, type OperationRequest, type Operations, tooLongWithoutKey } from './operations';
 import { asGraphqlError, presentError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
 import { whenClosed } from './respond';
@@ -30,14 +31,14 @@ interface Deps {
 /** Queries and mutations over plain HTTP, by the GraphQL-over-HTTP specification. */
 export class GraphqlHttp {
   readonly #deps: Deps;
-  readonly #apollo: ApolloServer<Context>;
+  readonly #apollo: ApolloServer<Asking>;
   /** Of requests without a valid key. */
-  readonly #meters = new WeakMap<Context, Meter>();
+  readonly #meters = new WeakMap<Asking, Meter>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { schema, operations, services, log } = deps;
-    this.#apollo = new ApolloServer<Context>({
+    const { schema, services, log } = deps;
+    this.#apollo = new ApolloServer<Asking>({
       schema,
       introspection: true,
       allowBatchedHttpRequests: false,
@@ -46,12 +47,12 @@ export class GraphqlHttp {
       includeStacktraceInErrorResponses: false,
       stopOnTerminationSignals: false,
       parseOptions: { maxTokens: LIMITS.tokens },
-      dangerouslyDisableValidation: true, // `judging` does it, as for the other transports
+      dangerouslyDisableValidation: true, // `running` does it, as for the other transports
       formatError: (_formatted, error) => presentError(asGraphqlError(error), log),
       plugins: [
         ApolloServerPluginCacheControlDisabled(), // it would wrap every resolver
         ApolloServerPluginLandingPageDisabled(),
-        judging(operations, this.#meters),
+        running(deps, this.#meters),
         metering(this.#meters, services.clock),
       ],
       logger: {
@@ -93,50 +94,68 @@ export class GraphqlHttp {
     const mediaType = mediaTypeFor(request.headers.accept);
     if (known !== undefined && mediaType !== undefined) return sendAs(response, mediaType, known);
     const traceContext = traceContextOf(request.headers.traceparent, request.headers.tracestate);
+    const unsent = services.unsent.open(request.socket, caller);
+    whenClosed(response, () => unsent.release());
+    const asking: Asking = { caller, traceContext, address: addressOf(request), unsent };
+    if (meter) this.#meters.set(asking, meter);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
       httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },
-      context: async () => {
-        const context = createContext(services, caller, { isLasting: false, traceContext, address: addressOf(request) });
-        if (meter) this.#meters.set(context, meter);
-        return context;
-      },
+      context: async () => asking,
     });
     for (const [name, value] of answer.headers) response.setHeader(name, value);
     const content = answer.body.kind === 'complete' ? answer.body.string : '';
     response.statusCode = legacyStatus(answer.status ?? 200, answer.headers.get('content-type'), content);
-    response.setHeader('content-length', Buffer.byteLength(content));
-    response.end(content);
+    const bytes = Buffer.from(content);
+    if (response.destroyed) unsent.release();
+    else unsent.made(bytes.length);
+    response.setHeader('content-length', bytes.length);
+    response.end(bytes);
   }
 }
 
-/** Refuses what `Operations` refuses. Not in Apollo's `validationRules`: the limits must come before the other rules. */
-function judging(operations: Operations, meters: WeakMap<Context, Meter>): ApolloServerPlugin<Context> {
+/** Refuses what `Operations` refuses, and leaves running the rest to it. Not in Apollo's `validationRules`: the limits must come before the other rules. */
+function running({ schema, operations }: Deps, meters: WeakMap<Asking, Meter>): ApolloServerPlugin<Asking> {
   return {
     requestDidStart: async () => ({
-      responseForOperation: async ({ document, request, operation, contextValue }) => {
-        const judge = () => operations.judge(document, request, contextValue.caller, { hasOwnVariableCheck: true });
-        const introspect = () =>
-          operations.introspect({ document, operationName: request.operationName ?? null, variableValues: request.variables ?? {} });
-        const meter = meters.get(contextValue);
-        const wrong = meter ? meter.run(judge) : judge();
+      responseForOperation: async ({ document, request, operation, contextValue: asking }) => {
+        const { variables, operationName } = request;
+        const meter = meters.get(asking);
+        const metered = <T>(work: () => T): T => (meter ? meter.run(work) : work());
+        await operations.turnToJudge(document);
+        const wrong = metered(() => operations.judge(document, request, asking.caller, { hasOwnVariableCheck: true }));
         const errors = wrong.length === 0 && operation?.operation === 'subscription' ? [needsStream()] : wrong;
-        if (errors.length > 0) return single(400, { errors: operations.present(errors) });
-        const introspected = meter ? meter.run(introspect) : introspect();
-        return introspected && !introspected.errors ? single(200, { data: introspected.data }) : null;
+        if (errors.length > 0 || !operation) return single(400, operations.presentResult({ errors }));
+        const contextValue = operations.contextOf(document, operation.operation, asking);
+        const args = { schema, document, variableValues: variables, operationName, contextValue };
+        const result = await metered(() => operations.execute(args));
+        await operations.turnFor(contextValue.budget);
+        return single(statusOf(result), operations.presentResult(result), contextValue.budget);
       },
     }),
   };
 }
 
-function single(status: number, { data, errors }: { data?: ExecutionResult['data']; errors?: readonly GraphQLFormattedError[] }) {
+/** A query that was ended since there was no room for its answer may be tried again, as one that was not begun. */
+function statusOf({ data, errors }: ExecutionResult): number | undefined {
+  if (data === undefined) return 400; // its variables are wrong
+  const [error] = data === null ? (errors ?? []) : [];
+  return error?.originalError instanceof HubError && error.originalError.code === 'RATE_LIMITED' ? 429 : undefined;
+}
+
+function single(
+  status: number | undefined,
+  { data, errors }: { data?: ExecutionResult['data']; errors?: readonly GraphQLFormattedError[] },
+  budget?: Budget,
+) {
+  const retryAfter = status === 429 ? budget?.problem?.retryAfterSeconds : undefined;
   return {
-    http: { status, headers: new HeaderMap() },
+    http: { status, headers: new HeaderMap(retryAfter === undefined ? [] : [['retry-after', String(retryAfter)]]) },
     body: { kind: 'single' as const, singleResult: { ...(data !== undefined && { data }), ...(errors && { errors }) } },
   };
 }
 
 /** Apollo parses: what that takes is known only from outside. */
-function metering(meters: WeakMap<Context, Meter>, clock: Clock): ApolloServerPlugin<Context> {
+function metering(meters: WeakMap<Asking, Meter>, clock: Clock): ApolloServerPlugin<Asking> {
   return {
     requestDidStart: async ({ contextValue }) => {
       const meter = meters.get(contextValue);

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FormattedExecutionResult } from 'graphql';
-import type { ApiKeys } from '../applications/api-keys';
+import type { ApiKeys, Caller } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
+import type { Context } from './context';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import type { OperationRequest, Operations } from './operations';
@@ -12,6 +13,7 @@ import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Results } from './shared-results';
+import type { Unsent, UnsentAnswer } from './unsent';
 
 interface Deps {
   readonly operations: Operations;
@@ -19,7 +21,14 @@ interface Deps {
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
+  readonly unsent: Unsent;
   readonly clock: Clock;
+}
+
+interface Streamed {
+  readonly results: Results;
+  readonly caller: Caller | null;
+  readonly answer: UnsentAnswer;
 }
 
 /** Proxies drop a stream that is silent for a minute or less. */
@@ -48,15 +57,19 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys, identify, addressOf, intake } = this.#deps;
+    const { operations, apiKeys, identify, addressOf, intake, unsent } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
     const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request, holding))) : operationInQuery(url);
+    const answer = unsent.open(request.socket, caller);
+    whenClosed(response, () => answer.release());
+    await operations.turnToJudge(operation.query);
     const prepared = operations.prepare(operation, {
       caller,
       traceContext: traceContextOf(request.headers.traceparent, request.headers.tracestate),
       address: addressOf(request),
+      unsent: answer,
     });
     if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
       throw new BadRequest(405, 'expected POST for a mutation');
@@ -69,9 +82,12 @@ export class GraphqlSse {
     response.write(':\n\n');
     if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
     const result = await operations.run(prepared);
-    if (!(Symbol.asyncIterator in result)) return this.#end(response, operations.presentResult(result));
+    if (!(Symbol.asyncIterator in result)) {
+      const { budget } = prepared.args.contextValue as Context;
+      return this.#endWith(response, await operations.textOf(result, budget), answer);
+    }
     const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
-    await this.#stream(response, result, watchKey);
+    await this.#stream(response, { results: result, caller, answer }, watchKey);
   }
 
   /** Ends every stream; clients reconnect with their cursor, to another instance. */
@@ -79,11 +95,13 @@ export class GraphqlSse {
     for (const leave of [...this.#open]) leave('going away');
   }
 
-  async #stream(response: ServerResponse, results: Results, watchKey: (ended: () => void) => () => void): Promise<void> {
+  async #stream(response: ServerResponse, streamed: Streamed, watchKey: (ended: () => void) => () => void): Promise<void> {
+    const { results } = streamed;
     const left = new AbortController();
     const leave = (why: Leaving) => {
       left.abort(why);
       void results.return();
+      this.#deps.unsent.leave(response);
     };
     const gone = () => leave('gone');
     const stopWatching = watchKey(() => leave('key ended'));
@@ -92,7 +110,7 @@ export class GraphqlSse {
     response.once('close', gone);
     if (response.destroyed) gone();
     try {
-      await this.#pump(response, results, left.signal);
+      await this.#pump(response, streamed, left.signal);
       if (left.signal.reason === 'going away') this.#break(response);
       else
         this.#end(
@@ -109,12 +127,30 @@ export class GraphqlSse {
     }
   }
 
-  async #pump(response: ServerResponse, results: Results, left: AbortSignal): Promise<void> {
+  async #pump(response: ServerResponse, { results, caller, answer }: Streamed, left: AbortSignal): Promise<void> {
+    const { unsent } = this.#deps;
+    const roomFor = (bytes: number) => (left.aborted ? undefined : unsent.room(response, caller, bytes));
     for (;;) {
-      const texts = await results.take();
-      if (texts.length === 0 || left.aborted) return;
-      if (!response.write(texts.map(frameOf).join(''))) await drained(response, left);
+      const texts = await results.take(roomFor);
+      if (texts.length === 0 || left.aborted) return unsent.wake();
+      const frames = Buffer.concat(texts.flatMap((text) => [NEXT, text, END]));
+      answer.made(frames.length);
+      if (!response.write(frames)) await drained(response, left);
+      answer.made(response.writableLength);
     }
+  }
+
+  /** The end of what has one result. */
+  #endWith(response: ServerResponse, text: Buffer, answer: UnsentAnswer): void {
+    if (response.destroyed) {
+      answer.release();
+      return;
+    }
+    answer.made(text.length);
+    response.write(NEXT);
+    response.write(text);
+    response.end(Buffer.concat([END, Buffer.from(COMPLETE)]));
+    this.#dropLater(response);
   }
 
   #failure(error: unknown): FormattedExecutionResult {
@@ -124,7 +160,7 @@ export class GraphqlSse {
   /** The end by the protocol: a client does not come back. */
   #end(response: ServerResponse, last?: FormattedExecutionResult): void {
     if (response.destroyed) return;
-    response.end(`${last ? frame(last) : ''}event: complete\ndata:\n\n`);
+    response.end(`${last ? frame(last) : ''}${COMPLETE}`);
     this.#dropLater(response);
   }
 
@@ -168,12 +204,12 @@ function drained(response: ServerResponse, left: AbortSignal): Promise<void> {
   });
 }
 
-function frame(result: FormattedExecutionResult): string {
-  return frameOf(JSON.stringify(result));
-}
+const NEXT = Buffer.from('event: next\ndata: ');
+const END = Buffer.from('\n\n');
+const COMPLETE = 'event: complete\ndata:\n\n';
 
-function frameOf(text: string | Buffer): string {
-  return `event: next\ndata: ${text}\n\n`;
+function frame(result: FormattedExecutionResult): string {
+  return `${NEXT}${JSON.stringify(result)}${END}`;
 }
 
 function operationOf(body: unknown): OperationRequest {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type ExecutionArgs, GraphQLError } from 'graphql';
+import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type Server, type SubscribePayload } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { ApiKeys } from '../applications/api-keys';
@@ -9,12 +9,14 @@ import { HubError } from '../errors';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
+import type { Context } from './context';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
 import { Results } from './shared-results';
+import type { Unsent } from './unsent';
 import { WsConnection } from './ws-connection';
 
 interface Deps {
@@ -23,9 +25,16 @@ interface Deps {
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
+  readonly unsent: Unsent;
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** To graphql-ws, a stream that ends without any results: those are sent already. */
+const NOTHING_MORE: AsyncIterableIterator<never> = {
+  next: async () => ({ done: true, value: undefined }),
+  [Symbol.asyncIterator]: () => NOTHING_MORE,
+};
 
 interface Extra {
   readonly connection: WsConnection;
@@ -66,16 +75,26 @@ export class GraphqlWs {
         connection.admit(caller, (whose, ended) => apiKeys.watch(whose, ended));
         return true;
       },
-      onSubscribe: ({ extra }, _id, payload) => this.#prepare(extra.connection, payload),
+      onSubscribe: ({ extra }, _id, payload) => {
+        const prepare = () => this.#prepare(extra.connection, payload);
+        const turn = operations.turnToJudge(payload.query);
+        return turn ? turn.then(prepare) : prepare();
+      },
       execute: (args) => operations.execute(args),
       subscribe: (args) => operations.subscribe(args),
-      onOperation({ extra }, id, payload, _args, result) {
-        if (!(result instanceof Results)) return;
-        extra.connection.track(payload, result);
-        return extra.connection.pump(id, result);
+      async onOperation({ extra, subscriptions }, id, payload, args, result) {
+        if (result instanceof Results) {
+          extra.connection.track(payload, result);
+          return extra.connection.pump(id, result);
+        }
+        const { budget } = args.contextValue as Context;
+        const text = await operations.textOf(result as ExecutionResult, budget);
+        const isWanted = id in subscriptions; // else its client has completed it meanwhile
+        if (isWanted) await extra.connection.answer(id, text, budget.unsent);
+        else budget.unsent.release();
+        return NOTHING_MORE;
       },
       onComplete: ({ extra }, _id, payload) => extra.connection.untrack(payload),
-      onNext: (_ctx, _id, _payload, _args, result) => (result.errors ? operations.presentResult(result) : undefined),
       onError: (_ctx, _id, _payload, errors) => operations.present(errors),
     });
   }
@@ -134,10 +153,13 @@ export class GraphqlWs {
     try {
       if (connection.running > MAX_OPERATIONS) throw tooManyOperations();
       const { traceparent, tracestate } = payload.extensions ?? {};
+      const { caller } = connection;
+      const unsent = this.#deps.unsent.open(connection, caller);
       const asking = {
-        caller: connection.caller,
+        caller,
         traceContext: traceContextOf(traceparent, tracestate),
         address: this.#deps.addressOf(connection.request),
+        unsent,
       };
       const prepared = this.#deps.operations.prepare(payload, asking);
       if ('args' in prepared && prepared.kind === 'subscription') connection.keepMessage(prepared.args.document, payload.query.length);

@@ -6,6 +6,7 @@ import {
   type GraphQLSchema,
   getNamedType,
   Kind,
+  type OperationDefinitionNode,
   type ValidationContext,
   type ValidationRule,
   visit,
@@ -33,8 +34,20 @@ export const LIMITS = {
   /** Relay paths take three levels a connection. */
   depth: 12,
   aliases: 50,
-  /** Fields that could be in the answer: a page of 100 deliveries with 50 attempts each, eight fields of each, is within. */
-  cost: 50_000,
+  /** Characters of an alias: it stands in the answer as often as its field. */
+  aliasChars: 256,
+  /** Fields that could be in the answer if every page were full. What is there is counted while the operation runs. */
+  cost: 500_000,
+  /** Fields in an answer: as many take some 200 ms, in slices. */
+  answerFields: 100_000,
+  /** Events, deliveries, attempts and their like in the lists of an answer. */
+  answerRows: 10_000,
+  /** Bytes of an answer: `JSON.stringify` takes up to 100 ms for as many, and nothing else runs meanwhile. */
+  answerBytes: 8 * 1024 * 1024,
+  /** Bytes of rows that an operation reads to make its answer. */
+  answerReadBytes: 32 * 1024 * 1024,
+  /** Bytes of answers that one connection has not taken yet. */
+  unsentBytesPerConnection: 16 * 1024 * 1024,
 } as const;
 
 /** Without a valid key nothing is answered but the schema: a document of tools that ask for it has 1.9 KB and 60 fields. */
@@ -52,6 +65,7 @@ export const limitRules: readonly ValidationRule[] = [
   maxDepthRule({ n: LIMITS.depth, ignoreIntrospection: true, ...reporting() }) as unknown as ValidationRule,
   maxAliasesRule({ n: LIMITS.aliases, ...reporting() }) as unknown as ValidationRule,
   introspectionRule,
+  aliasLengthRule,
 ];
 
 /** What is too much of a document that came without a valid key. */
@@ -82,6 +96,16 @@ function maxFieldsRule(context: ValidationContext): ReturnType<ValidationRule> {
   return {};
 }
 
+function aliasLengthRule(context: ValidationContext): ReturnType<ValidationRule> {
+  return {
+    Field(node) {
+      const chars = node.alias?.value.length ?? 0;
+      if (chars > LIMITS.aliasChars)
+        context.reportError(new GraphQLError(`Limit of ${LIMITS.aliasChars} characters in an alias exceeded, found ${chars}.`));
+    },
+  };
+}
+
 /** The rules would throw, which is no answer but a fault to whoever validates. */
 function reporting() {
   const report = (context: unknown, error: GraphQLError) =>
@@ -109,16 +133,24 @@ function clamp(value: unknown, missing: number, most: number): number {
   return typeof value === 'number' ? Math.min(Math.max(value, 0), most) : missing;
 }
 
-/** Everything in the variables of a request that `repeats` can come to see, as text. */
-export function sizesOf(variables: Readonly<Record<string, unknown>>): string {
-  let sizes = '';
-  for (const [name, value] of Object.entries(variables)) {
-    const events = typeof value === 'object' && value !== null ? (value as { events?: unknown }).events : undefined;
-    if (Array.isArray(value)) sizes += `${name}[${value.length}] `;
-    else if (Array.isArray(events)) sizes += `${name}{${events.length}} `;
-    else sizes += `${name}=${typeof value === 'number' ? value : typeof value} `;
-  }
-  return sizes;
+/**
+ * Everything in the variables of an operation that its cost can depend on, as text: how often `repeats` lets things be
+ * there, and what `@include` and `@skip` say. Only what the operation declares: other names are the client's to choose.
+ */
+export function sizesOf({ variableDefinitions = [] }: OperationDefinitionNode, variables: Readonly<Record<string, unknown>>): string {
+  return variableDefinitions.map(({ variable: { name } }) => `${name.value}=${sizeOf(valueIn(variables, name.value))}`).join(' ');
+}
+
+function valueIn(variables: Readonly<Record<string, unknown>>, name: string): unknown {
+  return Object.hasOwn(variables, name) ? variables[name] : undefined;
+}
+
+/** What is absent has its default, which is not that of null. */
+function sizeOf(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
+  if (Array.isArray(value)) return `[${value.length}]`;
+  const events = typeof value === 'object' ? (value as { events?: unknown }).events : undefined;
+  return Array.isArray(events) ? `{${events.length}}` : typeof value;
 }
 
 /**

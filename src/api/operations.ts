@@ -2,7 +2,6 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
-  execute,
   GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
@@ -17,13 +16,17 @@ import type { Caller } from '../applications/api-keys';
 import type { Clock } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { createContext } from './context';
+import { Budget } from './budget';
+import { type Context, createContext } from './context';
 import { CpuBudget, type Meter } from './cpu-budget';
+import { executeWithin } from './execute-within';
 import { Introspection, type IntrospectionAccess, readsSchema } from './introspection';
 import { costProblem, LIMITS, limitRules, sizesOf, UNAUTHENTICATED_LIMITS, unauthenticatedProblem } from './limits';
 import { asGraphqlError, presentError } from './present-error';
 import type { Services } from './services';
 import { type Results, SharedResults } from './shared-results';
+import { Turns } from './turns';
+import type { UnsentAnswer } from './unsent';
 
 /** An operation as it arrives, on any transport. */
 export interface OperationRequest {
@@ -37,6 +40,8 @@ export interface Asking {
   readonly caller: Caller | null;
   readonly traceContext: string | null;
   readonly address: string | null;
+  /** What the answer will take; whoever sends it releases it. */
+  readonly unsent: UnsentAnswer;
 }
 
 /** Ready to run. */
@@ -65,6 +70,10 @@ const CHARS_PER_ESTIMATED_MS = 2_000;
 /** Of documents that are kept parsed: a syntax tree takes some hundred times the memory of its text. */
 const MAX_KEPT_CHARS = 256 * 1024;
 const MAX_DOCUMENT_CHARS = 16 * 1024;
+/** A thousand characters of fields take some 1 ms to parse and validate. */
+const JUDGED_CHARS_PER_TURN = 16 * 1024;
+/** As JSON, some 10 ms. */
+const WRITTEN_BYTES_PER_TURN = 1024 * 1024;
 /** Of variables that are remembered as affordable, a document. */
 const MAX_SIZES = 1_000;
 
@@ -84,11 +93,21 @@ export class Operations {
   readonly #shared: SharedResults;
   readonly #introspection = new Introspection();
   readonly #unauthenticatedCpu: CpuBudget;
+  readonly #toWrite = new Turns(WRITTEN_BYTES_PER_TURN);
+  readonly #toJudge = new Turns(JUDGED_CHARS_PER_TURN);
 
   constructor(deps: Deps) {
     this.#deps = deps;
     this.#unauthenticatedCpu = new CpuBudget(deps.clock, UNAUTHENTICATED_LIMITS.cpu);
-    this.#shared = new SharedResults({ clock: deps.clock, present: (result) => this.presentResult(result) });
+    this.#shared = new SharedResults({
+      clock: deps.clock,
+      write: (result, budget) => this.textOf(result, budget),
+      renewed: ({ document, contextValue }) => {
+        const { caller, traceContext, address } = contextValue as Context;
+        const unsent = deps.services.unsent.open(null, caller);
+        return this.contextOf(document, OperationTypeNode.SUBSCRIPTION, { caller, traceContext, address, unsent });
+      },
+    });
   }
 
   /** Ready to run, or what is wrong with it; never throws for what a client can send. */
@@ -113,8 +132,9 @@ export class Operations {
     return this.#unauthenticatedCpu.begin(MIN_ESTIMATE_MS + extraMs + text.length / CHARS_PER_ESTIMATED_MS);
   }
 
-  #prepare(request: OperationRequest, { caller, traceContext, address }: Asking): Prepared {
-    const { schema, services } = this.#deps;
+  #prepare(request: OperationRequest, asking: Asking): Prepared {
+    const { schema } = this.#deps;
+    const { caller } = asking;
     const tooLong = tooLongWithoutKey(request.query, caller);
     if (tooLong) return { errors: [tooLong] };
     const document = this.#parse(request.query);
@@ -130,11 +150,7 @@ export class Operations {
         document,
         variableValues: request.variables ?? {},
         operationName: request.operationName ?? null,
-        contextValue: createContext(services, caller, {
-          isLasting: operation.operation === OperationTypeNode.SUBSCRIPTION,
-          traceContext,
-          address,
-        }),
+        contextValue: this.contextOf(document, operation.operation, asking),
       },
     };
   }
@@ -166,14 +182,25 @@ export class Operations {
     return [coded(new GraphQLError(message), 'OPERATION_RESOLUTION_FAILURE')];
   }
 
+  /** What resolvers get, with a budget for one operation or one message. */
+  contextOf(document: DocumentNode, kind: OperationTypeNode, { caller, traceContext, address, unsent }: Asking): Context {
+    const { services } = this.#deps;
+    const isMutation = kind === OperationTypeNode.MUTATION;
+    const budget = new Budget({ document, isMutation, unsent, exceeded: services.budgetExceeded });
+    return createContext(services, caller, { budget, traceContext, address });
+  }
+
   /** A result, or results over time. */
   async run({ kind, args, meter }: Runnable): Promise<ExecutionResult | Results> {
     if (kind === OperationTypeNode.SUBSCRIPTION) return this.subscribe(args);
     return meter ? meter.run(() => this.execute(args)) : this.execute(args);
   }
 
+  /** The result of a query or mutation; of a query that passes its budget, that at once. */
   execute(args: ExecutionArgs): ExecutionResult | Promise<ExecutionResult> {
-    return this.introspect(args) ?? (execute(args) as ExecutionResult | Promise<ExecutionResult>);
+    const result = this.introspect(args) ?? executeWithin(args);
+    if (result instanceof Promise || result.data !== undefined) return result;
+    return { errors: result.errors?.map((error) => coded(error, 'BAD_USER_INPUT')) ?? [] }; // its variables are wrong
   }
 
   /** What an operation is answered that asks for nothing but the schema; undefined: it asks for more. */
@@ -213,6 +240,25 @@ export class Operations {
     return errors ? { ...result, errors: this.present(errors) } : result;
   }
 
+  /** A result as it goes over the wire. */
+  textOf(result: ExecutionResult, budget: Budget): Buffer | Promise<Buffer> {
+    const write = () => Buffer.from(JSON.stringify(this.presentResult(result)));
+    const turn = this.turnFor(budget);
+    return turn ? turn.then(write) : write();
+  }
+
+  /** Waits for a turn to write a large answer. Undefined: now. */
+  turnFor({ isHeavy, answerBytes }: Budget): Promise<void> | undefined {
+    return isHeavy ? this.#toWrite.take(answerBytes) : undefined;
+  }
+
+  /** Waits for a turn to judge a document that is not known to be right. Undefined: now. */
+  turnToJudge(known: string | DocumentNode): Promise<void> | undefined {
+    const document = typeof known === 'string' ? this.#kept.get(known) : known;
+    if (document && this.#valid.has(document)) return undefined;
+    return this.#toJudge.take(typeof known === 'string' ? known.length : (known.loc?.end ?? 0));
+  }
+
   #parse(query: string): DocumentNode | GraphQLError {
     try {
       return this.#kept.get(query) ?? parse(query, { maxTokens: LIMITS.tokens });
@@ -231,7 +277,7 @@ export class Operations {
 
   /** Coercing the events of a large publish a second time, only to count them, took a third of what GraphQL takes of it. */
   #judgeSizes(document: DocumentNode, operation: OperationDefinitionNode, variables: Record<string, unknown>): readonly GraphQLError[] {
-    const sizes = `${operation.name?.value} ${sizesOf(variables)}`;
+    const sizes = `${operation.name?.value} ${sizesOf(operation, variables)}`;
     const affordable = this.#affordable.get(document) ?? new Set();
     if (affordable.has(sizes)) return [];
     const errors = this.#judgeVariables(document, operation, variables);

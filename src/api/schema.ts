@@ -10,6 +10,7 @@ import { Event } from '../events/event';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { auditFields } from './audit-fields';
+import { countFields } from './count-fields';
 import { guardFields } from './field-access';
 import { parseJsonLiteral } from './json-literal';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
@@ -68,6 +69,7 @@ export async function createSchema(): Promise<GraphQLSchema> {
   }
   guardFields(schema);
   auditFields(schema);
+  countFields(schema);
   (schema.getType('JSON') as GraphQLScalarType).parseLiteral = parseJsonLiteral;
   return schema;
 }

@@ -116,15 +116,15 @@ export class ApiServer {
   /** Listens and returns the address, e.g. `http://127.0.0.1:4000`. */
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
-    const { apiKeys, keyLimits, clock } = services;
+    const { apiKeys, keyLimits, unsent, clock } = services;
     const addressOf = clientAddresses(this.#deps.trustedProxies);
     const identify = identifier(apiKeys, this.#connections, keyLimits, addressOf);
     const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
     this.#graphql = {
       http: new GraphqlHttp({ schema, operations, services, identify, addressOf, intake, log }),
-      sse: new GraphqlSse({ operations, apiKeys, identify, addressOf, intake, clock }),
-      ws: new GraphqlWs({ operations, apiKeys, identify, addressOf, intake, clock, log }),
+      sse: new GraphqlSse({ operations, apiKeys, identify, addressOf, intake, unsent, clock }),
+      ws: new GraphqlWs({ operations, apiKeys, identify, addressOf, intake, unsent, clock, log }),
     };
     await this.#graphql.http.start();
     await new Promise<void>((resolve, reject) => {

@@ -28,7 +28,9 @@ import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { Webhook } from '../webhooks/webhook';
 import type { Webhooks } from '../webhooks/webhooks';
+import type { Reason } from './budget';
 import type { KeyLimits } from './key-limits';
+import type { Unsent } from './unsent';
 
 /** The stages, as the edge calls them. */
 export interface Services {
@@ -40,6 +42,10 @@ export interface Services {
   readonly audit: Pick<AuditLog, 'done' | 'read' | 'published'>;
   /** With what this instance has noted until now. */
   readonly readAudit: (applicationId: string | null, selection: AuditSelection, page: PageRequest) => Promise<AuditPage>;
+  /** Bytes of answers that nobody has read yet. */
+  readonly unsent: Unsent;
+  /** An operation was ended, or cut, for what it took. */
+  readonly budgetExceeded: (reason: Reason) => void;
   readonly webhooks: Webhooks;
   readonly events: Events;
   readonly eventTypes: EventTypes;

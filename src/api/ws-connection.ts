@@ -11,9 +11,11 @@ import { LIMITS } from './limits';
 import { readJson } from './request-body';
 import type { Results } from './shared-results';
 import { textFrame } from './text-frame';
+import type { Unsent, UnsentAnswer } from './unsent';
 
 export interface WsDeps {
   readonly intake: Intake;
+  readonly unsent: Unsent;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -52,6 +54,11 @@ export class WsConnection {
   #running = 0;
   #unanswered = 0;
   #bytesTaken = 0;
+  /** A stream makes its messages: one at a time, so that a thousand of them hold no more than one. */
+  #isMaking = false;
+  readonly #toMake: (() => void)[] = [];
+  /** Until the socket has taken what it has: for all who wait for that. */
+  #draining: Promise<void> | undefined;
   /** The message that graphql-ws is reading, and what it holds of the intake. */
   #message: unknown;
   #reading: Holding | undefined;
@@ -116,19 +123,52 @@ export class WsConnection {
       if (this.unsentBytes > MAX_UNSENT_BYTES) this.#client.pause();
     });
 
+  /** Sends the one result of an operation. Resolves when the socket has taken it, or is closed. */
+  async answer(id: string, text: Buffer, unsent: UnsentAnswer): Promise<void> {
+    if (this.isOpen) {
+      unsent.made(text.length);
+      await this.#sendTogether([nextFrame(headOf(id), text)]).taken;
+    }
+    unsent.release();
+  }
+
   /**
    * Sends results itself, those that are there together in one write; to graphql-ws it looks like a stream that ends
    * without any. Its own way is a promise and a message of its own for each.
    */
   pump(id: string, results: Results): AsyncIterableIterator<never> {
-    const head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+    const head = headOf(id);
+    const unsent = this.#deps.unsent.open(this, this.caller);
+    let hasTurn = false;
+    const roomFor = (bytes: number): Promise<void> | undefined => {
+      if (!this.isOpen) void results.return(); // nobody is there to send it to
+      const turn = hasTurn ? undefined : this.#turn();
+      hasTurn = true;
+      return turn ?? this.#room(bytes);
+    };
+    const sendSome = async (): Promise<boolean> => {
+      try {
+        const texts = await results.take(roomFor);
+        if (texts.length === 0 || !this.isOpen) {
+          this.#deps.unsent.wake();
+          return false;
+        }
+        const frames = texts.map((text) => nextFrame(head, text));
+        const { isTaken, taken } = this.#sendTogether(frames);
+        if (isTaken) return true;
+        unsent.made(frames.reduce((sum, frame) => sum + frame.length, 0));
+        await taken;
+        return true;
+      } finally {
+        unsent.release();
+        if (hasTurn) this.#giveTurn();
+        hasTurn = false;
+      }
+    };
     const stream: AsyncIterableIterator<never> = {
       next: async () => {
-        for (;;) {
-          const texts = await results.take();
-          if (texts.length === 0 || !this.isOpen) return { done: true, value: undefined };
-          if (!this.#sendTogether(texts.map((text) => textFrame([head, text, END])))) await this.#drained();
-        }
+        while (await sendSome());
+        return { done: true, value: undefined };
       },
       return: async () => {
         await results.return();
@@ -139,16 +179,41 @@ export class WsConnection {
     return stream;
   }
 
-  /** Straight to the socket, past ws, which takes two writes a frame. False: wait until it is drained. */
-  #sendTogether(frames: readonly Buffer[]): boolean {
+  /** Its turn among the streams of this socket. Undefined: at once. */
+  #turn(): Promise<void> | undefined {
+    if (this.#isMaking) return new Promise<void>((resolve) => this.#toMake.push(resolve));
+    this.#isMaking = true;
+    return undefined;
+  }
+
+  #room(bytes: number): Promise<void> | undefined {
+    if (!this.isOpen) return undefined;
+    return this.request.socket.writableNeedDrain ? this.#drained() : this.#deps.unsent.room(this, this.caller, bytes);
+  }
+
+  #giveTurn(): void {
+    const next = this.#toMake.shift();
+    if (next) next();
+    else this.#isMaking = false;
+  }
+
+  /** Straight to the socket, past ws, which takes two writes a frame. Not `isTaken`: wait until it is. */
+  #sendTogether(frames: readonly Buffer[]): { readonly isTaken: boolean; readonly taken: Promise<void> } {
     const [only] = frames;
     const isTaken = this.request.socket.write(frames.length === 1 && only ? only : Buffer.concat(frames));
     if (this.unsentBytes > MAX_UNSENT_BYTES) this.#client.pause();
-    return isTaken;
+    return { isTaken, taken: isTaken ? TAKEN : this.#drained() };
   }
 
   /** Resolves when the socket has taken everything, or is closed. */
   #drained(): Promise<void> {
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined;
+    });
+    return this.#draining;
+  }
+
+  #drain(): Promise<void> {
     const { socket } = this.request;
     return new Promise((resolve) => {
       const done = () => {
@@ -203,6 +268,7 @@ export class WsConnection {
     this.#stopWatching();
     this.#arriving.release();
     this.#endStreams();
+    this.#deps.unsent.leave(this);
   }
 
   /** Ends what runs, that of an id which was used twice included: graphql-ws knows the last of them only. */
@@ -306,6 +372,15 @@ export class WsConnection {
 }
 
 const END = Buffer.from('}');
+const TAKEN = Promise.resolve();
+
+function headOf(id: string): Buffer {
+  return Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+}
+
+function nextFrame(head: Buffer, text: Buffer): Buffer {
+  return textFrame([head, text, END]);
+}
 
 /** How graphql-ws says that a client sent what only servers send, like `next`. */
 function isServersMessage(error: unknown): boolean {

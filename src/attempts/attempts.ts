@@ -42,6 +42,29 @@ export async function insertAttempts(tx: Tx, attempts: readonly Attempt[]): Prom
   );
 }
 
+export interface AttemptColumns {
+  /** False: attempts that are read only for what else they have. */
+  readonly hasBodies: boolean;
+}
+
+const WHOLE: AttemptColumns = { hasBodies: true };
+
+/** What an attempt has beside the body of its response, by property. */
+const SLIM = [
+  'id',
+  'trigger',
+  'startedAt',
+  'durationMs',
+  'outcome',
+  'statusCode',
+  'error',
+  'url',
+  'packedRequestHeaders',
+  'responseHeaders',
+  'responseTruncated',
+  'phases',
+].map((property) => `a.${property}`);
+
 /** Reads of the attempt log. */
 export class Attempts {
   readonly #database: Database;
@@ -59,19 +82,20 @@ export class Attempts {
   }
 
   /** The same, last to first. */
-  async listLatest(deliveryId: string, page: PageRequest): Promise<Page<Attempt>> {
-    const select = this.#database.read.manager
-      .createQueryBuilder(Attempt, 'a')
-      .where('a.id >= :from AND a.id < :to', attemptRangeOf(deliveryId));
-    return readPage(select, { ...page, column: 'a.id', direction: 'DESC' });
+  async listLatest(deliveryId: string, page: PageRequest, columns = WHOLE): Promise<Page<Attempt>> {
+    return readPage(this.#select(deliveryId, columns), { ...page, column: 'a.id', direction: 'DESC' });
   }
 
   /** The attempts of a delivery, first to last. */
-  async list(deliveryId: string, page: PageRequest): Promise<Page<Attempt>> {
+  async list(deliveryId: string, page: PageRequest, columns = WHOLE): Promise<Page<Attempt>> {
+    return readPage(this.#select(deliveryId, columns), { ...page, column: 'a.id', direction: 'ASC' });
+  }
+
+  #select(deliveryId: string, { hasBodies }: AttemptColumns) {
     const select = this.#database.read.manager
       .createQueryBuilder(Attempt, 'a')
       .where('a.id >= :from AND a.id < :to', attemptRangeOf(deliveryId));
-    return readPage(select, { ...page, column: 'a.id', direction: 'ASC' });
+    return hasBodies ? select : select.select(SLIM);
   }
 }
 

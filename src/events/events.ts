@@ -21,6 +21,16 @@ export interface EventRow {
 export const EVENT_COLUMNS =
   'application_id, sequence, id, type, payload, idempotency_key, ordering_key, occurred_at, created_at, redacted_at, trace_context';
 
+/** What an event has beside its payload, which may be a thousand times as long. */
+const SLIM_COLUMNS = EVENT_COLUMNS.replace('payload, ', '');
+
+export interface EventColumns {
+  /** False: events that are read only for what else they have. */
+  readonly hasPayloads: boolean;
+}
+
+const WHOLE: EventColumns = { hasPayloads: true };
+
 export function eventOf(row: EventRow): Event {
   const event = new Event();
   event.applicationId = row.application_id;
@@ -59,8 +69,8 @@ export class Events {
   }
 
   /** Events of one application by their sequences; those that are not there are left out. */
-  async bySequences(applicationId: string, sequences: readonly number[]): Promise<Event[]> {
-    return readEvents(this.#database.read, applicationId, sequences);
+  async bySequences(applicationId: string, sequences: readonly number[], columns = WHOLE): Promise<Event[]> {
+    return readEvents(this.#database.read, applicationId, sequences, columns);
   }
 
   /** The ids alone of events of one application. */
@@ -85,7 +95,7 @@ export class Events {
   }
 
   /** Newest first. `after` is a sequence in digits. */
-  async list(applicationId: string, selection: EventSelection, { first, after }: PageRequest): Promise<Page<Event>> {
+  async list(applicationId: string, selection: EventSelection, { first, after }: PageRequest, columns = WHOLE): Promise<Page<Event>> {
     const conditions = ['application_id = ?'];
     const parameters: unknown[] = [applicationId];
     const where = (condition: string, ...values: unknown[]) => {
@@ -98,7 +108,7 @@ export class Events {
     if (selection.createdAfter) where('created_at > ?', selection.createdAfter.getTime());
     if (selection.createdBefore) where('created_at < ?', selection.createdBefore.getTime());
     const rows = await this.#database.read.query<EventRow>(
-      `SELECT ${EVENT_COLUMNS} FROM events WHERE ${conditions.join(' AND ')} ORDER BY sequence DESC LIMIT ${first + 1}`,
+      `SELECT ${namesOf(columns)} FROM events WHERE ${conditions.join(' AND ')} ORDER BY sequence DESC LIMIT ${first + 1}`,
       parameters,
     );
     return { rows: rows.slice(0, first).map(eventOf), hasNextPage: rows.length > first };
@@ -106,14 +116,18 @@ export class Events {
 }
 
 /** Events of one application by their sequences; those that are not there are left out. */
-export async function readEvents(queries: Queries, applicationId: string, sequences: readonly number[]): Promise<Event[]> {
+export async function readEvents(queries: Queries, applicationId: string, sequences: readonly number[], columns = WHOLE): Promise<Event[]> {
   if (sequences.length === 0) return [];
   const { sql, parameters } = queries.dialect.oneOf('sequence', sequences);
-  const rows = await queries.query<EventRow>(`SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND ${sql}`, [
+  const rows = await queries.query<EventRow>(`SELECT ${namesOf(columns)} FROM events WHERE application_id = ? AND ${sql}`, [
     applicationId,
     ...parameters,
   ]);
   return rows.map(eventOf);
+}
+
+function namesOf({ hasPayloads }: EventColumns): string {
+  return hasPayloads ? EVENT_COLUMNS : SLIM_COLUMNS;
 }
 
 /**

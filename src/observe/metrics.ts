@@ -19,6 +19,7 @@ export interface Reading {
   readonly webSockets: number;
   readonly eventStreams: number;
   readonly followers: number;
+  readonly unsentBytes: number;
   readonly instances: number;
   readonly isLeaseHeld: boolean;
   readonly leaseAgeSeconds: number;
@@ -28,6 +29,9 @@ export interface Reading {
 export const MAX_COUNTED = 100_000;
 /** Webhooks that are asked for their oldest due delivery. */
 export const MAX_WEBHOOKS_ASKED = 1_000;
+
+/** What an operation can be ended for. */
+const BUDGETS = ['fields', 'rows', 'bytes', 'read', 'unsent'];
 
 /** What a publish can be answered with instead of its event. */
 const REFUSALS = [...Object.keys(HUB_ERRORS), ...Object.values(UserErrorCode), 'INTERNAL_SERVER_ERROR'];
@@ -55,6 +59,11 @@ const COUNTERS = {
     labelNames: ['outcome'],
   },
   succeeded: { name: 'livehook_deliveries_succeeded_total', help: 'Deliveries that arrived.' },
+  budgetExceeded: {
+    name: 'livehook_operations_over_budget_total',
+    help: 'Operations and messages of streams that were ended for what they took: fields, rows or bytes of the answer, bytes read for it, or bytes unsent.',
+    labelNames: ['reason'],
+  },
   failed: { name: 'livehook_deliveries_failed_total', help: 'Deliveries given up after their last attempt.' },
 } as const;
 
@@ -117,6 +126,11 @@ const GAUGES: readonly GaugeDefinition[] = [
     read: ({ publishesPending }) => publishesPending,
   },
   { name: 'livehook_live_followers', help: 'Places in the logs that live subscriptions read from.', read: ({ followers }) => followers },
+  {
+    name: 'livehook_unsent_bytes',
+    help: 'Of answers and messages that are being made, or that clients have not read yet.',
+    read: ({ unsentBytes }) => unsentBytes,
+  },
   { name: 'livehook_instances', help: 'Instances alive, as this one sees it.', read: ({ instances }) => instances },
   { name: 'livehook_lease_held', help: '1 while this instance may send.', read: ({ isLeaseHeld }) => Number(isLeaseHeld) },
   {
@@ -191,6 +205,7 @@ export class Metrics {
     for (const outcome of Object.values(AttemptOutcome)) this.attempted(outcome, 0);
     for (const code of REFUSALS) this.refused(code, 0);
     for (const reason of KEY_REFUSALS) this.#counters.keysRefused.inc({ reason }, 0);
+    for (const reason of BUDGETS) this.budgetExceeded(reason, 0);
     new Gauge({ ...LABELLED.build, registers }).set({ version: VERSION }, 1);
   }
 
@@ -207,6 +222,10 @@ export class Metrics {
 
   keyRefused(reason: string): void {
     this.#counters.keysRefused.inc({ reason });
+  }
+
+  budgetExceeded(reason: string, operations = 1): void {
+    this.#counters.budgetExceeded.inc({ reason }, operations);
   }
 
   settled({ attempts, durationMs }: { attempts: number; durationMs: number }): void {

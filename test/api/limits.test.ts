@@ -77,13 +77,13 @@ const REFUSED: readonly [what: string, query: string, variables: Record<string, 
   ],
   [
     'the deliveries of a thousand published events',
-    'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { deliveries(first: 100) { nodes { id } } } } } }',
+    'mutation ($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { deliveries(first: 100) { nodes { requestBody } } } } } }',
     { events: Array.from({ length: 1_000 }, () => ({ type: 'a', payload: 1 })) },
     'GRAPHQL_VALIDATION_FAILED',
   ],
   [
     'the attempts of a thousand updates',
-    'subscription { deliveryUpdates(maxBatch: 1000) { updates { delivery { attempts(first: 100) { nodes { number } } } } } }',
+    'subscription { deliveryUpdates(maxBatch: 1000) { updates { delivery { attempts(first: 100) { nodes { curl } } } } } }',
     {},
     'GRAPHQL_VALIDATION_FAILED',
   ],
@@ -112,6 +112,25 @@ describe('the limits on an operation', () => {
         expect(new Set(answers.map((answer) => codesOf(answer)[0]))).toEqual(new Set([code]));
         for (const answer of answers) expect(answer.errors).toEqual(first?.errors);
         expect(first?.errors?.every(({ message }) => message.length <= 1_000)).toBe(true);
+      }
+    });
+  });
+
+  test.each(TRANSPORTS)('judge the same document again by each variable that its cost depends on, over %s', async (transport) => {
+    await withHub(createSqliteDatabase, async ({ application }) => {
+      const { client } = await application();
+      const heavy = PAGES('100', '100', '100');
+      const cases: readonly [query: string, light: Record<string, unknown>, dear: Record<string, unknown>][] = [
+        [`query ($x: Boolean!) { viewer { admin } ... @include(if: $x) { ${heavy} } }`, { x: false }, { x: true }],
+        [`query ($x: Boolean!) { viewer { admin } ... @skip(if: $x) { ${heavy} } }`, { x: true }, { x: false }],
+        [`query ($x: Boolean = true) { viewer { admin } ... @include(if: $x) { ${heavy} } }`, { x: false }, {}],
+        [`query ($n: Int = 100) { ${PAGES('$n', '$n', '$n')} }`, { n: 1 }, {}],
+        [`query ($n: Int, $m: Int) { ${PAGES('$n', '$n', '$m')} }`, { 'n=100 m': 1, n: 1, m: 1 }, { n: 100, m: 100 }],
+      ];
+      for (const [query, light, dear] of cases) {
+        expect(codesOf(await askOver(transport, client, query, light))).toEqual([]);
+        expect(codesOf(await askOver(transport, client, query, dear))).toEqual(['GRAPHQL_VALIDATION_FAILED']);
+        expect(codesOf(await askOver(transport, client, query, light))).toEqual([]);
       }
     });
   });

@@ -1,5 +1,8 @@
 import { type ExecutionArgs, GraphQLObjectType, GraphQLScalarType, GraphQLSchema, GraphQLString, parse } from 'graphql';
+import { Budget } from '../../src/api/budget';
+import type { Context } from '../../src/api/context';
 import { Results, SharedResults } from '../../src/api/shared-results';
+import { Unsent } from '../../src/api/unsent';
 import { SECOND } from '../../src/clock';
 import { Stream } from '../../src/live/stream';
 import { FakeClock } from '../support/fake-clock';
@@ -47,7 +50,15 @@ function setUp() {
     },
   });
   const schema = new GraphQLSchema({ query, subscription });
-  const shared = new SharedResults({ clock, present: ({ errors, ...result }) => (errors ? { ...result, errors: 'presented' } : result) });
+  const renewed = ({ document }: ExecutionArgs) => {
+    const budget = new Budget({ document, isMutation: false, unsent: new Unsent(1e9).open(null, null), exceeded: () => {} });
+    return { budget } as Context;
+  };
+  const shared = new SharedResults({
+    clock,
+    renewed,
+    write: ({ errors, ...result }) => Buffer.from(JSON.stringify(errors ? { ...result, errors: 'presented' } : result)),
+  });
   const documents = new Map<string, ReturnType<typeof parse>>();
   const subscribe = async (
     text: string,

@@ -21,6 +21,7 @@ const nothing: Reading = {
   webSockets: 0,
   eventStreams: 0,
   followers: 0,
+  unsentBytes: 0,
   instances: 1,
   isLeaseHeld: true,
   leaseAgeSeconds: 0,

@@ -29,7 +29,7 @@ import { DEFAULT_BATCH, DEFAULT_INTERVAL_MS, type UpdatePage, updateStream } fro
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
 import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication } from '../context';
+import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, readAttemptPage } from '../context';
 import { mayRead, mayReadPayloads } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
@@ -106,21 +106,24 @@ function present<Row>(row: Row | null, what: string): Row {
   return row;
 }
 
-/** The stored body, or the one that follows from the event. */
-async function requestBodyOf({ loaders, services }: Context, delivery: Delivery): Promise<string | null> {
-  if (delivery.bodyKey !== null && !isDerived(delivery.bodyKey)) return services.fixedBody(delivery);
+/** The stored body, or the one that follows from the event. Of one delivery an operation makes it once. */
+function requestBodyOf(context: Context, delivery: Delivery): Promise<string | null> {
+  const { bodies } = context.loaders;
+  const known = bodies.get(delivery.id);
+  if (known) return known;
+  const made = makeRequestBody(context, delivery);
+  bodies.set(delivery.id, made);
+  return made;
+}
+
+async function makeRequestBody({ budget, loaders, services }: Context, delivery: Delivery): Promise<string | null> {
+  if (delivery.bodyKey !== null && !isDerived(delivery.bodyKey)) return budget.readingText(() => services.fixedBody(delivery));
   const webhook = delivery.bodyKey === null ? await loaders.webhook.load(delivery.webhookId) : null;
   const isShapedLater = (webhook?.payloadQuery ?? null) !== null;
   const event = isShapedLater ? null : await loaders.event.load(delivery.id);
   if (event === null || event.redactedAt !== null) return null;
+  budget.demand(event.payloadText.length);
   return derivedBody(event, delivery.bodyKey ?? bodyKey(webhook?.format ?? 'STANDARD', null)).toString();
-}
-
-/** The body of an attempt of a delivery or of a test. */
-async function sentBodyOf(context: Context, attempt: Attempt): Promise<string | null> {
-  if (attempt.trigger === AttemptTrigger.TEST) return context.services.testBody(attempt);
-  const delivery = await context.loaders.delivery.load(attempt.deliveryId);
-  return delivery && requestBodyOf(context, delivery);
 }
 
 @Resolver(() => Delivery)
@@ -165,7 +168,8 @@ export class DeliveryResolver {
     const request = pageRequest({ first, after }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === delivery.id),
     );
-    return connection(await context.services.attempts.list(delivery.id, request), (row) => encodeKeyCursor(row.id), request);
+    const page = await readAttemptPage(context, request, (part, columns) => context.services.attempts.list(delivery.id, part, columns));
+    return connection(page, (row) => encodeKeyCursor(row.id), request);
   }
 
   @Query(() => Delivery, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
@@ -191,7 +195,7 @@ export class DeliveryResolver {
     return deliveryConnection(
       { first, after },
       (id) => applicationIdOf(id) === owner,
-      async (page) => (mayRead ? context.services.deliveries.list(owner, selection, page) : NOTHING),
+      async (page) => (mayRead ? context.budget.reading(() => context.services.deliveries.list(owner, selection, page)) : NOTHING),
     );
   }
 
@@ -304,6 +308,15 @@ export class AttemptResolver {
   })
   async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
     const body = mayReadPayloads(context) ? await sentBodyOf(context, attempt) : null;
+    context.budget.demand(body?.length ?? 0);
     return curlOf(attempt, body, mayRead(context, Scope.WEBHOOKS_READ) ? attempt.url : `${new URL(attempt.url).origin}/…`);
   }
+}
+
+/** The body of an attempt of a delivery or of a test. */
+async function sentBodyOf(context: Context, attempt: Attempt): Promise<string | null> {
+  const { budget, loaders, services } = context;
+  if (attempt.trigger === AttemptTrigger.TEST) return budget.readingText(() => services.testBody(attempt));
+  const delivery = await loaders.delivery.load(attempt.deliveryId);
+  return delivery && requestBodyOf(context, delivery);
 }

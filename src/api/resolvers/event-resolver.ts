@@ -7,6 +7,7 @@ import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserEr
 import type { AppendedEvent, NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
 import { eventTypePatternProblem } from '../../events/event-type';
+import type { EventColumns } from '../../events/events';
 import { PartlyStored } from '../../events/group-committer';
 import { at } from '../../events/path';
 import { checkEvent, checkType, type EventInput, MAX_EVENTS_PER_PUBLISH } from '../../events/publish';
@@ -14,9 +15,19 @@ import { refuseUnknownEvent } from '../../events/redactions';
 import { CheckAllowance } from '../../events/schema-pool';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
-import { NOTHING } from '../../store/page';
+import { NOTHING, type PageRequest } from '../../store/page';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
-import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireScope } from '../context';
+import {
+  applicationFor,
+  asSubscription,
+  type Context,
+  findEvent,
+  mayEnter,
+  maySee,
+  OfApplication,
+  readEventPage,
+  requireScope,
+} from '../context';
 import { type Answer, answer, UserError, UserErrors, userErrors } from '../user-error';
 import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
 
@@ -135,13 +146,13 @@ export class EventResolver {
     return deliveryConnection(
       { first, after },
       (id) => applicationIdOf(id) === event.applicationId && sequenceOf(id) === event.sequence,
-      (page) => context.services.deliveries.ofEvent(event.id, page),
+      (page) => context.budget.reading(() => context.services.deliveries.ofEvent(event.id, page)),
     );
   }
 
   @Query(() => Event, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
   async event(@Ctx() context: Context, @Arg('id', () => ID, { description: 'The id of the event.' }) id: string): Promise<Event | null> {
-    return (await maySee(context, Scope.EVENTS_READ, id)) ? context.services.events.byId(id) : null;
+    return (await maySee(context, Scope.EVENTS_READ, id)) ? findEvent(context, id) : null;
   }
 
   @Query(() => EventConnection, { description: 'Newest first.' })
@@ -159,7 +170,8 @@ export class EventResolver {
       if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);
     }
     const request = pageRequest({ first, after }, (cursor) => String(decodeCursor('event', owner, cursor)));
-    const page = (await mayEnter(context, owner)) ? await context.services.events.list(owner, filter ?? {}, request) : NOTHING;
+    const list = (page: PageRequest, columns: EventColumns) => context.services.events.list(owner, filter ?? {}, page, columns);
+    const page = (await mayEnter(context, owner)) ? await readEventPage(context, request, list) : NOTHING;
     return connection<Event>(page, (event) => event.cursor, request);
   }
 
@@ -172,7 +184,7 @@ export class EventResolver {
     @Arg('eventId', () => ID, { description: 'The event to run it on.' }) eventId: string,
   ): Promise<PayloadPreview> {
     requireScope(context, Scope.PAYLOADS_READ);
-    const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await context.services.events.byId(eventId) : null;
+    const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await findEvent(context, eventId) : null;
     if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
     const query = context.services.compilePayloadQuery(payloadQuery);
     if (query.problem !== null) return { body: null, errors: [query.problem] };

@@ -2,7 +2,7 @@ import { Arg, Ctx, ID, Query, Resolver } from 'type-graphql';
 import { type ApiKey, Scope } from '../../applications/api-key';
 import { kindOf } from '../../ids';
 import { Node } from '../../node';
-import { type Context, mayEnter, maySee, requireCaller } from '../context';
+import { type Context, findEvent, mayEnter, maySee, requireCaller } from '../context';
 
 @Resolver()
 export class NodeResolver {
@@ -20,7 +20,7 @@ export class NodeResolver {
       case 'whk':
         return (await maySee(context, Scope.WEBHOOKS_READ, id)) ? services.webhooks.byId(id) : null;
       case 'evt':
-        return (await maySee(context, Scope.EVENTS_READ, id)) ? services.events.byId(id) : null;
+        return (await maySee(context, Scope.EVENTS_READ, id)) ? findEvent(context, id) : null;
       case 'dlv':
         return (await maySee(context, Scope.DELIVERIES_READ, id)) ? services.deliveries.byId(id) : null;
       case 'att':

@@ -253,7 +253,10 @@ export class WebhookResolver {
     return deliveryConnection(
       { first, after },
       (delivery) => webhookIdOf(delivery) === webhook.id,
-      (page) => context.services.deliveries.list(webhook.applicationId, { ...selection, webhookIds: isWanted ? [webhook.id] : [] }, page),
+      (page) =>
+        context.budget.reading(() =>
+          context.services.deliveries.list(webhook.applicationId, { ...selection, webhookIds: isWanted ? [webhook.id] : [] }, page),
+        ),
     );
   }
 

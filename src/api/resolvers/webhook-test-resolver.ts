@@ -7,7 +7,7 @@ import { deliveryId, deliveryIdOf, isId } from '../../ids';
 import { Webhook } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
 import { After, type Connection, connection, First, pageRequest } from '../connection';
-import { type Context, maySee } from '../context';
+import { type Context, maySee, readAttemptPage } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { AttemptConnection } from './delivery-resolver';
 
@@ -44,7 +44,8 @@ export class WebhookTestResolver {
     const request = pageRequest({ first, after }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === tests),
     );
-    return connection(await context.services.attempts.listLatest(tests, request), (row) => encodeKeyCursor(row.id), request);
+    const page = await readAttemptPage(context, request, (part, columns) => context.services.attempts.listLatest(tests, part, columns));
+    return connection(page, (row) => encodeKeyCursor(row.id), request);
   }
 
   @Mutation(() => WebhookTestPayload, {

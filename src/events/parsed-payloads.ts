@@ -1,7 +1,7 @@
 import type { Event } from './event';
 
 /**
- * Payloads as values. One takes up to 22 times the memory of its text (`[[],[],…]`), which nobody weighs, so they are
+ * Payloads as values. One takes up to 21 times the memory of its text (`[{},{},…]`), which nobody weighs, so they are
  * kept for the events that were looked at last: an event is filtered, shaped and shown to subscribers within moments.
  */
 const MAX_KEPT_CHARS = 4 * 1024 * 1024;

@@ -1,8 +1,10 @@
 import { type Attempt, AttemptTrigger } from '../attempts/attempt';
 import { insertAttempts, testBodyKey } from '../attempts/attempts';
 import type { Clock } from '../clock';
+import { DeliveryStatus } from '../deliveries/delivery';
 import { type Finished, payloadError, requestFor } from '../delivery/attempt';
-import { attemptOf } from '../delivery/completion/settle';
+import { smaller } from '../delivery/completion/completer';
+import { attemptOf, type Verdict } from '../delivery/completion/settle';
 import { insertBodies } from '../delivery/request/bodies';
 import type { Shaper } from '../delivery/request/shaper';
 import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
@@ -70,9 +72,21 @@ export class Tester {
     if (typeof slot === 'string') return refuse('id', TOO_MANY[slot], UserErrorCode.LIMIT_REACHED);
     try {
       const { finished, release: releaseBody } = await this.#send(webhook, event, slot.timeoutMs);
-      return await this.#deps.database.transaction((tx) => record(tx, finished)).finally(releaseBody);
+      return await this.#record(finished).finally(releaseBody);
     } finally {
       slot.release();
+    }
+  }
+
+  /** What the database refuses for its size is recorded with less beside the outcome. */
+  async #record(finished: Finished): Promise<Attempt> {
+    const { database } = this.#deps;
+    try {
+      return await database.transaction((tx) => record(tx, finished));
+    } catch (error) {
+      const less = database.dialect.classify(error) === 'too_large' ? smaller(sent(finished), (error as Error).message) : undefined;
+      if (less === undefined) throw error;
+      return this.#record(less.finished);
     }
   }
 
@@ -124,6 +138,11 @@ class InputProblems extends Problems {
     const [first = '', ...rest] = typeof field === 'string' ? [field] : field;
     super.add([first === 'type' ? 'eventType' : first, ...rest], message, code);
   }
+}
+
+/** A test decides nothing: nothing follows from it. */
+function sent(finished: Finished): Verdict {
+  return { finished, status: DeliveryStatus.FAILED, delayMs: null, endedAt: finished.startedAt };
 }
 
 /** Under the webhook's lock: tests are numbered in turn, and none is left behind by a webhook that is going. */

@@ -48,8 +48,8 @@ async function webhook(tenant: Tenant, url: string, input: object = {}): Promise
   return webhook.id;
 }
 
-const publish = (tenant: Tenant, type = 'order.created') =>
-  mutated(tenant.client, 'eventPublish', { input: { type, payload: {} } }, 'event { id }');
+const publish = (tenant: Tenant, type = 'order.created', payload: unknown = {}) =>
+  mutated(tenant.client, 'eventPublish', { input: { type, payload } }, 'event { id }');
 
 interface Tested {
   readonly attempt: { readonly outcome: string } | null;
@@ -99,6 +99,19 @@ describe('Slots that applications share', () => {
       await publish(other);
       await hub.receiver.waitFor(1, '/other', 10_000);
       expect(hanging.hanging).toBeLessThanOrEqual(1_024);
+    });
+  });
+
+  test('the memory for ordered webhooks is not all taken by those of one application that hang on large payloads', async () => {
+    hanging = new LateHanging(true);
+    const [attacker, other] = [await hub.tenant('attacker'), await hub.tenant('other')];
+    for (let index = 0; index < 40; index++) await webhook(attacker, hanging.url(`/${index}`), { ordering: 'STRICT' });
+    await webhook(other, hub.receiver.url('/other'), { ordering: 'STRICT' });
+    await hub.expectServed(async () => {
+      await publish(attacker, 'order.created', 'x'.repeat(1_000_000));
+      await until(() => hanging.hanging >= 5, { description: 'requests to hang' });
+      await publish(other);
+      await hub.receiver.waitFor(1, '/other', 10_000);
     });
   });
 });

@@ -3,18 +3,20 @@ import type { Finished } from '../../src/delivery/attempt';
 import { smaller } from '../../src/delivery/completion/completer';
 import type { InputRefused } from '../../src/errors';
 import { GroupCommitter, type Reservation } from '../../src/events/group-committer';
+import type { OperationalEvents } from '../../src/events/operational-events';
 import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import type { Database, Tx } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { type Mariadb, startMariadb } from '../support/mariadb';
+import { mutated } from '../support/mutate';
 import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
 import { completerOver } from './engine-parts';
 import { newEvent, Store } from './with-store';
 
 /** The same database, taking no value that is longer. */
-function limited({ database }: Store, mostChars: number): Pick<Database, 'transaction' | 'dialect'> {
+function limited({ database, operationalEvents }: Store, mostChars: number) {
   const code = database.dialect.supportsManyInstances ? 'ER_DATA_TOO_LONG' : 'SQLITE_TOOBIG';
   const check = (values: readonly unknown[]) => {
     for (const value of values)
@@ -32,7 +34,14 @@ function limited({ database }: Store, mostChars: number): Pick<Database, 'transa
       return tx.insert(table, columns, rows);
     },
   });
-  return { dialect: database.dialect, transaction: (work) => database.transaction((tx) => work(narrow(tx))) };
+  const narrowed: Pick<Database, 'transaction' | 'dialect'> = {
+    dialect: database.dialect,
+    transaction: (work) => database.transaction((tx) => work(narrow(tx))),
+  };
+  const telling: Pick<OperationalEvents, 'transaction'> = {
+    transaction: (applicationIds, work) => operationalEvents.transaction(applicationIds, (tx, tell) => work(narrow(tx), tell)),
+  };
+  return { database: narrowed, operationalEvents: telling };
 }
 
 interface AttemptRow {
@@ -68,7 +77,7 @@ describeEachDatabase('An outcome that is larger than the database takes', (makeD
     const applicationId = await store.application();
     await store.webhook(applicationId);
     const verdicts = await store.verdicts(await store.publish(applicationId, count));
-    const completer = completerOver(store, { database: limited(store, mostChars) });
+    const completer = completerOver(store, limited(store, mostChars));
     for (const [index, { finished }] of verdicts.entries()) completer.add(change(finished, index));
     await completer.drain();
     return {
@@ -212,9 +221,10 @@ describe('A body that is larger than a packet of the server', () => {
       async () => ({ url: server.url, drop: async () => {} }),
       async ({ application, receiver }) => {
         const shop = await application();
+        const payloadQuery = 'subscription { event { a: payload b: payload } }';
         for (const ordering of ORDERINGS) {
           receiver.answer(`/${ordering}`, (_, nth) => ({ status: nth === 1 ? 500 : 204 }));
-          await shop.webhook(`/${ordering}`, { ordering, payloadQuery: 'subscription { event { a: payload b: payload } }' });
+          await shop.webhook(`/${ordering}`, { ordering, payloadQuery });
         }
         const large = await shop.publish({ payload: 'x'.repeat(525_000), orderingKey: 'one' });
         await shop.publish({ payload: 'small', orderingKey: 'one' });
@@ -235,6 +245,14 @@ describe('A body that is larger than a packet of the server', () => {
         for (const { attempts } of nodes)
           expect(attempts.nodes).toEqual([{ outcome: 'HTTP_ERROR', error: expect.stringContaining('the body could not be stored') }]);
         for (const ordering of ORDERINGS) expect(receiver.requests(`/${ordering}`)).toHaveLength(2);
+        const { id } = await shop.webhook('/test', { payloadQuery, eventTypes: ['nothing.else'] });
+        const { attempt } = await mutated<{ attempt: AttemptRow }>(
+          shop.client,
+          'webhookTest',
+          { id, input: { eventType: 'order.created', payload: 'x'.repeat(525_000) } },
+          'attempt { outcome error }',
+        );
+        expect(attempt).toEqual({ outcome: 'SUCCESS', error: expect.stringContaining('the body could not be stored') });
       },
     );
   });

@@ -211,7 +211,7 @@ export function smaller(verdict: Verdict, reason: string): Verdict | undefined {
   }
   if (body !== null && job.body === null && !isDerived(body.key)) {
     // Every attempt has to send the same bytes, and these will not be known to the next one.
-    const error = `${said}the body could not be stored, so that it is not sent again: ${why}`;
+    const error = `${said}the body could not be stored, and is not sent again: ${why}`;
     const isOver = verdict.status === DeliveryStatus.RETRYING;
     const ended = isOver ? { status: DeliveryStatus.FAILED as const, delayMs: null } : {};
     return { ...verdict, ...ended, finished: { ...finished, body: null, exchange: { ...exchange, error } } };

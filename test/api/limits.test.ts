@@ -2,6 +2,7 @@ import { getIntrospectionQuery } from 'graphql';
 import { LIMITS } from '../../src/api/limits';
 import { dashboardScript } from '../../src/dashboard/script';
 import { createSqliteDatabase } from '../support/databases';
+import type { ResponseError } from '../support/graphql-client';
 import { askOver, codesOf, TRANSPORTS } from '../support/transports';
 import { withHub } from '../support/with-hub';
 
@@ -113,6 +114,29 @@ describe('the limits on an operation', () => {
         for (const answer of answers) expect(answer.errors).toEqual(first?.errors);
         expect(first?.errors?.every(({ message }) => message.length <= 1_000)).toBe(true);
       }
+    });
+  });
+
+  test.each(TRANSPORTS)('leave a mutation over %s the answer what it did, and begin no further one', async (transport) => {
+    await withHub(createSqliteDatabase, async ({ application }) => {
+      const { client } = await application();
+      const variables = { input: { type: 'big.one', payload: 'x'.repeat(1_000_000) } };
+      const large = `eventPublish(input: $input) { deduplicated event { ${repeat(20, (no) => `a${no}: payload`)} } userErrors { code } }`;
+      const placesOf = ({ errors = [] }: { errors?: readonly ResponseError[] }) =>
+        errors.map(({ path, extensions }) => [path?.slice(0, 2).join('.'), extensions?.code]);
+
+      const one = await askOver(transport, client, `mutation ($input: EventPublishInput!) { ${large} }`, variables);
+      expect(placesOf(one)).toEqual([['eventPublish.event', 'BAD_USER_INPUT']]);
+      expect(one.data).toEqual({ eventPublish: { deduplicated: false, event: null, userErrors: [] } });
+
+      const second = 'second: eventPublish(input: $input) { event { id } userErrors { code } }';
+      const two = await askOver(transport, client, `mutation ($input: EventPublishInput!) { ${large} ${second} }`, variables);
+      expect(placesOf(two)).toEqual([
+        ['eventPublish.event', 'BAD_USER_INPUT'],
+        ['second', 'BAD_USER_INPUT'],
+      ]);
+      const { events } = await client.query<{ events: { nodes: unknown[] } }>('{ events { nodes { id } } }');
+      expect(events.nodes).toHaveLength(2);
     });
   });
 

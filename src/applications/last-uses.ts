@@ -1,4 +1,5 @@
 import { type Clock, MINUTE } from '../clock';
+import { groupBy } from '../group-by';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import { WakeableLoop } from '../wakeable-loop';
@@ -45,12 +46,13 @@ export class LastUses {
 
   /** Writes what is not written yet. A row that has the minute already is left alone. */
   async flush(): Promise<void> {
-    const byMinute = new Map<number, string[]>();
-    for (const [id, minute] of this.#pending) byMinute.set(minute, [...(byMinute.get(minute) ?? []), id]);
+    const byMinute = groupBy(this.#pending, ([, minute]) => minute);
     this.#pending = new Map();
-    for (const [minute, ids] of byMinute)
+    for (const [minute, uses] of byMinute) {
+      const ids = uses.map(([id]) => id);
       for (let start = 0; start < ids.length; start += MAX_KEYS_PER_STATEMENT)
         await this.#write(minute, ids.slice(start, start + MAX_KEYS_PER_STATEMENT));
+    }
   }
 
   async #write(minute: number, ids: readonly string[]): Promise<void> {

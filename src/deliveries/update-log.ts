@@ -1,4 +1,5 @@
 import type { Attempt } from '../attempts/attempt';
+import { groupBy } from '../group-by';
 import { applicationIdOf } from '../ids';
 import type { Queries, Tx } from '../store/database';
 import type { Delivery, DeliveryStatus } from './delivery';
@@ -39,13 +40,7 @@ const MAX_UPDATES_PER_ROW = 500;
  * the transaction: call it after the deliveries are written.
  */
 export async function appendUpdates(tx: Tx, updates: readonly DeliveryUpdate[]): Promise<Map<string, LoggedUpdate[]>> {
-  const byApplication = new Map<string, DeliveryUpdate[]>();
-  for (const update of updates) {
-    const applicationId = applicationIdOf(update.deliveryId);
-    const list = byApplication.get(applicationId);
-    if (list) list.push(update);
-    else byApplication.set(applicationId, [update]);
-  }
+  const byApplication = groupBy(updates, ({ deliveryId }) => applicationIdOf(deliveryId));
   const logged = new Map<string, LoggedUpdate[]>();
   if (byApplication.size === 0) return logged;
   const applicationIds = [...byApplication.keys()].sort();

@@ -1,4 +1,5 @@
 import { SECOND } from '../clock';
+import { groupBy } from '../group-by';
 import { applicationIdOf, idRange } from '../ids';
 import { type Condition, compileCondition } from '../matching/condition';
 import { nextTurn } from '../slices';
@@ -214,8 +215,7 @@ export class WebhookCache {
   }
 
   async #signingKeys(queries: Queries, records: readonly Webhook[]): Promise<Map<string, SigningKey[]>> {
-    const keys = new Map<string, SigningKey[]>();
-    if (records.length === 0) return keys;
+    if (records.length === 0) return new Map();
     const { sql, parameters } = queries.dialect.oneOf(
       'webhook_id',
       records.map(({ id }) => id),
@@ -224,13 +224,11 @@ export class WebhookCache {
       `SELECT id, webhook_id, scheme, sealed, expires_at FROM webhook_secrets WHERE ${sql} ORDER BY created_at DESC, id`,
       parameters,
     );
-    for (const { id, webhook_id, scheme, sealed, expires_at } of rows) {
+    const keys = rows.map(({ id, webhook_id: webhookId, scheme, sealed, expires_at }) => {
       const key = keyObject(scheme, this.#deps.seal.open(sealed, id));
-      const own = keys.get(webhook_id) ?? [];
-      own.push({ scheme, key, expiresAt: expires_at === null ? null : Number(expires_at) });
-      keys.set(webhook_id, own);
-    }
-    return keys;
+      return { webhookId, scheme, key, expiresAt: expires_at === null ? null : Number(expires_at) };
+    });
+    return groupBy(keys, ({ webhookId }) => webhookId);
   }
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {

@@ -74,6 +74,7 @@ const GROUND = [
   'clock.ts',
   'cursor.ts',
   'errors.ts',
+  'group-by.ts',
   'ids.ts',
   'json.ts',
   'json-source.ts',

@@ -3,6 +3,7 @@ import type { Clock } from '../../clock';
 import type { Event } from '../../events/event';
 import type { Events } from '../../events/events';
 import type { Facts } from '../../facts';
+import { groupBy } from '../../group-by';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import type { Database } from '../../store/database';
 import { type Job, weightWith } from '../job';
@@ -45,13 +46,7 @@ export class JobLoader {
   }
 
   async #read(rows: readonly ClaimedRow[]): Promise<Job[]> {
-    const byApplication = new Map<string, ClaimedRow[]>();
-    for (const row of rows) {
-      const applicationId = applicationIdOf(row.id);
-      const own = byApplication.get(applicationId);
-      if (own) own.push(row);
-      else byApplication.set(applicationId, [row]);
-    }
+    const byApplication = groupBy(rows, ({ id }) => applicationIdOf(id));
     const jobs = await Promise.all([...byApplication].map(([applicationId, own]) => this.#ofApplication(applicationId, own)));
     return jobs.flat();
   }

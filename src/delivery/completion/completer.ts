@@ -3,6 +3,7 @@ import { DeliveryStatus } from '../../deliveries/delivery';
 import { HubError } from '../../errors';
 import type { OperationalEvents } from '../../events/operational-events';
 import type { Facts } from '../../facts';
+import { groupBy } from '../../group-by';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import type { Finished } from '../attempt';
@@ -76,7 +77,8 @@ export class Completer {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, fitting(this.#waiting));
       const told = batch.filter(isTold);
-      for (const own of byApplication(told)) await this.#writeAside(own);
+      const byApplication = groupBy(told, ({ finished }) => finished.webhook.applicationId);
+      for (const verdicts of byApplication.values()) await this.#writeAside(verdicts);
       await this.#settle(told.length === 0 ? batch : batch.filter((verdict) => !isTold(verdict)));
     }
     this.#running = undefined;
@@ -224,15 +226,4 @@ export function smaller(verdict: Verdict, reason: string): Verdict | undefined {
 /** Whether the database, not what was to be written, is the reason. */
 function isAway(error: unknown): boolean {
   return error instanceof HubError;
-}
-
-function byApplication(verdicts: readonly Verdict[]): Iterable<readonly Verdict[]> {
-  const groups = new Map<string, Verdict[]>();
-  for (const verdict of verdicts) {
-    const { applicationId } = verdict.finished.webhook;
-    const group = groups.get(applicationId);
-    if (group) group.push(verdict);
-    else groups.set(applicationId, [verdict]);
-  }
-  return groups.values();
 }

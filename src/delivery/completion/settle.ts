@@ -6,6 +6,7 @@ import { appendUpdates, type LoggedUpdate } from '../../deliveries/update-log';
 import { isOwnEventType } from '../../events/event-type';
 import type { OperationalEvent, OperationalEvents, Tell } from '../../events/operational-events';
 import { redactedAmong } from '../../events/redactions';
+import { groupBy } from '../../group-by';
 import { attemptId } from '../../ids';
 import type { Database, Tx } from '../../store/database';
 import type { Finished } from '../attempt';
@@ -227,16 +228,14 @@ async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void>
 
 /** From the first attempt on a delivery sends the same bytes, whatever becomes of its webhook. */
 async function fixShapedBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
-  const alike = new Map<string, Verdict[]>();
+  const shaped = verdicts.filter(({ finished: { body, job } }) => job.body === null && body !== null && body.key !== STANDARD_BODY);
+  const alike = groupBy(shaped, ({ finished }) => `${finished.body?.key} ${charsToClaim(finished)}`);
   const bodies = new Map<string, StoredBody>();
-  for (const verdict of verdicts) {
-    const { body, job } = verdict.finished;
-    if (job.body !== null || body === null || body.key === STANDARD_BODY) continue;
+  for (const { body, job } of shaped.map(({ finished }) => finished)) {
+    if (body === null || isDerived(body.key)) continue;
     const { applicationId, sequence } = job.event;
-    const group = `${body.key} ${charsToClaim(verdict.finished)}`;
-    alike.set(group, [...(alike.get(group) ?? []), verdict]);
     const id = `${applicationId} ${bodyId(sequence, body.key)}`;
-    if (!isDerived(body.key) && !bodies.has(id)) bodies.set(id, { applicationId, sequence, key: body.key, body: body.bytes.toString() });
+    if (!bodies.has(id)) bodies.set(id, { applicationId, sequence, key: body.key, body: body.bytes.toString() });
   }
   for (const those of alike.values()) {
     const [{ finished } = {}] = those;

@@ -6,6 +6,7 @@ import type { Facts } from '../facts';
 import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
+import { markCancelled } from './cancel-rows';
 import { Delivery, DeliveryStatus } from './delivery';
 import { appendUpdates } from './update-log';
 
@@ -97,10 +98,7 @@ export class Deliveries {
       found.dueAt = null;
       found.nextTrigger = null;
       found.completedAt = new Date(clock.now());
-      await tx.execute(
-        "UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE id = ?",
-        [found.completedAt.getTime(), id],
-      );
+      await markCancelled(tx, [id], found.completedAt.getTime());
       return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
     });
     facts.deliveriesCancelled.emit({ deliveryIds: [id] });

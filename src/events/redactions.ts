@@ -1,6 +1,6 @@
 import { type Clock, SECOND } from '../clock';
-import { DeliveryStatus } from '../deliveries/delivery';
-import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
+import { type Cancellable, cancelRows } from '../deliveries/cancel-rows';
+import type { LoggedUpdate } from '../deliveries/update-log';
 import { refuse, shown, UserErrorCode } from '../errors';
 import { applicationIdOf, attemptRangeOf, deliveryRangeOf, isId, sequenceOf } from '../ids';
 import type { Database, Tx } from '../store/database';
@@ -82,7 +82,7 @@ async function redactEvent(tx: Tx, id: string, now: number): Promise<{ event: Ev
   const event = eventOf(row);
   if (event.redactedAt !== null) return { event, updates: new Map() };
   event.redact(new Date(Number(row.now)));
-  const cancelled = await cancelUnfinished(tx, id, now);
+  const unfinished = await lockUnfinished(tx, id);
   await tx.execute('UPDATE events SET payload = ?, redacted_at = ? WHERE application_id = ? AND sequence = ?', [
     REDACTED_PAYLOAD,
     Number(row.now),
@@ -91,43 +91,17 @@ async function redactEvent(tx: Tx, id: string, now: number): Promise<{ event: Ev
   await tx.execute('DELETE FROM bodies WHERE application_id = ? AND sequence = ?', place);
   await blankResponses(tx, id);
   await tx.insert('redactions', ['application_id', 'sequence', 'redacted_at'], [[...place, Number(row.now)]]);
-  const updates = await appendUpdates(
-    tx,
-    cancelled.map((delivery) => ({
-      deliveryId: delivery.id,
-      eventType: event.type,
-      status: DeliveryStatus.CANCELLED,
-      attemptNumber: 0,
-      at: now,
-      createdAt: Number(delivery.created_at),
-    })),
-  );
-  return { event, updates };
-}
-
-interface Unfinished {
-  readonly id: string;
-  readonly created_at: number;
+  return { event, updates: await cancelRows(tx, unfinished, now) };
 }
 
 /** A request that is under way still ends, and is recorded without its response. */
-async function cancelUnfinished(tx: Tx, eventId: string, now: number): Promise<readonly Unfinished[]> {
+async function lockUnfinished(tx: Tx, eventId: string): Promise<readonly Cancellable[]> {
   const { from, to } = deliveryRangeOf(eventId);
-  const rows = await tx.query<Unfinished & { owner: string | null }>(
-    `SELECT id, created_at, owner FROM deliveries WHERE id >= ? AND id < ? ${tx.dialect.forUpdate}`,
+  const rows = await tx.query<Cancellable & { owner: string | null }>(
+    `SELECT id, event_type, created_at, owner FROM deliveries WHERE id >= ? AND id < ? ${tx.dialect.forUpdate}`,
     [from, to],
   );
-  const unfinished = rows.filter(({ owner }) => owner !== null);
-  if (unfinished.length === 0) return [];
-  const { sql, parameters } = tx.dialect.oneOf(
-    'id',
-    unfinished.map(({ id }) => id),
-  );
-  await tx.execute(
-    `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
-    [now, ...parameters],
-  );
-  return unfinished;
+  return rows.filter(({ owner }) => owner !== null);
 }
 
 /** The attempts of all deliveries of the event: their ids begin as those of the event's deliveries do. */

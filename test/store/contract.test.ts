@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
+import { releaseRows } from '../../src/deliveries/release-rows';
 import { appendUpdates, readUpdates } from '../../src/deliveries/update-log';
 import { claimDue } from '../../src/delivery/claim/claim-due';
-import { releaseRows } from '../../src/delivery/claim/releaser';
 import { judge, settle } from '../../src/delivery/completion/settle';
 import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
 import { CommitInDoubt } from '../../src/store/database';

@@ -1,5 +1,6 @@
 import { AttemptTrigger } from '../../attempts/attempt';
 import type { Clock } from '../../clock';
+import { cancelRows } from '../../deliveries/cancel-rows';
 import type { Event } from '../../events/event';
 import type { Events } from '../../events/events';
 import type { Facts } from '../../facts';
@@ -9,7 +10,6 @@ import type { Database } from '../../store/database';
 import { type Job, weightWith } from '../job';
 import { bodyId, readBodies } from '../request/bodies';
 import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from '../request/body';
-import { cancelRows } from './cancel-rows';
 
 export interface ClaimedRow {
   readonly id: string;

@@ -1,4 +1,5 @@
 import { type Clock, SECOND } from '../../clock';
+import { type Cancellable, cancelRows } from '../../deliveries/cancel-rows';
 import type { Facts } from '../../facts';
 import { applicationIdOf } from '../../ids';
 import type { Log } from '../../log';
@@ -7,7 +8,6 @@ import { WakeableLoop } from '../../wakeable-loop';
 import { Ordering } from '../../webhooks/webhook';
 import type { LiveWebhook, WebhookCache } from '../../webhooks/webhook-cache';
 import type { Dispatcher } from '../dispatcher';
-import { type Cancellable, cancelRows } from './cancel-rows';
 import { claimDue, type Wanted } from './claim-due';
 import type { JobLoader } from './load-jobs';
 import type { OrderedClaimer } from './ordered-claimer';

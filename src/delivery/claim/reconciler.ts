@@ -1,10 +1,10 @@
 import { type Clock, SECOND } from '../../clock';
+import { releaseRows } from '../../deliveries/release-rows';
 import type { Facts } from '../../facts';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import { WakeableLoop } from '../../wakeable-loop';
 import type { Dispatcher } from '../dispatcher';
-import { releaseRows } from './releaser';
 
 interface Deps {
   readonly instanceId: string;

@@ -1,3 +1,4 @@
+import { releaseRows } from '../../deliveries/release-rows';
 import type { Facts } from '../../facts';
 import { webhookIdOf } from '../../ids';
 import type { Log } from '../../log';
@@ -9,8 +10,6 @@ interface Deps {
   readonly log: Log;
   readonly facts: Facts;
 }
-
-const MAX_ROWS_PER_TRANSACTION = 1_000;
 
 /** Makes deliveries of this instance anybody's, in the background. What cannot be released now the reconciler finds. */
 export class Releaser {
@@ -56,13 +55,4 @@ export class Releaser {
       if (left?.size === 0) this.#ofWebhook.delete(id);
     }
   }
-}
-
-/** Makes deliveries anybody's that are owned by one instance. */
-export async function releaseRows(database: Database, owner: string, deliveryIds: readonly string[]): Promise<void> {
-  for (let start = 0; start < deliveryIds.length; start += MAX_ROWS_PER_TRANSACTION)
-    await database.transaction((tx) => {
-      const { sql, parameters } = tx.dialect.oneOf('id', deliveryIds.slice(start, start + MAX_ROWS_PER_TRANSACTION));
-      return tx.execute(`UPDATE deliveries SET owner = '' WHERE ${sql} AND owner = ?`, [...parameters, owner]);
-    });
 }

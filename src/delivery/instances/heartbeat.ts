@@ -1,11 +1,12 @@
 import { type Clock, SECOND } from '../../clock';
+import { releaseOwner } from '../../deliveries/release-rows';
 import type { Facts } from '../../facts';
 import type { Log } from '../../log';
 import type { Database } from '../../store/database';
 import { WakeableLoop } from '../../wakeable-loop';
 import type { Membership } from './membership';
 import { owners } from './owners';
-import { dropCancellations, liveInstances, register, releaseOwner, signOff } from './roll';
+import { dropCancellations, liveInstances, register, signOff } from './roll';
 
 interface Deps {
   readonly database: Database;

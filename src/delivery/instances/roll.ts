@@ -5,7 +5,6 @@ import { VERSION } from '../../version';
 
 /** The others take over a little after the lease of an instance has ended: within 15 s of its last heartbeat, however their rounds fall. */
 const RESCUE_MS = 11 * SECOND;
-const MAX_ROWS_PER_STEP = 1_000;
 
 export async function register(tx: Tx, instanceId: string): Promise<void> {
   await tx.execute(
@@ -22,26 +21,6 @@ export async function signOff(tx: Tx, instanceId: string): Promise<void> {
 /** It has nothing in memory any more that could be cancelled. */
 export async function dropCancellations(tx: Tx, instanceId: string): Promise<void> {
   await tx.execute('DELETE FROM cancellations WHERE owner = ?', [instanceId]);
-}
-
-/** Makes everything that an instance owned anybody's; returns how many deliveries that were. */
-export async function releaseOwner(database: Database, owner: string): Promise<number> {
-  for (let total = 0; ; ) {
-    const released = await database.transaction(async (tx) => {
-      const rows = await tx.query<{ id: string }>(
-        `SELECT id FROM deliveries WHERE owner = ? LIMIT ${MAX_ROWS_PER_STEP} ${tx.dialect.skipLocked}`,
-        [owner],
-      );
-      if (rows.length === 0) return 0;
-      const { sql, parameters } = tx.dialect.oneOf(
-        'id',
-        rows.map((row) => row.id),
-      );
-      return tx.execute(`UPDATE deliveries SET owner = '' WHERE ${sql} AND owner = ?`, [...parameters, owner]);
-    });
-    total += released;
-    if (released < MAX_ROWS_PER_STEP) return total;
-  }
 }
 
 /**

@@ -1,12 +1,17 @@
 import * as fc from 'fast-check';
+import { systemClock } from '../../src/clock';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
 import { releaseRows } from '../../src/deliveries/release-rows';
 import { appendUpdates, readUpdates } from '../../src/deliveries/update-log';
 import { claimDue } from '../../src/delivery/claim/claim-due';
+import { Reconciler } from '../../src/delivery/claim/reconciler';
 import { judge, settle } from '../../src/delivery/completion/settle';
+import { Facts } from '../../src/facts';
 import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
+import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
+import { insertCopies } from '../support/many-rows';
 import { until } from '../support/until';
 import { heartbeatOver } from './engine-parts';
 import { afterAttempts, FAILURE, failingAt, newEvent, openable, type Store, withStore } from './with-store';
@@ -445,6 +450,41 @@ describeEachDatabase('Claiming and giving back', (makeDatabase) => {
         null,
         '',
       ]);
+    });
+  });
+
+  test('what is owned and in nobody’s memory is released at the second look, however much is owned beside it', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const { database, instanceId } = store;
+      const applicationId = await store.application();
+      const webhooks = await Promise.all(Array.from({ length: 3 }, () => store.webhook(applicationId)));
+      const ids = webhooks.map(({ id }) => id).sort();
+      const { deliveries } = await store.publish(applicationId, 1);
+      const orphans = deliveries.map(({ id }) => id);
+      const owned = [1_500, 2_500, 10];
+      for (const [place, webhookId] of ids.entries())
+        await insertCopies(database, {
+          table: 'deliveries',
+          id: deliveryId(1, webhookId),
+          count: owned[place] ?? 0,
+          change: (no) => ({ id: deliveryId(no + 2, webhookId) }),
+        });
+      const asked: string[] = [];
+      const has = (id: string) => asked.push(id) > 0 && !orphans.includes(id);
+      const reconciler = new Reconciler({
+        instanceId,
+        database,
+        clock: systemClock,
+        log: silentLog,
+        dispatcher: { has },
+        facts: new Facts(),
+      });
+      await reconciler.reconcile();
+      expect([asked.length, new Set(asked).size]).toEqual([4_013, 4_013]);
+      expect(await store.rows("SELECT id FROM deliveries WHERE owner = ''")).toEqual([]);
+      await reconciler.reconcile();
+      const released = await store.rows<{ id: string }>("SELECT id FROM deliveries WHERE owner = '' ORDER BY id");
+      expect(released.map(({ id }) => id)).toEqual(orphans.sort());
     });
   });
 

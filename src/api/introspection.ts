@@ -11,6 +11,7 @@ import {
   type ValidationRule,
   visit,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 
 /** Whom the schema may be read by: everyone, those with a valid key, nobody. */
 export type IntrospectionAccess = 'true' | 'keys' | 'false';
@@ -56,7 +57,7 @@ interface Answer {
 
 /** Answers about the schema, which does not change while the hub runs: each document is executed and written out once. */
 export class Introspection {
-  readonly #kept = new Map<string, Answer>();
+  readonly #kept = new LRUCache<string, Answer>({ max: MAX_KEPT_ANSWERS });
 
   /** The text of an answer that is kept already: nothing of the document is even parsed. */
   known(query: string, operationName: unknown, variables: unknown): string | undefined {
@@ -72,16 +73,8 @@ export class Introspection {
     const known = key === undefined ? undefined : this.#kept.get(key);
     const result = known?.result ?? execute(args);
     if (result instanceof Promise) return undefined;
-    if (key !== undefined && !result.errors) this.#keep(key, known ?? { result, text: `${JSON.stringify(result)}\n` });
+    if (key !== undefined && !result.errors) this.#kept.set(key, known ?? { result, text: `${JSON.stringify(result)}\n` });
     return result;
-  }
-
-  /** The last to be asked for is the last to go. */
-  #keep(key: string, answer: Answer): void {
-    this.#kept.delete(key);
-    this.#kept.set(key, answer);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > MAX_KEPT_ANSWERS && oldest !== undefined) this.#kept.delete(oldest);
   }
 }
 

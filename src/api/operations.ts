@@ -12,6 +12,7 @@ import {
   parse,
   validate,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import type { Caller } from '../applications/api-keys';
 import type { Clock } from '../clock';
 import { HubError } from '../errors';
@@ -84,8 +85,7 @@ const MAX_SIZES = 1_000;
 export class Operations {
   readonly #deps: Deps;
   /** A dashboard sends the same document over and over: parsed and validated once. */
-  readonly #kept = new Map<string, DocumentNode>();
-  #keptChars = 0;
+  readonly #kept = new LRUCache<string, DocumentNode>({ maxSize: MAX_KEPT_CHARS, sizeCalculation: (_document, query) => query.length });
   readonly #valid = new WeakSet<DocumentNode>();
   /** What variables of these sizes were found to cost. */
   readonly #affordable = new WeakMap<DocumentNode, Set<string>>();
@@ -298,14 +298,7 @@ export class Operations {
   }
 
   #keep(query: string, document: DocumentNode): void {
-    if (query.length > MAX_DOCUMENT_CHARS || this.#kept.has(query)) return;
-    this.#kept.set(query, document);
-    this.#keptChars += query.length;
-    for (const [oldest] of this.#kept) {
-      if (this.#keptChars <= MAX_KEPT_CHARS) break;
-      this.#kept.delete(oldest);
-      this.#keptChars -= oldest.length;
-    }
+    if (query.length <= MAX_DOCUMENT_CHARS && !this.#kept.has(query)) this.#kept.set(query, document);
   }
 }
 

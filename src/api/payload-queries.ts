@@ -13,6 +13,7 @@ import {
   valueFromASTUntyped,
   visit,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import { BodyTooLarge } from '../delivery/request/body';
 import { MAX_VALUES_PER_LIST } from '../errors';
 import type { Event } from '../events/event';
@@ -36,13 +37,12 @@ const MAX_CHARS_PER_ERROR = 500;
  * socket. Validated against `schema` with the limits of any operation, and once a document, since many webhooks share one.
  */
 export function payloadQueryCompiler(schema: GraphQLSchema): CompilePayloadQuery {
-  const kept = new Map<string, PayloadQuery>();
+  const kept = new LRUCache<string, PayloadQuery>({ max: MAX_KEPT });
   return (text) => {
     const known = kept.get(text);
     if (known) return known;
     const compiled = compile(schema, text);
     kept.set(text, compiled);
-    if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
     return compiled;
   };
 }

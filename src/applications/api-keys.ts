@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { type Clock, SECOND } from '../clock';
 import { HubError, Problems, refuse, shown, UserErrorCode } from '../errors';
 import { isId, newApiKeyId } from '../ids';
@@ -61,11 +62,11 @@ const MAX_NETWORKS_PER_KEY = 100;
 /** Keys and who they let in. */
 export class ApiKeys {
   readonly #deps: Deps;
-  readonly #remembered = new Map<string, { caller: Caller; readAt: number }>();
+  readonly #remembered = new LRUCache<string, { caller: Caller; readAt: number }>({ max: MAX_REMEMBERED });
   /** Hashes of what is no key, by when the database said so: whoever repeats it costs no query. */
-  readonly #unknown = new Map<string, number>();
+  readonly #unknown = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   /** Hashes of keys that were valid at the last look: a crowd that guesses keys does not keep them out. */
-  readonly #known = new Map<string, number>();
+  readonly #known = new LRUCache<string, true>({ max: MAX_REMEMBERED });
   readonly #lookup: KeyLookup;
   readonly #watched = new Map<() => void, Caller>();
   #stopWatching: (() => void) | undefined;
@@ -238,10 +239,10 @@ export class ApiKeys {
       scopes: new Set(apiKey.applicationId === null ? ALL_SCOPES : apiKey.scopes),
     };
     if (generation === this.#generation) {
-      if (caller) remember(this.#remembered, tokenHash, { caller, readAt });
-      else remember(this.#unknown, tokenHash, readAt);
+      if (caller) this.#remembered.set(tokenHash, { caller, readAt });
+      else this.#unknown.set(tokenHash, readAt);
     }
-    if (caller && this.#endOf(caller) === null) remember(this.#known, tokenHash, readAt);
+    if (caller && this.#endOf(caller) === null) this.#known.set(tokenHash, true);
     else this.#known.delete(tokenHash);
     return caller;
   }
@@ -298,12 +299,6 @@ function networkProblem(text: string): string | null {
 
 function isWithin(networks: readonly string[], address: string | null): boolean {
   return address !== null && new Networks(networks).includes(address);
-}
-
-/** The last so many. */
-function remember<T>(map: Map<string, T>, tokenHash: string, value: T): void {
-  map.set(tokenHash, value);
-  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? '');
 }
 
 function hashOf(token: string): string {

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { AttemptTrigger } from '../attempts/attempt';
 import { type Clock, HOUR, sleep } from '../clock';
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
@@ -83,7 +84,7 @@ export class Dispatcher {
   readonly #deps: Deps;
   readonly #destinations = new Map<string, Destination>();
   /** Of webhooks without a destination, where there is something to remember; the longest unused is forgotten first. */
-  readonly #flows = new Map<string, FlowControl>();
+  readonly #flows = new LRUCache<string, FlowControl>({ max: MAX_FLOWS });
   /** Every delivery that is queued, in flight or waits to be written down. */
   readonly #owned = new Map<string, Owned>();
   readonly #scheduler = new Scheduler<Destination>((destination) => this.#goOn(destination));
@@ -436,7 +437,6 @@ export class Dispatcher {
     destination.cancelWake?.();
     if (destination.isGone || flow.isNeutral(this.#termsOf(webhook), this.#deps.clock.monotonic())) return;
     this.#flows.set(webhook.id, flow);
-    if (this.#flows.size > MAX_FLOWS) this.#flows.delete(this.#flows.keys().next().value ?? '');
   }
 
   /** Looks at a destination again once it may send. */

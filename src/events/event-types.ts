@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { refuseUnknown } from '../applications/applications';
 import type { Clock } from '../clock';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
@@ -47,7 +48,7 @@ const MAX_SCHEMA_CHARS_PER_APPLICATION = 4 * 1024 * 1024;
  */
 export class EventTypes {
   readonly #deps: Deps;
-  readonly #catalogs = new Map<string, Catalog>();
+  readonly #catalogs = new LRUCache<string, Catalog>({ max: MAX_CATALOGS });
   #generation = 0;
 
   constructor(deps: Deps) {
@@ -115,7 +116,6 @@ export class EventTypes {
     const catalog = new Map(rows.map((row) => [row.name, this.#known(applicationId, row)]));
     if (generation !== this.#generation) return catalog; // changed while it was read: not kept
     this.#catalogs.set(applicationId, catalog);
-    if (this.#catalogs.size > MAX_CATALOGS) this.#catalogs.delete(this.#catalogs.keys().next().value ?? '');
     return catalog;
   }
 

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Event } from './event';
 
 /**
@@ -6,30 +7,20 @@ import type { Event } from './event';
  */
 const MAX_KEPT_CHARS = 4 * 1024 * 1024;
 
-interface Kept {
-  readonly value: unknown;
-  readonly chars: number;
-}
-
-const kept = new Map<Event, Kept>();
-let keptChars = 0;
+const kept = new LRUCache<Event, { readonly value: unknown }>({
+  maxSize: MAX_KEPT_CHARS,
+  sizeCalculation: (_value, { payloadText }) => payloadText.length,
+});
 
 /** Parsed once, however many webhooks and subscribers of this instance look at it in a row. */
 export function parsedPayload(event: Event): unknown {
   const known = kept.get(event);
   if (known !== undefined) return known.value;
   const value: unknown = JSON.parse(event.payloadText);
-  const chars = event.payloadText.length;
-  kept.set(event, { value, chars });
-  keptChars += chars;
-  for (const oldest of kept.keys()) {
-    if (keptChars <= MAX_KEPT_CHARS || oldest === event) break;
-    forgetPayload(oldest);
-  }
+  kept.set(event, { value });
   return value;
 }
 
 export function forgetPayload(event: Event): void {
-  keptChars -= kept.get(event)?.chars ?? 0;
   kept.delete(event);
 }

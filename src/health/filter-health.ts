@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type Clock, DAY, MINUTE } from '../clock';
 import type { Unmatched } from '../events/append';
 import type { Log } from '../log';
@@ -48,7 +49,7 @@ const WEBHOOKS_PER_TRANSACTION = 100;
 export class FilterHealth {
   readonly #deps: Deps;
   /** When each webhook, by its id and version, was written down last. */
-  readonly #noted = new Map<string, number>();
+  readonly #noted = new LRUCache<string, number>({ max: MAX_NOTED });
   #turn: Promise<void> = Promise.resolve();
 
   constructor(deps: Deps) {
@@ -62,7 +63,7 @@ export class FilterHealth {
     const latest = new Map<string, Unmatched>();
     for (const miss of unmatched) if (!this.#isNoted(keyOf(miss), now)) latest.set(keyOf(miss), miss);
     if (latest.size === 0) return;
-    for (const key of latest.keys()) this.#note(key, now);
+    for (const key of latest.keys()) this.#noted.set(key, now);
     this.#turn = this.#turn
       .then(() => this.#store([...latest.values()]))
       .catch((error: Error) => {
@@ -78,12 +79,6 @@ export class FilterHealth {
 
   #isNoted(key: string, now: number): boolean {
     return now - (this.#noted.get(key) ?? Number.NEGATIVE_INFINITY) < NOTED_MS;
-  }
-
-  #note(key: string, now: number): void {
-    this.#noted.delete(key);
-    this.#noted.set(key, now);
-    if (this.#noted.size > MAX_NOTED) this.#noted.delete(this.#noted.keys().next().value ?? '');
   }
 
   async #store(misses: readonly Unmatched[]): Promise<void> {

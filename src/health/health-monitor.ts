@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import ms from 'ms';
 import type { Clock } from '../clock';
 import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event';
@@ -49,7 +50,7 @@ const MAX_STREAKS = 50_000;
 export class HealthMonitor {
   readonly #deps: Deps;
   /** Of webhooks that have failed since their last success here; the longest untouched is forgotten first. */
-  readonly #streaks = new Map<string, Streak>();
+  readonly #streaks = new LRUCache<string, Streak>({ max: MAX_STREAKS });
   /** Since when; what is stored, as far as it is known here. */
   #failing = new Map<string, number>();
   readonly #disabling = new Set<string>();
@@ -127,9 +128,7 @@ export class HealthMonitor {
   #lengthen({ id, version }: LiveWebhook, endedAt: number): Streak {
     const known = this.#streaks.get(id);
     const streak = known?.version === version ? { ...known, failures: known.failures + 1 } : { version, failures: 1, since: endedAt };
-    this.#streaks.delete(id);
     this.#streaks.set(id, streak);
-    if (this.#streaks.size > MAX_STREAKS) this.#streaks.delete(this.#streaks.keys().next().value ?? '');
     return streak;
   }
 

@@ -1,4 +1,5 @@
 import { promises as dns } from 'node:dns';
+import { LRUCache } from 'lru-cache';
 import { type Clock, SECOND, sleep, systemClock } from '../clock';
 import { FairShare } from '../fair-share';
 import { HostsFile, systemHostsFile } from './hosts-file';
@@ -54,16 +55,14 @@ export function systemLookup({
   const hosts = new HostsFile(hostsFile, clock);
   const share = new FairShare(MAX_LOOKUPS);
   const running = new Map<string, Promise<readonly string[]>>();
-  const failures = new Map<string, Failure>();
+  const failures = new LRUCache<string, Failure>({ max: MAX_FAILURES_KEPT });
 
   const ask = async (name: string, applicationId: string): Promise<readonly string[]> => {
     if (!share.take(applicationId, 1)) throw new Error(`too many names of ${applicationId} are being resolved`);
     try {
       return await resolve(name, { clock, servers, searchList });
     } catch (error) {
-      failures.delete(name);
       failures.set(name, { error: error as Error, until: clock.monotonic() + FAILURE_KEPT_MS });
-      if (failures.size > MAX_FAILURES_KEPT) failures.delete(failures.keys().next().value ?? '');
       throw error;
     } finally {
       share.giveBack(applicationId, 1);

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { SECOND } from '../clock';
 import { groupBy } from '../group-by';
 import { applicationIdOf, idRange } from '../ids';
@@ -61,13 +62,14 @@ interface Deps {
   readonly changed: (applicationId: string, snapshot: Snapshot) => void;
 }
 
+/** Applications in memory: of more, the one whose webhooks have been asked for least recently is read again when it is needed. */
+export const MAX_APPLICATIONS = 20_000;
+
 interface Refreshing {
   readonly now: Promise<Snapshot>;
   /** The read after it, for those who have asked since it began. */
   next: Promise<Snapshot> | undefined;
 }
-
-const MAX_APPLICATIONS = 20_000;
 
 /** Read whole, with their secrets, in one turn of the event loop: about 5 ms. */
 const WEBHOOKS_PER_STEP = 100;
@@ -80,11 +82,12 @@ const GONE = Number.MAX_SAFE_INTEGER;
 /** The webhooks in memory, an application at a time. The counter row's `version` says whether they are current. */
 export class WebhookCache {
   readonly #deps: Deps;
-  readonly #snapshots = new Map<string, Snapshot>();
+  readonly #snapshots: LRUCache<string, Snapshot>;
   readonly #refreshing = new Map<string, Refreshing>();
 
-  constructor(deps: Deps) {
+  constructor(deps: Deps, maxApplications = MAX_APPLICATIONS) {
     this.#deps = deps;
+    this.#snapshots = new LRUCache({ max: maxApplications });
   }
 
   /** The webhooks at `version`, which the caller has read under the append's lock. */
@@ -151,7 +154,7 @@ export class WebhookCache {
       const part = known.slice(start, start + 500);
       const current = new Map((await this.#versions(part)).map((row) => [row.applicationId, row.version]));
       for (const applicationId of part)
-        if (this.#snapshots.get(applicationId)?.version !== (current.get(applicationId) ?? GONE)) await this.refresh(applicationId);
+        if (this.#snapshots.peek(applicationId)?.version !== (current.get(applicationId) ?? GONE)) await this.refresh(applicationId);
     }
   }
 
@@ -167,18 +170,16 @@ export class WebhookCache {
 
   async #load(queries: Queries, applicationId: string, version: number): Promise<Snapshot> {
     const snapshot = await this.#readAt(queries, applicationId, version);
-    const known = this.#snapshots.get(applicationId);
+    const known = this.#snapshots.peek(applicationId);
     if (known && known.version > version) return snapshot; // a later read has overtaken this one
-    this.#snapshots.delete(applicationId);
     this.#snapshots.set(applicationId, snapshot);
-    if (this.#snapshots.size > MAX_APPLICATIONS) this.#snapshots.delete(this.#snapshots.keys().next().value ?? '');
     this.#deps.changed(applicationId, snapshot);
     return snapshot;
   }
 
   /** Those that have not changed since the snapshot that is known are taken from it; the others are read in steps. */
   async #readAt(queries: Queries, applicationId: string, version: number): Promise<Snapshot> {
-    const former = this.#snapshots.get(applicationId)?.byId;
+    const former = this.#snapshots.peek(applicationId)?.byId;
     const heads = await readHeads(queries, applicationId);
     const changed = heads.filter((head) => former?.get(head.id)?.version !== head.version);
     const read = await this.#read(

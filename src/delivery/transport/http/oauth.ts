@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type Clock, HOUR, MINUTE, SECOND } from '../../../clock';
 import type { OAuthClient } from '../../../webhooks/credentials';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest } from '../exchange';
@@ -51,8 +52,8 @@ interface Entry {
  */
 export class OAuthSender {
   readonly #deps: Deps;
-  /** By the id of the client, used last at the end. */
-  readonly #entries = new Map<string, Entry>();
+  /** By the id of the client. */
+  readonly #entries = new LRUCache<string, Entry>({ max: MAX_TOKENS });
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -88,9 +89,7 @@ export class OAuthSender {
 
   #entryOf(id: string): Entry {
     const entry = this.#entries.get(id) ?? { token: null, failure: null, running: null, style: null };
-    this.#entries.delete(id);
     this.#entries.set(id, entry);
-    if (this.#entries.size > MAX_TOKENS) this.#entries.delete(this.#entries.keys().next().value ?? '');
     return entry;
   }
 

@@ -1,4 +1,5 @@
 import { createSecureContext, rootCertificates, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../../clock';
 import { type Log, silentLog } from '../../../log';
 import type { AddressPolicy } from '../../../net/address-policy';
@@ -47,7 +48,7 @@ export class Sender {
   #inFlight = 0;
   #closed = false;
   readonly #waitingForLast: (() => void)[] = [];
-  readonly #targets = new Map<string, Target | null>();
+  readonly #targets = new LRUCache<string, Target>({ max: MAX_TARGETS });
 
   constructor({
     policy,
@@ -81,8 +82,7 @@ export class Sender {
     const known = this.#targets.get(url);
     if (known !== undefined) return known;
     const target = readTarget(url);
-    if (this.#targets.size >= MAX_TARGETS) this.#targets.clear();
-    this.#targets.set(url, target);
+    if (target !== null) this.#targets.set(url, target);
     return target;
   }
 
@@ -156,14 +156,12 @@ export class Sender {
 function secureContexts(ca: string[] | undefined): Rim['secureContext'] {
   const make = (options: SecureContextOptions = {}) => createSecureContext({ ca, minVersion: 'TLSv1.2', ...options });
   const plain = make();
-  const byId = new Map<string, SecureContext>();
+  const byId = new LRUCache<string, SecureContext>({ max: MAX_SECURE_CONTEXTS });
   return (shown) => {
     if (shown === null) return plain;
     const { id, certificate, key } = shown;
     const context = byId.get(id) ?? make({ cert: certificate, key });
-    byId.delete(id);
     byId.set(id, context);
-    if (byId.size > MAX_SECURE_CONTEXTS) byId.delete(byId.keys().next().value ?? '');
     return context;
   };
 }

@@ -140,6 +140,8 @@ export class Dispatcher {
   /** A claim on the queues for a batch that is about to be stored. */
   reserve(): Reservation {
     let reserved: { destination: Destination; weight: number }[] = [];
+    /** Of which something will wait in the database. */
+    const declined = new Set<Destination>();
     const release = () => {
       for (const { destination, weight } of reserved) {
         destination.reserved--;
@@ -156,6 +158,7 @@ export class Dispatcher {
         const weight = weightOf(event.payloadText.length);
         if (!this.#hasRoom(destination, weight)) {
           destination.hasBacklog = true;
+          declined.add(destination);
           return '';
         }
         destination.reserved++;
@@ -164,11 +167,14 @@ export class Dispatcher {
         return this.#deps.instanceId;
       },
       release: () => {
-        for (const destination of release()) this.#tidy(destination);
+        for (const destination of new Set([...release(), ...declined])) this.#tidy(destination);
       },
       take: (deliveries, events) => {
         release(); // what is stored is counted again, in its queue
         this.#acceptStored(deliveries, events);
+        // A look that saw nothing yet may have been the last of it here.
+        for (const { webhook } of declined)
+          if (!this.#destinations.has(webhook.id)) this.#deps.facts.deliveriesDue.emit({ webhookId: webhook.id });
       },
     };
   }
@@ -275,6 +281,7 @@ export class Dispatcher {
       destination.isGone = webhook === undefined;
       if (destination.isGone) destination.hasBacklog = false;
       if (webhook) destination.follow(webhook);
+      destination.isAsking = false; // nothing was brought while it was paused
       this.#left(destination, jobs, 'RELEASED');
       this.#goOn(destination);
     }

@@ -1,7 +1,11 @@
+import type { ApiKey } from './applications/api-key';
+import type { Refusal } from './applications/api-keys';
 import type { LoggedUpdate } from './deliveries/update-log';
 import type { CircuitChange, DeliveriesLeft, SettledBatch } from './delivery/facts';
 import type { Batch } from './events/append';
+import type { Event } from './events/event';
 import type { Redaction } from './events/redactions';
+import type { Topic } from './live/notifier';
 import type { RetryJob } from './replay/retry-job';
 import type { LiveWebhook, Snapshot } from './webhooks/webhook-cache';
 
@@ -27,14 +31,23 @@ export class Facts {
   /** A batch of attempts is written down. */
   readonly attemptsSettled = new Signal<SettledBatch>();
   /** The payload of an event is blanked, here or by another instance; may be told several times. */
-  readonly eventRedacted = new Signal<Redaction>();
+  readonly eventRedacted = new Signal<Redaction & { readonly isOwn: boolean }>();
 
+  /** An event in memory has lost its payload: nothing that was made of it is used again. */
+  readonly eventBlanked = new Signal<{ readonly event: Event }>();
+
+  /** Another instance may have changed something: it said so, or nobody knows better. `ids`: of applications, where the topic is about some. */
+  readonly changedElsewhere = new Signal<{ readonly topic: Topic; readonly ids: readonly string[] }>();
   /** Somebody has changed the webhooks or the event types of an application here. */
   readonly webhooksEdited = new Signal<{ readonly applicationId: string }>();
   /** The webhooks of an application were read again; whoever has changed them. */
   readonly webhooksChanged = new Signal<{ readonly applicationId: string; readonly snapshot: Snapshot }>();
   readonly applicationDeleted = new Signal<{ readonly applicationId: string }>();
-  readonly keysChanged = new Signal();
+  readonly keyRevoked = new Signal();
+  /** A key let somebody in. */
+  readonly keyUsed = new Signal<{ readonly apiKeyId: string }>();
+  /** Somebody was not let in; `apiKey` is null where the token is none. */
+  readonly keyRefused = new Signal<{ readonly reason: Refusal; readonly apiKey: ApiKey | null; readonly address: string | null }>();
 
   /** Deliveries are nobody's and due: of one webhook, or of any. */
   readonly deliveriesDue = new Signal<{ readonly webhookId?: string }>();
@@ -61,6 +74,8 @@ export class Facts {
   /** Instances have come or gone. */
   readonly membershipChanged = new Signal();
 
-  /** A retry job was made, has come further or has ended. */
-  readonly jobChanged = new Signal<{ readonly job: RetryJob }>();
+  /** Somebody has asked for a retry job, or for the end of one. */
+  readonly jobRequested = new Signal<{ readonly job: RetryJob }>();
+  /** A retry job has come further, or has ended. */
+  readonly jobAdvanced = new Signal<{ readonly job: RetryJob }>();
 }

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import type { GraphQLScalarType, GraphQLSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
-import { buildSchema, type PubSub } from 'type-graphql';
+import { buildSchemaSync, type PubSub } from 'type-graphql';
 import { ApiKey } from '../applications/api-key';
 import { Application } from '../applications/application';
 import { Attempt } from '../attempts/attempt';
@@ -41,8 +41,8 @@ const ROOT_DESCRIPTIONS = {
   Subscription: 'What happens, as it happens: over a WebSocket (`graphql-transport-ws`) or server-sent events.',
 } as const;
 
-export async function createSchema(): Promise<GraphQLSchema> {
-  const schema = await buildSchema({
+export function createSchema(): GraphQLSchema {
+  const schema = buildSchemaSync({
     resolvers: [
       ApplicationResolver,
       ApiKeyResolver,

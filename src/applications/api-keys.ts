@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Clock, SECOND } from '../clock';
 import { HubError, Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { Facts } from '../facts';
 import { isId, newApiKeyId } from '../ids';
 import type { Log } from '../log';
 import { Networks } from '../net/networks';
@@ -41,12 +42,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called after the commit that revoked one. */
-  readonly revoked: () => void;
-  /** A key let somebody in. */
-  readonly used?: (apiKeyId: string) => void;
-  /** Somebody was not let in; `apiKey` is null where the token is none. */
-  readonly refused?: (reason: Refusal, apiKey: ApiKey | null, address: string | null) => void;
+  readonly facts: Facts;
 }
 
 /** Why a token lets nobody in. */
@@ -75,6 +71,11 @@ export class ApiKeys {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    const { facts } = deps;
+    facts.applicationDeleted.on(() => this.forget());
+    facts.changedElsewhere.on(({ topic }) => {
+      if (topic === 'keys' || topic === 'everything') this.forget();
+    });
     this.#lookup = new KeyLookup(deps.database);
   }
 
@@ -137,7 +138,7 @@ export class ApiKeys {
       return found;
     });
     this.forget();
-    this.#deps.revoked();
+    this.#deps.facts.keyRevoked.emit();
     return apiKey;
   }
 
@@ -154,10 +155,10 @@ export class ApiKeys {
     if (caller === null) return null;
     const { apiKey } = caller;
     if (apiKey.allowedNetworks !== null && !isWithin(apiKey.allowedNetworks, address)) {
-      this.#deps.refused?.('network', apiKey, address);
+      this.#deps.facts.keyRefused.emit({ reason: 'network', apiKey, address });
       throw new HubError('FORBIDDEN', `The key may not be used from ${address ?? 'an unknown address'}.`);
     }
-    this.#deps.used?.(apiKey.id);
+    this.#deps.facts.keyUsed.emit({ apiKeyId: apiKey.id });
     return caller;
   }
 
@@ -222,7 +223,7 @@ export class ApiKeys {
   #letIn(caller: Caller | null, address: string | null): Caller | null {
     const reason = caller === null ? 'unknown' : this.#endOf(caller);
     if (reason === null) return caller;
-    this.#deps.refused?.(reason, caller?.apiKey ?? null, address);
+    this.#deps.facts.keyRefused.emit({ reason, apiKey: caller?.apiKey ?? null, address });
     return null;
   }
 
@@ -267,7 +268,7 @@ export class ApiKeys {
       verdicts.set(apiKey.tokenHash, verdict);
       try {
         const caller = await verdict;
-        if (caller !== null && this.#endOf(caller) === null) this.#deps.used?.(caller.apiKey.id);
+        if (caller !== null && this.#endOf(caller) === null) this.#deps.facts.keyUsed.emit({ apiKeyId: caller.apiKey.id });
         else if (this.#watched.delete(ended)) ended();
       } catch (error) {
         this.#deps.log.warn({ error: (error as Error).message }, 'key.check_failed'); // asked again in a second

@@ -1,5 +1,6 @@
 import { type Clock } from '../clock';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { Facts } from '../facts';
 import { isId, newApplicationId } from '../ids';
 import { MAX_JSON_DEPTH, minified } from '../json';
 import { keyProblem } from '../key';
@@ -20,8 +21,7 @@ export type ApplicationChange = Partial<ApplicationCreation>;
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
-  /** Called after the commit that deleted one. */
-  readonly deleted: (applicationId: string) => void;
+  readonly facts: Facts;
 }
 
 const MAX_METADATA_CHARS = 64 * 1024;
@@ -87,7 +87,7 @@ export class Applications {
 
   /** Its keys end at once, nothing of it is sent or shown any more, its key is free again; the rows go in the background. */
   async delete(id: string): Promise<Application> {
-    const { database, clock, deleted } = this.#deps;
+    const { database, clock, facts } = this.#deps;
     const application = await database.transaction(async (tx) => {
       const found = isId('app', id) ? await find(tx, { id }) : null;
       if (found === null) return refuseUnknown(id, 'id');
@@ -101,7 +101,7 @@ export class Applications {
       await tx.execute('DELETE FROM counters WHERE application_id = ?', [id]);
       return found;
     });
-    deleted(id);
+    facts.applicationDeleted.emit({ applicationId: id });
     return application;
   }
 

@@ -1,4 +1,5 @@
 import { type Clock, MINUTE } from '../clock';
+import type { Facts } from '../facts';
 import { groupBy } from '../group-by';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
@@ -8,6 +9,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  readonly facts: Facts;
 }
 
 /** Keys whose use has not been written down yet: beyond it a key's next minute will do. */
@@ -22,6 +24,7 @@ export class LastUses {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.keyUsed.on(({ apiKeyId }) => this.note(apiKeyId));
     this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: MINUTE,

@@ -1,4 +1,6 @@
 import { type Cancel, type Clock, DAY, HOUR, MINUTE, SECOND } from '../clock';
+import type { SettledBatch } from '../delivery/facts';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database, Queries } from '../store/database';
 import { WakeableLoop } from '../wakeable-loop';
@@ -27,6 +29,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  readonly facts: Facts;
 }
 
 /** What this instance has counted of a webhook in a span. Its row is replaced whole. */
@@ -60,6 +63,7 @@ export class Stats {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.attemptsSettled.on(({ verdicts }) => this.add(verdicts.map(countedOf)));
     this.#sweeps = new WakeableLoop({
       clock: deps.clock,
       everyMs: SWEEP_MS,
@@ -170,4 +174,8 @@ function summarise(rows: readonly Row[]): Summary {
   }
   const [p50Ms, p95Ms, p99Ms] = [percentile(all, 0.5), percentile(all, 0.95), percentile(all, 0.99)];
   return { attempts: succeeded + failed, succeeded, failed, p50Ms, p95Ms, p99Ms };
+}
+
+function countedOf({ finished: { webhook, exchange } }: SettledBatch['verdicts'][number]): Counted {
+  return { webhookId: webhook.id, isSuccess: exchange.outcome === 'SUCCESS', durationMs: exchange.durationMs };
 }

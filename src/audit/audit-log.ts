@@ -1,5 +1,6 @@
 import type { Refusal } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
+import type { Facts } from '../facts';
 import { HUBS_OWN, newAuditId } from '../ids';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
@@ -10,8 +11,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  /** A token was refused, for the metric. */
-  readonly refused?: (reason: Refusal) => void;
+  readonly facts: Facts;
 }
 
 const ROUND_MS = SECOND;
@@ -36,6 +36,7 @@ export class AuditLog {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.keyRefused.on(({ reason, apiKey, address }) => this.refused(reason, apiKey, address));
     this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
@@ -72,7 +73,6 @@ export class AuditLog {
   }
 
   refused(reason: Refusal, apiKey: { readonly id: string; readonly applicationId: string | null } | null, address: string | null): void {
-    this.#deps.refused?.(reason);
     const deed = {
       applicationId: apiKey?.applicationId ?? null,
       actorId: apiKey?.id ?? null,

@@ -6,6 +6,7 @@ import { byNobody } from '../audit/gathering';
 import { systemClock } from '../clock';
 import { ConfigError, readConfig } from '../config';
 import { InputRefused, shown } from '../errors';
+import { Facts } from '../facts';
 import { createLog } from '../log';
 import { withStoredDatabase } from './stored';
 
@@ -73,8 +74,8 @@ async function withKeys(work: (keys: ApiKeys, audit: AuditLog) => Promise<void>)
   const log = createLog(config.logLevel);
   try {
     await withStoredDatabase(config, log, async (database) => {
-      const stage = { database, clock: systemClock, log };
-      await work(new ApiKeys({ ...stage, revoked: () => {} }), new AuditLog(stage));
+      const stage = { database, clock: systemClock, log, facts: new Facts() };
+      await work(new ApiKeys(stage), new AuditLog(stage));
     });
   } catch (error) {
     if (error instanceof InputRefused) throw new ConfigError([error.message]);

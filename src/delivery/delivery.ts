@@ -1,10 +1,7 @@
-import type { Clock } from '../clock';
+import type { Core } from '../core';
 import type { Events } from '../events/events';
 import type { Reservation } from '../events/group-committer';
 import type { OperationalEvents } from '../events/operational-events';
-import type { Facts } from '../facts';
-import type { Log } from '../log';
-import type { Database } from '../store/database';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import { Attempter } from './attempt';
 import { Cancellations } from './claim/cancellations';
@@ -18,23 +15,16 @@ import { Dispatcher } from './dispatcher';
 import type { Caution } from './flow-control/flow-control';
 import { Heartbeat } from './instances/heartbeat';
 import { Membership } from './instances/membership';
+import { forgetStandardBody } from './request/body';
 import type { Shaper } from './request/shaper';
 import type { Sender } from './transport/http/sender';
 
-interface Deps {
-  readonly instanceId: string;
-  readonly userAgent: string;
-  readonly database: Database;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** From 0 up to 1. */
-  readonly random: () => number;
+interface Deps extends Core {
   readonly webhooks: Pick<WebhookCache, 'find' | 'fetch'>;
   readonly events: Pick<Events, 'bySequences'>;
   readonly sender: Pick<Sender, 'send'>;
-  readonly shaper: Pick<Shaper, 'bodyFor'>;
+  readonly shaper: Pick<Shaper, 'bodyFor' | 'forget'>;
   readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
-  readonly facts: Facts;
 }
 
 /** What this instance is doing. */
@@ -66,6 +56,10 @@ export class Delivery {
 
   constructor(deps: Deps) {
     const { instanceId, clock } = deps;
+    deps.facts.eventBlanked.on(({ event }) => {
+      forgetStandardBody(event);
+      deps.shaper.forget(event);
+    });
     const membership = new Membership(instanceId, clock);
     const releaser = new Releaser(deps);
     const completer = new Completer(deps);
@@ -94,11 +88,12 @@ export class Delivery {
     this.#orderedClaimer.start();
     this.#poller.start();
     this.#reconciler.start();
+    this.#cancellations.start();
   }
 
   /** Takes nothing up any more, ends what is in flight, writes it down and releases the rest. */
   async stop(): Promise<void> {
-    await Promise.all([this.#poller.stop(), this.#reconciler.stop(), this.#orderedClaimer.stop()]);
+    await Promise.all([this.#poller.stop(), this.#reconciler.stop(), this.#cancellations.stop(), this.#orderedClaimer.stop()]);
     await this.#dispatcher.stop();
     await this.#completer.drain();
   }
@@ -126,11 +121,6 @@ export class Delivery {
   /** Makes deliveries that were withdrawn anybody's. */
   release(deliveryIds: readonly string[]): void {
     this.#releaser.release(deliveryIds);
-  }
-
-  /** Carries out what others have cancelled. */
-  followCancellations(): Promise<void> {
-    return this.#cancellations.look();
   }
 
   /** What this instance does about the receiver of a webhook; null: it sends as it is asked to. */

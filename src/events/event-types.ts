@@ -2,8 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { refuseUnknown } from '../applications/applications';
 import type { Clock } from '../clock';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
+import type { Facts } from '../facts';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
+import type { WebhookCache } from '../webhooks/webhook-cache';
 import { eventTypeProblem, foreignTypeProblem } from './event-type';
 import { EventType } from './event-type-record';
 import type { CheckAllowance } from './schema-pool';
@@ -27,10 +29,9 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly schemas: SchemaValidator;
-  /** Sees to `forget` being called when another instance changes something of the application. */
-  readonly follow: (applicationId: string) => Promise<unknown>;
-  /** Called after the commit that changed the types of an application. */
-  readonly changed: (applicationId: string) => void;
+  /** Notices when another instance changes something of an application that it knows. */
+  readonly webhooks: Pick<WebhookCache, 'know'>;
+  readonly facts: Facts;
 }
 
 type Catalog = ReadonlyMap<string, KnownType>;
@@ -53,6 +54,7 @@ export class EventTypes {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.webhooksChanged.on(({ applicationId }) => this.forget(applicationId));
   }
 
   /** Registers a type, or changes one that is registered; an archived one is brought back. */
@@ -107,7 +109,7 @@ export class EventTypes {
   }
 
   async #load(applicationId: string): Promise<Catalog> {
-    await this.#deps.follow(applicationId);
+    await this.#deps.webhooks.know(applicationId);
     const generation = this.#generation;
     const rows = await this.#deps.database.read.query<TypeRow>(
       'SELECT name, archived_at, payload_schema FROM event_types WHERE application_id = ?',
@@ -151,7 +153,7 @@ export class EventTypes {
       return work(tx);
     });
     this.forget(applicationId);
-    this.#deps.changed(applicationId);
+    this.#deps.facts.webhooksEdited.emit({ applicationId });
     return eventType;
   }
 }

@@ -35,7 +35,7 @@ interface Deps {
   readonly directory: WebhookCache;
   readonly clock: Clock;
   readonly log: Log;
-  readonly reserve: () => Reservation;
+  readonly delivery: { reserve(): Reservation };
   readonly facts: Facts;
   readonly slices?: Slices;
 }
@@ -307,7 +307,7 @@ export class GroupCommitter {
   }
 
   async #commit(batch: readonly Part[]): Promise<void> {
-    const reservation = this.#deps.reserve();
+    const reservation = this.#deps.delivery.reserve();
     const began = this.#deps.clock.monotonic();
     try {
       this.#answer(batch, await this.#store(batch, reservation), reservation, began);

@@ -2,8 +2,12 @@ import { type Clock, SECOND } from '../clock';
 import { type Cancellable, cancelRows } from '../deliveries/cancel-rows';
 import type { LoggedUpdate } from '../deliveries/update-log';
 import { refuse, shown, UserErrorCode } from '../errors';
+import type { Facts } from '../facts';
+import { followOthers } from '../follow-others';
 import { applicationIdOf, attemptRangeOf, deliveryRangeOf, isId, sequenceOf } from '../ids';
+import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
+import type { WakeableLoop } from '../wakeable-loop';
 import { type Event, REDACTED_PAYLOAD } from './event';
 import { EVENT_COLUMNS, type EventRow, eventOf } from './events';
 
@@ -17,11 +21,8 @@ export interface Redaction {
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
-  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** Takes the payload out of this instance's memory; may be called several times for one redaction. */
-  readonly forget: (redaction: Redaction) => void;
-  /** Called after the commit of one. */
-  readonly redacted: () => void;
+  readonly log: Log;
+  readonly facts: Facts;
 }
 
 /** Longer than a commit takes to become visible after its time was taken, and than a read takes to arrive in memory. */
@@ -32,10 +33,20 @@ export class Redactions {
   readonly #deps: Deps;
   /** When the others were asked about last, by the monotonic clock. */
   #askedAt: number;
+  readonly #loop: WakeableLoop;
 
   constructor(deps: Deps) {
     this.#deps = deps;
     this.#askedAt = deps.clock.monotonic();
+    this.#loop = followOthers(deps, 'redactions', () => this.#followOthers());
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /**
@@ -43,27 +54,26 @@ export class Redactions {
    * no file has a byte of it any more when this resolves, unless another program is reading. Deliveries that are not finished are cancelled. The event keeps its place, type and keys. Again: nothing happens.
    */
   async redact(id: string): Promise<Event> {
-    const { database, clock, announce, forget, redacted } = this.#deps;
+    const { database, clock, facts } = this.#deps;
     if (!isId('evt', id)) return refuseUnknownEvent(id);
     const { event, updates } = await database.transaction((tx) => redactEvent(tx, id, clock.now()));
     const { applicationId, sequence, redactedAt } = event;
-    if (redactedAt) forget({ applicationId, sequence, at: redactedAt });
-    announce(updates);
-    redacted();
+    if (redactedAt) facts.eventRedacted.emit({ applicationId, sequence, at: redactedAt, isOwn: true });
+    facts.updatesLogged.emit(updates);
     await database.eraseTraces();
     return event;
   }
 
   /** Forgets what other instances have redacted lately. */
-  async followOthers(): Promise<void> {
-    const { database, clock, forget } = this.#deps;
+  async #followOthers(): Promise<void> {
+    const { database, clock, facts } = this.#deps;
     const askedAt = clock.monotonic();
     const rows = await database.read.query<{ application_id: string; sequence: number; redacted_at: number }>(
       `SELECT application_id, sequence, redacted_at FROM redactions WHERE redacted_at > ${database.dialect.now} - ?`,
       [Math.ceil(askedAt - this.#askedAt) + OVERLAP_MS],
     );
-    for (const row of rows)
-      forget({ applicationId: row.application_id, sequence: Number(row.sequence), at: new Date(Number(row.redacted_at)) });
+    for (const { application_id: applicationId, sequence, redacted_at } of rows)
+      facts.eventRedacted.emit({ applicationId, sequence: Number(sequence), at: new Date(Number(redacted_at)), isOwn: false });
     this.#askedAt = askedAt;
   }
 }

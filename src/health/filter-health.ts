@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, DAY, MINUTE } from '../clock';
 import type { Unmatched } from '../events/append';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database, Queries, Tx } from '../store/database';
 
@@ -38,6 +39,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  readonly facts: Facts;
 }
 
 /** A webhook is written down once in so long, however many events it misses. */
@@ -54,6 +56,7 @@ export class FilterHealth {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.eventsStored.on(({ batch }) => void (batch.unmatched.length > 0 && this.missed(batch.unmatched)));
   }
 
   /** Events are stored that these webhooks did not get. */

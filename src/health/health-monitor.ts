@@ -1,16 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import ms from 'ms';
-import type { Clock } from '../clock';
+import { type Clock, SECOND } from '../clock';
 import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event';
 import { isGone, type Verdict } from '../delivery/completion/settle';
 import type { CircuitChange } from '../delivery/facts';
 import type { Exchange } from '../delivery/transport/exchange';
 import { isOwnEventType } from '../events/event-type';
-import type { OperationalEvent, OperationalEvents } from '../events/operational-events';
+import type { OperationalEvents } from '../events/operational-events';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database, Tx } from '../store/database';
+import { WakeableLoop } from '../wakeable-loop';
 import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
+import type { Disabling, Webhooks } from '../webhooks/webhooks';
 
 interface Deps {
   readonly database: Database;
@@ -19,15 +22,8 @@ interface Deps {
   readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
   /** How long a webhook may fail before it is disabled; milliseconds. */
   readonly disableAfterMs: number;
-  /** Disables a webhook unless it has changed since `version`; whether it did. */
-  readonly disable: (webhookId: string, version: number, why: Disabling, tell: OperationalEvent) => Promise<boolean>;
-}
-
-/** Why a webhook is disabled: one sentence without its full stop. */
-export interface Disabling {
-  readonly reason: string;
-  /** Milliseconds since the epoch. */
-  readonly failingSince: number;
+  readonly webhooks: Pick<Webhooks, 'disable'>;
+  readonly facts: Facts;
 }
 
 /** Failures of a webhook with no success between them, as far as this instance has seen. */
@@ -40,6 +36,8 @@ interface Streak {
 
 /** A webhook fails after so many failures in a row, or after as many as one delivery has attempts. */
 const FAILING_AFTER = 3;
+/** Which webhooks fail is read whole, and after an outage that may be all of them. */
+const READ_MS = 5 * SECOND;
 const MAX_STREAKS = 50_000;
 
 /**
@@ -49,6 +47,7 @@ const MAX_STREAKS = 50_000;
  */
 export class HealthMonitor {
   readonly #deps: Deps;
+  readonly #loop: WakeableLoop;
   /** Of webhooks that have failed since their last success here; the longest untouched is forgotten first. */
   readonly #streaks = new LRUCache<string, Streak>({ max: MAX_STREAKS });
   /** Since when; what is stored, as far as it is known here. */
@@ -58,37 +57,43 @@ export class HealthMonitor {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    const { facts, clock, log } = deps;
+    this.#loop = new WakeableLoop({
+      clock,
+      everyMs: READ_MS,
+      round: () => this.#inTurn(() => this.#read()),
+      failed: ({ message }) => log.warn({ error: message }, 'health.failed'),
+    });
+    facts.attemptsSettled.on(({ verdicts }) => this.#attempted(verdicts));
+    facts.circuitChanged.on(({ webhook, change }) => this.#circuitChanged(webhook, change));
+    facts.webhooksEdited.on(() => this.#background(() => this.#read()));
   }
 
-  /** Reads what is stored; another instance may have changed it. */
-  refresh(): Promise<void> {
-    return this.#inTurn(() => this.#read());
+  async start(): Promise<void> {
+    await this.#inTurn(() => this.#read());
+    if (this.#deps.database.dialect.supportsManyInstances) this.#loop.start();
   }
 
-  /** Somebody has changed a webhook, perhaps this very keeper, which therefore must not be waited for. */
-  webhookChanged(): void {
-    this.#background(() => this.#read());
+  /** Resolves when everything noticed so far is written, or could not be. */
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+    await this.#turn;
   }
 
   /** Attempts that are written down. */
-  attempted(verdicts: readonly Verdict[]): void {
+  #attempted(verdicts: readonly Verdict[]): void {
     for (const verdict of verdicts) {
       if (verdict.finished.exchange.outcome === 'SUCCESS') this.#succeeded(verdict);
       else this.#failed(verdict);
     }
   }
 
-  circuitChanged(webhook: LiveWebhook, { isOpen, exchange, at, eventType }: CircuitChange): void {
+  #circuitChanged(webhook: LiveWebhook, { isOpen, exchange, at, eventType }: CircuitChange): void {
     const isQuiet = isOwnEventType(eventType);
     if (isOpen) {
       const since = this.#failing.get(webhook.id) ?? this.#streaks.get(webhook.id)?.since ?? at;
       this.#background(() => this.#markFailing(webhook, { since, exchange, isCircuitOpen: true, isQuiet }));
     } else this.#background(() => this.#deps.database.transaction((tx) => closeCircuit(tx, webhook.id)));
-  }
-
-  /** Resolves when everything noticed so far is written, or could not be. */
-  async drain(): Promise<void> {
-    await this.#turn;
   }
 
   async #read(): Promise<void> {
@@ -177,7 +182,7 @@ export class HealthMonitor {
         const { reason } = why;
         const times = { failingSince: timeOf(why.failingSince), disabledAt: timeOf(this.#deps.clock.now()) };
         const disabled = aboutWebhook(webhook, 'livehook.webhook.disabled', { reason, ...times });
-        if (!(await this.#deps.disable(webhook.id, webhook.version, why, disabled))) return;
+        if (!(await this.#deps.webhooks.disable(webhook.id, webhook.version, why, disabled))) return;
         this.#failing.delete(webhook.id);
         this.#streaks.delete(webhook.id);
         this.#deps.log.warn({ webhookId: webhook.id, reason: why.reason }, 'webhook.disabled');

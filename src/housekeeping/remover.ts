@@ -1,4 +1,5 @@
 import { type Clock, MINUTE } from '../clock';
+import type { Facts } from '../facts';
 import { idRange } from '../ids';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
@@ -9,6 +10,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
+  readonly facts: Facts;
 }
 
 const ROUND_MS = 5 * MINUTE;
@@ -85,6 +87,7 @@ export class Remover {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    deps.facts.applicationDeleted.on(() => this.#loop.wake());
     this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
@@ -95,11 +98,6 @@ export class Remover {
 
   /** Looks for deleted applications now, and from then on now and again. */
   start(): void {
-    this.#loop.wake();
-  }
-
-  /** An application was deleted. */
-  look(): void {
     this.#loop.wake();
   }
 

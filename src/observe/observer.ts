@@ -2,6 +2,7 @@ import { AttemptTrigger } from '../attempts/attempt';
 import type { Verdict } from '../delivery/completion/settle';
 import type { Batch } from '../events/append';
 import { isOwnEventType } from '../events/event-type';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Metrics } from './metrics';
 import type { Tracing } from './tracing';
@@ -10,7 +11,8 @@ interface Deps {
   readonly metrics: Metrics;
   readonly log: Log;
   /** Undefined where no traces are wanted. */
-  readonly tracing: () => Tracing | undefined;
+  readonly tracing: Tracing | undefined;
+  readonly facts: Facts;
 }
 
 /** What operators see of the work: each unit of it is counted, logged in one line and, where that is wanted, traced. */
@@ -19,10 +21,13 @@ export class Observer {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    const { facts } = deps;
+    facts.eventsStored.on(({ batch, durationMs }) => this.#committed(batch, durationMs));
+    facts.attemptsSettled.on(({ verdicts, durationMs }) => void (verdicts.length > 0 && this.#attempted(verdicts, durationMs)));
   }
 
   /** A batch of events is stored. */
-  committed({ answers, stored, deliveries }: Batch, durationMs: number): void {
+  #committed({ answers, stored, deliveries }: Batch, durationMs: number): void {
     const { metrics, log, tracing } = this.#deps;
     const events = stored.length;
     const deduplicated = answers.reduce((sum, answer) => sum + (answer?.length ?? 0), 0) - events;
@@ -32,7 +37,7 @@ export class Observer {
       { publishes: answers.length, events, deduplicated, deliveries: deliveries.length, ms: rounded(durationMs) },
       'events.committed',
     );
-    tracing()?.committed(stored, durationMs);
+    tracing?.committed(stored, durationMs);
   }
 
   /** Events of a publish were not stored. */
@@ -42,7 +47,7 @@ export class Observer {
   }
 
   /** A batch of attempts is written down. */
-  attempted(verdicts: readonly Verdict[], durationMs: number): void {
+  #attempted(verdicts: readonly Verdict[], durationMs: number): void {
     const { metrics, log, tracing } = this.#deps;
     const outcomes = new Map<string, number>();
     const statuses = { SUCCEEDED: 0, RETRYING: 0, FAILED: 0 };
@@ -57,7 +62,7 @@ export class Observer {
     metrics.completed({ succeeded, failed });
     metrics.settled({ attempts: verdicts.length, durationMs });
     log.info({ attempts: verdicts.length, succeeded, retrying, failed, ms: rounded(durationMs) }, 'attempts.settled');
-    tracing()?.attempted(verdicts);
+    tracing?.attempted(verdicts);
   }
 }
 

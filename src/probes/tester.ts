@@ -10,11 +10,11 @@ import type { Shaper } from '../delivery/request/shaper';
 import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
 import { Problems, refuse, UserErrorCode } from '../errors';
 import { Event } from '../events/event';
-import type { KnownType } from '../events/event-types';
+import type { EventTypes } from '../events/event-types';
 import { checkEvent, checkType, type EventInput } from '../events/publish';
 import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId, newEventId } from '../ids';
 import type { Database, Tx } from '../store/database';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
+import type { LiveWebhook, WebhookCache } from '../webhooks/webhook-cache';
 import { refuseUnknownWebhook } from '../webhooks/webhooks';
 import { Slots } from './slots';
 
@@ -27,11 +27,10 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly userAgent: string;
-  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  readonly sender: { send(request: OutgoingRequest): Promise<Exchange> };
   readonly shaper: Pick<Shaper, 'bodyFor'>;
-  /** The webhook as it is stored now. */
-  readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
-  readonly findType: (applicationId: string, name: string) => Promise<KnownType | undefined>;
+  readonly webhooks: Pick<WebhookCache, 'fetch'>;
+  readonly eventTypes: Pick<EventTypes, 'find'>;
 }
 
 /** A request lasts up to 30 seconds and carries up to a megabyte. */
@@ -59,7 +58,7 @@ export class Tester {
 
   /** @throws InputRefused with LIMIT_REACHED when as many tests as may be are under way */
   async test(webhookId: string, input: TestInput): Promise<Attempt> {
-    const webhook = await this.#deps.findWebhook(webhookId);
+    const webhook = await this.#deps.webhooks.fetch(webhookId);
     if (webhook === undefined) return refuseUnknownWebhook(webhookId);
     if (!webhook.isVerified)
       return refuse(
@@ -94,7 +93,7 @@ export class Tester {
     const problems = new InputProblems();
     const input: EventInput = { type: eventType, payload };
     const checked = checkEvent(input, problems);
-    if (problems.found.length === 0) await checkType(input, checked, await this.#deps.findType(applicationId, eventType), problems);
+    if (problems.found.length === 0) await checkType(input, checked, await this.#deps.eventTypes.find(applicationId, eventType), problems);
     problems.throwIfAny();
     const now = new Date(this.#deps.clock.now());
     return Object.assign(new Event(), {
@@ -113,7 +112,7 @@ export class Tester {
   }
 
   async #send(webhook: LiveWebhook, event: Event, timeoutMs: number): Promise<{ finished: Finished; release: () => void }> {
-    const { clock, send, userAgent, shaper } = this.#deps;
+    const { clock, sender, userAgent, shaper } = this.#deps;
     const startedAt = clock.now();
     const job = {
       deliveryId: deliveryId(TEST_SEQUENCE, webhook.id),
@@ -127,7 +126,7 @@ export class Tester {
     const held = await shaper.bodyFor(event, null, webhook.payloadQuery, webhook.format);
     const body = 'problem' in held ? null : held.body;
     const request = { ...requestFor(job, webhook, body, startedAt, userAgent), timeoutMs };
-    const exchange = 'problem' in held ? payloadError(held.problem) : await send(request);
+    const exchange = 'problem' in held ? payloadError(held.problem) : await sender.send(request);
     return { finished: { job, webhook, request, exchange, body, startedAt }, release: 'problem' in held ? () => {} : held.release };
   }
 }

@@ -12,7 +12,7 @@ interface Deps {
   readonly userAgent: string;
   /** The DNS name that targets are asked for permission with. */
   readonly origin: string;
-  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  readonly sender: { send(request: OutgoingRequest): Promise<Exchange> };
 }
 
 const MAX_AT_ONCE_PER_APPLICATION = 5;
@@ -42,13 +42,13 @@ export class Verifier {
   }
 
   async #challenge(candidate: Candidate): Promise<Permission> {
-    const { clock, userAgent, send } = this.#deps;
+    const { clock, userAgent, sender } = this.#deps;
     const challenge = randomBytes(24).toString('base64url');
     const body = Buffer.from(JSON.stringify({ type: 'livehook.webhook.verification', challenge }));
     const now = clock.now();
     const id = newEventId(candidate.applicationId, 0);
     const timestamp = Math.floor(now / 1_000);
-    const exchange = await send({
+    const exchange = await sender.send({
       applicationId: candidate.applicationId,
       url: candidate.url,
       timeoutMs: candidate.timeoutMs,
@@ -67,8 +67,8 @@ export class Verifier {
   }
 
   async #handshake({ applicationId, url, timeoutMs, headers, credentials }: Candidate): Promise<Permission> {
-    const { origin, userAgent, send } = this.#deps;
-    const exchange = await send({
+    const { origin, userAgent, sender } = this.#deps;
+    const exchange = await sender.send({
       method: 'OPTIONS',
       applicationId,
       url,

@@ -1,8 +1,11 @@
-import type { Cancel, Clock } from '../clock';
-import type { LoggedUpdate } from '../deliveries/update-log';
+import type { Clock } from '../clock';
+import type { Verdict } from '../delivery/completion/settle';
+import type { Delivery } from '../delivery/delivery';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
-import type { LiveWebhook } from '../webhooks/webhook-cache';
+import { WakeableLoop } from '../wakeable-loop';
+import type { WebhookCache } from '../webhooks/webhook-cache';
 import { nextStretch } from './plan';
 import { RetryJob, RetryJobStatus } from './retry-job';
 import { completeJob, planStretch, stepLane } from './step';
@@ -12,16 +15,9 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  readonly findWebhook: (webhookId: string) => Promise<LiveWebhook | undefined>;
-  /** Takes deliveries out of this instance's queues; returns those that were there. */
-  readonly withdraw: (deliveryIds: readonly string[]) => readonly string[];
-  /** Makes deliveries of this instance anybody's. */
-  readonly release: (deliveryIds: readonly string[]) => void;
-  readonly announce: (updates: ReadonlyMap<string, LoggedUpdate[]>) => void;
-  /** Deliveries of a webhook are due and nobody's. */
-  readonly due: (webhookId: string) => void;
-  /** A job has come further. */
-  readonly changed: (job: RetryJob) => void;
+  readonly webhooks: Pick<WebhookCache, 'find'>;
+  readonly delivery: Pick<Delivery, 'withdraw' | 'release'>;
+  readonly facts: Facts;
 }
 
 /** For what other instances do: make a job, settle a delivery of one, die over one. */
@@ -37,67 +33,43 @@ const JOBS_PER_ROUND = 100;
  */
 export class Replayer {
   readonly #deps: Deps;
-  #cancelTimer: Cancel | undefined;
-  #dueAt = Number.POSITIVE_INFINITY;
-  #running: Promise<void> | undefined;
-  #isWanted = false;
-  #isStopping = false;
+  readonly #loop: WakeableLoop;
   /** Deliveries of jobs whose attempts are waited for: at most a window a job and webhook. */
   readonly #awaited = new Set<string>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    const { clock, log, facts } = deps;
+    this.#loop = new WakeableLoop({
+      clock,
+      everyMs: POLL_MS,
+      round: () => this.#round(),
+      failed: ({ message }) => log.warn({ error: message }, 'replay.failed'),
+    });
+    facts.jobRequested.on(() => this.#loop.wake());
+    facts.changedElsewhere.on(({ topic }) => void (topic === 'jobs' && this.#loop.wake()));
+    facts.attemptsSettled.on(({ released }) => this.#settled(released));
   }
 
   start(): void {
-    this.look();
-  }
-
-  /** Takes the next steps now, or right after those that are under way. */
-  look(): void {
-    this.#isWanted = true;
-    if (this.#isStopping) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      this.#lookIn(POLL_MS);
-    });
+    this.#loop.wake();
   }
 
   /** Attempts are written down: where a job waits for one of them, it goes on. */
-  settled(deliveryIds: readonly string[]): void {
+  #settled(verdicts: readonly Verdict[]): void {
     if (this.#awaited.size === 0) return;
     let isAwaited = false;
-    for (const id of deliveryIds) isAwaited = this.#awaited.delete(id) || isAwaited;
-    if (isAwaited) this.#lookIn(STEP_MS);
+    for (const { finished } of verdicts) isAwaited = this.#awaited.delete(finished.job.deliveryId) || isAwaited;
+    if (isAwaited) this.#loop.wakeIn(STEP_MS);
   }
 
   /** Leaves its jobs to the other instances, or to the next start. */
   async stop(): Promise<void> {
     const { database, instanceId, log } = this.#deps;
-    this.#isStopping = true;
-    this.#cancelTimer?.();
-    await this.#running;
+    await this.#loop.stop();
     await database
       .transaction((tx) => tx.execute('UPDATE retry_jobs SET worker_until = 0 WHERE completed_at IS NULL AND worker = ?', [instanceId]))
       .catch((error: Error) => log.warn({ error: error.message }, 'replay.not_released')); // its lease ends by itself
-  }
-
-  #lookIn(delayMs: number): void {
-    const { clock } = this.#deps;
-    const dueAt = clock.monotonic() + delayMs;
-    if (this.#isStopping || dueAt >= this.#dueAt) return;
-    this.#cancelTimer?.();
-    this.#dueAt = dueAt;
-    this.#cancelTimer = clock.after(delayMs, () => this.look());
-  }
-
-  async #run(): Promise<void> {
-    while (this.#isWanted && !this.#isStopping) {
-      this.#isWanted = false;
-      this.#cancelTimer?.();
-      this.#dueAt = Number.POSITIVE_INFINITY;
-      await this.#round().catch((error: Error) => this.#deps.log.warn({ error: error.message }, 'replay.failed'));
-    }
   }
 
   async #round(): Promise<void> {
@@ -111,7 +83,7 @@ export class Replayer {
     );
     if (open.length === 0) this.#awaited.clear();
     for (const { id } of open) {
-      if (this.#isStopping) return;
+      if (this.#loop.isStopping) return;
       try {
         await this.#advance(id);
       } catch (error) {
@@ -127,24 +99,24 @@ export class Replayer {
     if (job.status === RetryJobStatus.RUNNING && job.scanCursor !== null) await this.#plan(job, job.scanCursor);
     let isEmpty = true;
     for await (const webhookId of this.#lanes(id)) {
-      if (this.#isStopping) return;
+      if (this.#loop.isStopping) return;
       isEmpty = false;
       await this.#stepLane(job, webhookId);
     }
     if (!isEmpty) return;
     const completed = await database.transaction((tx) => completeJob(tx, id, instanceId, clock.now()));
     if (completed === null) return;
-    this.#deps.changed(completed);
+    this.#deps.facts.jobAdvanced.emit({ job: completed });
     const { status, total, done, failed } = completed;
     log.info({ jobId: id, status, total, done, failed }, 'replay.ended');
   }
 
   async #plan(job: RetryJob, cursor: string): Promise<void> {
-    const { database, instanceId, findWebhook, changed } = this.#deps;
-    const stretch = await nextStretch(database.read, job, cursor, findWebhook);
+    const { database, instanceId, webhooks, facts } = this.#deps;
+    const stretch = await nextStretch(database.read, job, cursor, (webhookId) => webhooks.find(webhookId));
     const planned = await database.transaction((tx) => planStretch(tx, job.id, instanceId, cursor, stretch));
-    if (planned) changed(planned);
-    this.#lookIn(STEP_MS);
+    if (planned) facts.jobAdvanced.emit({ job: planned });
+    this.#loop.wakeIn(STEP_MS);
   }
 
   /** The webhooks for which a job has something left: a probe of the key for each. */
@@ -162,30 +134,30 @@ export class Replayer {
   }
 
   async #stepLane({ id: jobId, status }: RetryJob, webhookId: string): Promise<void> {
-    const { database, instanceId, clock, findWebhook, release, announce, due, changed } = this.#deps;
-    const webhook = await findWebhook(webhookId);
+    const { database, instanceId, clock, webhooks, delivery, facts } = this.#deps;
+    const webhook = await webhooks.find(webhookId);
     const withdrawn = status === RetryJobStatus.CANCELLED ? await this.#withdraw(jobId, webhookId) : new Set<string>();
     try {
       const step = await database.transaction((tx) => stepLane(tx, { jobId, webhookId, webhook, instanceId, withdrawn, now: clock.now() }));
       for (const id of step.putBack) withdrawn.delete(id);
       for (const id of step.awaited) this.#awaited.add(id);
-      announce(step.updates);
-      if (step.handedOut > 0 || step.putBack.length > 0) due(webhookId);
-      if (step.job) changed(step.job);
-      if (step.job || step.handedOut > 0) this.#lookIn(STEP_MS);
+      facts.updatesLogged.emit(step.updates);
+      if (step.handedOut > 0 || step.putBack.length > 0) facts.deliveriesDue.emit({ webhookId });
+      if (step.job) facts.jobAdvanced.emit({ job: step.job });
+      if (step.job || step.handedOut > 0) this.#loop.wakeIn(STEP_MS);
     } finally {
-      if (withdrawn.size > 0) release([...withdrawn]);
+      if (withdrawn.size > 0) delivery.release([...withdrawn]);
     }
   }
 
   /** Takes what this instance has queued for a job, and has not sent, out of its queue. */
   async #withdraw(jobId: string, webhookId: string): Promise<Set<string>> {
-    const { database, instanceId, withdraw } = this.#deps;
+    const { database, instanceId, delivery } = this.#deps;
     const rows = await database.read.query<{ id: string }>(
       `SELECT d.id FROM retry_job_items i JOIN deliveries d ON d.id = i.delivery_id
         WHERE i.job_id = ? AND i.webhook_id = ? AND i.prior_status IS NOT NULL AND d.owner = ?`,
       [jobId, webhookId, instanceId],
     );
-    return new Set(withdraw(rows.map(({ id }) => id)));
+    return new Set(delivery.withdraw(rows.map(({ id }) => id)));
   }
 }

@@ -2,12 +2,13 @@ import { refuseUnknown } from '../applications/applications';
 import type { Clock } from '../clock';
 import type { DeliverySelection } from '../deliveries/deliveries';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
-import type { Event } from '../events/event';
+import type { Events } from '../events/events';
+import type { Facts } from '../facts';
 import { idRange, isId, newRetryJobId, sequenceOf } from '../ids';
 import type { Database, Tx } from '../store/database';
 import { readHead } from '../store/heads';
 import { type Page, type PageRequest, readPage } from '../store/page';
-import type { Snapshot } from '../webhooks/webhook-cache';
+import type { Snapshot, WebhookCache } from '../webhooks/webhook-cache';
 import { addUnknownEvent, checkReplay, checkRetry, type ReplayRequest } from './check-selection';
 import { type FindWebhook, firstCursor, nextStretch, sequenceBefore } from './plan';
 import { type ReplaySelection, RetryJob, RetryJobKind, RetryJobStatus, type RetrySelection } from './retry-job';
@@ -15,11 +16,9 @@ import { type ReplaySelection, RetryJob, RetryJobKind, RetryJobStatus, type Retr
 interface Deps {
   readonly database: Database;
   readonly clock: Clock;
-  /** The webhooks of an application as they are now. */
-  readonly webhooksOf: (applicationId: string) => Promise<Snapshot>;
-  readonly findEvents: (applicationId: string, sequences: readonly number[]) => Promise<Event[]>;
-  /** A job was made or cancelled. */
-  readonly changed: (job: RetryJob) => void;
+  readonly webhooks: Pick<WebhookCache, 'refresh'>;
+  readonly events: Pick<Events, 'bySequences'>;
+  readonly facts: Facts;
 }
 
 type Selection = RetrySelection | ReplaySelection;
@@ -43,7 +42,7 @@ export class RetryJobs {
    * @throws InputRefused
    */
   async retry(applicationId: string, filter: DeliverySelection, isDryRun: boolean): Promise<RetryJob> {
-    const snapshot = await this.#deps.webhooksOf(applicationId);
+    const snapshot = await this.#deps.webhooks.refresh(applicationId);
     const selection = checkRetry(applicationId, filter, snapshot.byId);
     await this.#checkEvents(applicationId, selection.eventIds ?? []);
     return this.#make(applicationId, selection, snapshot, isDryRun);
@@ -54,13 +53,13 @@ export class RetryJobs {
    * @throws InputRefused
    */
   async replay(applicationId: string, request: ReplayRequest, isDryRun: boolean): Promise<RetryJob> {
-    const snapshot = await this.#deps.webhooksOf(applicationId);
+    const snapshot = await this.#deps.webhooks.refresh(applicationId);
     return this.#make(applicationId, checkReplay(request, snapshot.byId), snapshot, isDryRun);
   }
 
   /** Hands nothing more out and takes back what has not left; one that is cancelled already stays so. */
   async cancel(id: string): Promise<RetryJob> {
-    const { database, changed } = this.#deps;
+    const { database, facts } = this.#deps;
     const job = await database.transaction(async (tx) => {
       const found = isId('job', id) ? await lockJob(tx, id) : null;
       if (found === null) return refuseUnknownJob(id);
@@ -70,7 +69,7 @@ export class RetryJobs {
       found.status = RetryJobStatus.CANCELLED;
       return saveJob(tx, found);
     });
-    changed(job);
+    facts.jobRequested.emit({ job });
     return job;
   }
 
@@ -92,7 +91,7 @@ export class RetryJobs {
 
   async #checkEvents(applicationId: string, eventIds: readonly string[]): Promise<void> {
     if (eventIds.length === 0) return;
-    const events = await this.#deps.findEvents(applicationId, eventIds.map(sequenceOf));
+    const events = await this.#deps.events.bySequences(applicationId, eventIds.map(sequenceOf));
     const known = new Set(events.map(({ id }) => id));
     const problems = new Problems();
     for (const [index, id] of eventIds.entries()) if (!known.has(id)) addUnknownEvent(id, index, problems);
@@ -100,7 +99,7 @@ export class RetryJobs {
   }
 
   async #make(applicationId: string, unbounded: Unbounded, { byId }: Snapshot, isDryRun: boolean): Promise<RetryJob> {
-    const { database, clock, changed } = this.#deps;
+    const { database, clock, facts } = this.#deps;
     const lastSequence = (await readHead(database, applicationId, 'event')) ?? refuseUnknown(applicationId);
     const selection: Selection = { ...unbounded, lastSequence };
     const now = clock.now();
@@ -125,7 +124,7 @@ export class RetryJobs {
     if (isDryRun) return Object.assign(job, { completedAt: new Date(now) });
     if (job.total === 0) Object.assign(job, { status: RetryJobStatus.COMPLETED, scanCursor: null, completedAt: new Date(now) });
     await database.transaction((tx) => insertJob(tx, job));
-    changed(job);
+    facts.jobRequested.emit({ job });
     return job;
   }
 

@@ -1,10 +1,15 @@
 import { LRUCache } from 'lru-cache';
-import { SECOND } from '../clock';
+import { type Clock, SECOND } from '../clock';
+import type { Config } from '../config';
+import type { Facts } from '../facts';
+import { followOthers } from '../follow-others';
 import { groupBy } from '../group-by';
 import { applicationIdOf, idRange } from '../ids';
+import type { Log } from '../log';
 import { type Condition, compileCondition } from '../matching/condition';
 import { nextTurn } from '../slices';
 import type { Database, Queries } from '../store/database';
+import type { WakeableLoop } from '../wakeable-loop';
 import { type Credentials, openCredentials } from './credentials';
 import { openHeaders } from './own-headers';
 import type { CompilePayloadQuery, PayloadQuery } from './payload-query';
@@ -49,17 +54,17 @@ export interface Snapshot {
   readonly byId: ReadonlyMap<string, LiveWebhook>;
 }
 
+/** What webhooks go by that say nothing else. */
+type CacheSettings = Pick<Config, 'retrySchedule' | 'origin' | 'requireVerification'>;
+
 interface Deps {
   readonly database: Database;
   readonly seal: Seal;
-  readonly defaultRetryDelaysMs: readonly number[];
+  readonly config: CacheSettings;
   readonly compilePayloadQuery: CompilePayloadQuery;
-  /** The DNS name under which this hub asks for permission to send. */
-  readonly origin: string;
-  /** Nothing is sent to a target that has passed no verification. */
-  readonly isVerificationRequired: boolean;
-  /** Called with every application whose webhooks were read anew. */
-  readonly changed: (applicationId: string, snapshot: Snapshot) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly facts: Facts;
 }
 
 /** Applications in memory: of more, the one whose webhooks have been asked for least recently is read again when it is needed. */
@@ -82,12 +87,32 @@ const GONE = Number.MAX_SAFE_INTEGER;
 /** The webhooks in memory, an application at a time. The counter row's `version` says whether they are current. */
 export class WebhookCache {
   readonly #deps: Deps;
+  readonly #loop: WakeableLoop;
   readonly #snapshots: LRUCache<string, Snapshot>;
   readonly #refreshing = new Map<string, Refreshing>();
 
   constructor(deps: Deps, maxApplications = MAX_APPLICATIONS) {
     this.#deps = deps;
     this.#snapshots = new LRUCache({ max: maxApplications });
+    const { facts } = deps;
+    this.#loop = followOthers(deps, 'everything', () => this.refreshChanged());
+    facts.changedElsewhere.on(({ topic, ids }) => void (topic === 'webhooks' && this.#changedElsewhere(ids)));
+    facts.applicationDeleted.on(({ applicationId }) => void this.refresh(applicationId).catch(() => {})); // seen with the next round
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  /** What was held up may be sent by now. */
+  async #changedElsewhere(applicationIds: readonly string[]): Promise<void> {
+    const { log, facts } = this.#deps;
+    await this.refreshChanged(applicationIds).catch((error: Error) => log.warn({ error: error.message }, 'webhooks.not_read'));
+    facts.deliveriesDue.emit({});
   }
 
   /** The webhooks at `version`, which the caller has read under the append's lock. */
@@ -173,7 +198,7 @@ export class WebhookCache {
     const known = this.#snapshots.peek(applicationId);
     if (known && known.version > version) return snapshot; // a later read has overtaken this one
     this.#snapshots.set(applicationId, snapshot);
-    this.#deps.changed(applicationId, snapshot);
+    this.#deps.facts.webhooksChanged.emit({ applicationId, snapshot });
     return snapshot;
   }
 
@@ -233,7 +258,8 @@ export class WebhookCache {
   }
 
   #live(record: Webhook, signingKeys: readonly SigningKey[]): LiveWebhook {
-    const { defaultRetryDelaysMs, compilePayloadQuery, origin, isVerificationRequired } = this.#deps;
+    const { compilePayloadQuery, config } = this.#deps;
+    const { retrySchedule: defaultRetryDelaysMs, origin, requireVerification: isVerificationRequired } = config;
     const own = openHeaders(this.#deps.seal, record).map(({ name, value }) => [name.toLowerCase(), value] as const);
     const payloadQuery = record.payloadQuery === null ? null : compilePayloadQuery(record.payloadQuery);
     const isVerified = !isVerificationRequired || record.verification !== WebhookVerification.NONE;

@@ -1,11 +1,14 @@
 import { refuseUnknown } from '../applications/applications';
 import { type Clock, SECOND } from '../clock';
+import type { Config } from '../config';
 import { InputRefused, Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { OperationalEvent, OperationalEvents, Tell } from '../events/operational-events';
+import type { Facts } from '../facts';
 import { forgetCostlyFilter } from '../health/filter-health';
 import { applicationIdOf, idRange, isId, newSecretId, newWebhookId } from '../ids';
 import { readFilter } from '../matching/condition';
-import type { TargetUrl } from '../net/target-url';
+import type { AddressPolicy } from '../net/address-policy';
+import { parseTargetUrl, type TargetUrl } from '../net/target-url';
 import type { Database, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import { checkCredentials, openCredentials, storedCredentials } from './credentials';
@@ -17,6 +20,7 @@ import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
 import type { Candidate, Permission } from './verification';
 import { type Header, SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
+import type { WebhookCache } from './webhook-cache';
 import {
   checkSettings,
   DEFAULT_EVENT_TYPES,
@@ -56,24 +60,26 @@ export interface WebhookSelection {
   readonly url?: string | null;
 }
 
+/** Why a webhook is disabled: one sentence without its full stop. */
+export interface Disabling {
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly failingSince: number;
+}
+
 interface Deps {
   readonly database: Database;
-  /** How many webhooks an application may have, deleted ones not counted. */
-  readonly maxPerApplication: number;
+  readonly config: Pick<Config, 'allowHttp' | 'requireVerification' | 'webhooksPerApplication'>;
   readonly operationalEvents: Pick<OperationalEvents, 'transaction'>;
   readonly clock: Clock;
   readonly seal: Seal;
   readonly headerSealing: Pick<HeaderSealing, 'open' | 'toStore'>;
-  /** The normal form of a target URL, or what is wrong with it. */
-  readonly target: (url: string) => TargetUrl;
+  /** Where requests may go. */
+  readonly policy: AddressPolicy;
   readonly compilePayloadQuery: CompilePayloadQuery;
-  readonly verify: (candidate: Candidate) => Promise<Permission>;
-  /** Every target has to pass a verification. */
-  readonly isVerificationRequired: boolean;
-  /** The keys that a webhook signs with now. */
-  readonly signingKeys: (webhookId: string) => Promise<readonly SigningKey[]>;
-  /** Called after the commit of any change. */
-  readonly changed: (applicationId: string) => Promise<void>;
+  readonly verifier: { verify(candidate: Candidate): Promise<Permission> };
+  readonly cache: Pick<WebhookCache, 'fetch' | 'refresh'>;
+  readonly facts: Facts;
 }
 
 /** What partners register. Every change bumps the application's `version`, under the lock that appends take. */
@@ -84,9 +90,16 @@ export class Webhooks {
     this.#deps = deps;
   }
 
+  /** The normal form of a target URL, or what is wrong with it. */
+  #target(url: string): TargetUrl {
+    const { config, policy } = this.#deps;
+    return parseTargetUrl(url, { allowHttp: config.allowHttp, policy });
+  }
+
   async create(applicationId: string, creation: WebhookCreation): Promise<{ webhook: Webhook; signingSecret: string | null }> {
     const url = this.#check(creation, { isUrlRequired: true }) ?? '';
-    const { clock, seal, target, headerSealing } = this.#deps;
+    const { clock, seal, headerSealing } = this.#deps;
+    const target = (text: string) => this.#target(text);
     const id = newWebhookId(applicationId);
     const headers = withStoredValues(creation.headers ?? [], []);
     const now = new Date(clock.now());
@@ -221,12 +234,7 @@ export class Webhooks {
    * The target is gone, or has failed for too long. Whoever changed the webhook since the attempt left has the last word.
    * Returns whether it was disabled.
    */
-  async disable(
-    id: string,
-    seenVersion: number,
-    { reason, failingSince }: { reason: string; failingSince: number },
-    disabled: OperationalEvent,
-  ): Promise<boolean> {
+  async disable(id: string, seenVersion: number, { reason, failingSince }: Disabling, disabled: OperationalEvent): Promise<boolean> {
     let isDone = false;
     await this.#edit(id, async (webhook, tx, tell) => {
       isDone = webhook.version === seenVersion && webhook.status !== WebhookStatus.DISABLED;
@@ -262,7 +270,7 @@ export class Webhooks {
     if (selection.statuses)
       select.andWhere('w.status IN (:...statuses)', { statuses: selection.statuses.length > 0 ? selection.statuses : [''] });
     if (selection.url) {
-      const target = this.#deps.target(selection.url);
+      const target = this.#target(selection.url);
       select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
     }
     return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
@@ -270,7 +278,7 @@ export class Webhooks {
 
   /** Under the application's lock, so that of several that are created at once none is one too many. */
   async #refuseTooMany(tx: Tx, applicationId: string): Promise<void> {
-    const { maxPerApplication } = this.#deps;
+    const { webhooksPerApplication: maxPerApplication } = this.#deps.config;
     const { from, to } = idRange('whk', applicationId);
     const [row] = await tx.query<{ n: number }>('SELECT COUNT(*) AS n FROM webhooks WHERE id >= ? AND id < ? AND deleted_at IS NULL', [
       from,
@@ -285,7 +293,8 @@ export class Webhooks {
   }
 
   #changeCredentials(webhook: Webhook, headers: readonly Header[], change: WebhookChange): void {
-    const { seal, target } = this.#deps;
+    const { seal } = this.#deps;
+    const target = (text: string) => this.#target(text);
     Object.assign(webhook, storedCredentials(change, { webhookId: webhook.id, seal, target }));
     refuseTwoAuthorizations(webhook, headers);
   }
@@ -294,7 +303,7 @@ export class Webhooks {
   async #verified(webhook: Webhook, headers: readonly Header[], signingKeys: readonly SigningKey[]): Promise<number | null> {
     const { applicationId, verification, url, timeoutSeconds } = webhook;
     if (verification === WebhookVerification.NONE) return null;
-    const verdict = await this.#deps.verify({
+    const verdict = await this.#deps.verifier.verify({
       applicationId,
       verification,
       url,
@@ -315,7 +324,7 @@ export class Webhooks {
     if (webhook === null || next === undefined) return undefined;
     if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version) return undefined;
     if (next.verification === WebhookVerification.NONE) {
-      if (this.#deps.isVerificationRequired) refuse('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
+      if (this.#deps.config.requireVerification) refuse('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
       return undefined;
     }
     Object.assign(webhook, next);
@@ -323,7 +332,7 @@ export class Webhooks {
     const headers = change.headers === undefined ? stored : withStoredValues(change.headers ?? [], stored);
     if (change.timeoutSeconds !== undefined) webhook.timeoutSeconds = settled(change).timeoutSeconds;
     this.#changeCredentials(webhook, headers, change);
-    return { ...next, allowedRatePerMinute: await this.#verified(webhook, headers, await this.#deps.signingKeys(id)) };
+    return { ...next, allowedRatePerMinute: await this.#verified(webhook, headers, (await this.#deps.cache.fetch(id))?.signingKeys ?? []) };
   }
 
   /** Makes and stores a secret for each scheme; returns the one to be shown, once. */
@@ -404,7 +413,10 @@ export class Webhooks {
       if (known === 0) unknown();
       return work(tx, tell);
     });
-    await this.#deps.changed(applicationId);
+    const { cache, facts } = this.#deps;
+    facts.webhooksEdited.emit({ applicationId });
+    await cache.refresh(applicationId);
+    facts.deliveriesDue.emit({});
     return result;
   }
 
@@ -415,15 +427,15 @@ export class Webhooks {
     if (settings.url === null || (isUrlRequired && settings.url === undefined))
       problems.add('url', 'expected a URL, got nothing', UserErrorCode.REQUIRED);
     if (typeof settings.url === 'string') {
-      const target = this.#deps.target(settings.url);
+      const target = this.#target(settings.url);
       if ('problem' in target) problems.add('url', target.problem);
       else url = target.url;
     }
     const isVerificationGone = settings.verification === null || settings.verification === WebhookVerification.NONE;
-    if (this.#deps.isVerificationRequired && (isVerificationGone || (isUrlRequired && settings.verification === undefined)))
+    if (this.#deps.config.requireVerification && (isVerificationGone || (isUrlRequired && settings.verification === undefined)))
       problems.add('verification', VERIFICATION_REQUIRED, UserErrorCode.REQUIRED);
     checkSettings(settings, problems, this.#deps.compilePayloadQuery);
-    checkCredentials(settings, problems, { now: this.#deps.clock.now(), target: this.#deps.target });
+    checkCredentials(settings, problems, { now: this.#deps.clock.now(), target: (url) => this.#target(url) });
     problems.throwIfAny();
     return url;
   }

@@ -1,6 +1,7 @@
 import { ApiKeys } from '../../src/applications/api-keys';
 import { KeyLookup } from '../../src/applications/key-lookup';
 import { HubError } from '../../src/errors';
+import { Facts } from '../../src/facts';
 import { silentLog } from '../../src/log';
 import type { Database } from '../../src/store/database';
 import { withStore } from '../store/with-store';
@@ -34,7 +35,7 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
   test('are remembered for a second, ten thousand of them, and push no key out', async () => {
     await withStore(makeDatabase, async ({ database }) => {
       const clock = new FakeClock();
-      const keys = new ApiKeys({ database, clock, log: silentLog, revoked: () => {} });
+      const keys = new ApiKeys({ database, clock, log: silentLog, facts: new Facts() });
       const { token } = await keys.create({});
       expect(await keys.authenticate(token)).not.toBeNull();
       const reads = countReads(database);
@@ -56,7 +57,7 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
   test('keep no key out that was valid before, however many wait', async () => {
     await withStore(makeDatabase, async ({ database }) => {
       const clock = new FakeClock();
-      const keys = new ApiKeys({ database, clock, log: silentLog, revoked: () => {} });
+      const keys = new ApiKeys({ database, clock, log: silentLog, facts: new Facts() });
       const [{ token, apiKey }, late] = [await keys.create({}), await keys.create({})];
       expect(await keys.authenticate(token)).not.toBeNull();
       const flooded = async () => {
@@ -76,7 +77,7 @@ describeEachDatabase('Keys that are guessed', (makeDatabase) => {
 
   test('do not keep a key from being revoked, or made, in their midst', async () => {
     await withStore(makeDatabase, async ({ database }) => {
-      const keys = new ApiKeys({ database, clock: new FakeClock(), log: silentLog, revoked: () => {} });
+      const keys = new ApiKeys({ database, clock: new FakeClock(), log: silentLog, facts: new Facts() });
       const { token, apiKey } = await keys.create({});
       const flood = guesses(4_000).map((guess) => keys.authenticate(guess));
       const admitted = keys.authenticate(token);

@@ -44,10 +44,12 @@ function rig() {
   const sender = new OAuthSender({
     clock,
     userAgent: 'Livehook/test',
-    send: async (request) => {
-      const isToken = request.url === CLIENT.tokenUrl;
-      (isToken ? asked : sent).push(request);
-      return isToken ? answers.token(request) : answers.target(request);
+    sender: {
+      send: async (request) => {
+        const isToken = request.url === CLIENT.tokenUrl;
+        (isToken ? asked : sent).push(request);
+        return isToken ? answers.token(request) : answers.target(request);
+      },
     },
   });
   const send = (oauth: OAuthClient | null = CLIENT, timeoutMs = 10_000) =>

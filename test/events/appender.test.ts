@@ -18,7 +18,7 @@ function appenderOver(store: Store, database: Pick<Database, 'transaction' | 'di
     directory: store.directory,
     clock: systemClock,
     log: silentLog,
-    reserve: () => ({ ownerFor: () => '', release: () => {}, take: () => {} }),
+    delivery: { reserve: () => ({ ownerFor: () => '', release: () => {}, take: () => {} }) },
     facts,
   });
   return { appender, batches };

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
 import { dataSourceOptions } from '../../src/data-source';
 import { Events } from '../../src/events/events';
+import { Facts } from '../../src/facts';
 import { newApplicationId, newEventId } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { describeEachDatabase } from '../support/databases';
@@ -48,8 +49,8 @@ describeEachDatabase('A database of the first version', (makeDatabase) => {
       expect(await scopesOf('publishes')).toEqual(['EVENTS_PUBLISH', 'EVENTS_REDACT']);
 
       // One that this version makes has no scope in `scopes` that the version before could not show.
-      const keys = new ApiKeys({ database, clock: systemClock, log: silentLog, revoked: () => {} });
-      const applications = new Applications({ database, clock: systemClock, deleted: () => {} });
+      const keys = new ApiKeys({ database, clock: systemClock, log: silentLog, facts: new Facts() });
+      const applications = new Applications({ database, clock: systemClock, facts: new Facts() });
       const application = await applications.create({ name: 'shop' });
       const { apiKey } = await keys.create({ applicationId: application.id, scopes: [Scope.EVENTS_READ, Scope.EVENTS_REDACT] });
       const [row] = await database.read.query<{ scopes: string }>('SELECT scopes FROM api_keys WHERE id = ?', [apiKey.id]);

@@ -94,7 +94,10 @@ function appenderOver(store: Store): { readonly appender: GroupCommitter; readon
     take: (deliveries) => void taken.push(...deliveries.map(({ id }) => id)),
   });
   const { database, directory } = store;
-  return { taken, appender: new GroupCommitter({ database, directory, clock: systemClock, log: silentLog, reserve, facts: new Facts() }) };
+  return {
+    taken,
+    appender: new GroupCommitter({ database, directory, clock: systemClock, log: silentLog, delivery: { reserve }, facts: new Facts() }),
+  };
 }
 
 describe('A connection lost while committing', () => {

@@ -36,7 +36,7 @@ async function withStallingStore(work: (store: Store, proxy: StallingProxy, dire
 
 function appenderOver({ database, directory, instanceId }: Store, clock: Clock = systemClock): GroupCommitter {
   const reserve = (): Reservation => ({ ownerFor: () => instanceId, release: () => {}, take: () => {} });
-  return new GroupCommitter({ database, directory, clock, log: silentLog, reserve, facts: new Facts() });
+  return new GroupCommitter({ database, directory, clock, log: silentLog, delivery: { reserve }, facts: new Facts() });
 }
 
 const goOn = {

@@ -2,7 +2,8 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
-import { Notifier } from '../../src/live/doorbell';
+import { Facts } from '../../src/facts';
+import { Notifier } from '../../src/live/notifier';
 import { type Log, silentLog } from '../../src/log';
 import { Database } from '../../src/store/database';
 import { Authority, type Certificate } from '../support/certificates';
@@ -143,7 +144,7 @@ describe('TLS to Redis', () => {
     const note = (facts: { error?: string }, event: string) => void said.push(event === 'doorbell.away' ? `${facts.error}` : event);
     const log: Log = { debug: note, info: note, warn: note, error: note };
     const { redisUrl } = readConfig({ REDIS_URL: text });
-    const doorbell = new Notifier({ instanceId: 'ins_1', redis: redisUrl, clock: systemClock, log, heard: () => {} });
+    const doorbell = new Notifier({ instanceId: 'ins_1', redis: redisUrl, clock: systemClock, log, facts: new Facts() });
     doorbell.start();
     await until(() => said.length > 0, { description: 'the doorbell to say what came of it' });
     await doorbell.close();

@@ -192,7 +192,7 @@ describe('A server that takes small packets', () => {
       directory: store.directory,
       clock: systemClock,
       log: silentLog,
-      reserve: () => reservation,
+      delivery: { reserve: () => reservation },
       facts: new Facts(),
     });
     const payloads = [20_000, 600_000, MIB - 100, 700_000].map((length) => JSON.stringify('x'.repeat(length)));

@@ -15,6 +15,7 @@ import { OperationalEvents } from '../../src/events/operational-events';
 import { Facts } from '../../src/facts';
 import { newInstanceId } from '../../src/ids';
 import { silentLog } from '../../src/log';
+import { AddressPolicy } from '../../src/net/address-policy';
 import { Database, type Tx } from '../../src/store/database';
 import type { Patience } from '../../src/store/mysql-pool';
 import { openHeaders, sealedHeaders } from '../../src/webhooks/own-headers';
@@ -53,29 +54,29 @@ export class Store {
     this.database = openable(url, patience);
     const seal = new Seal(randomBytes(32));
     const { database } = this;
+    const facts = new Facts();
     this.directory = new WebhookCache({
       database,
       seal,
-      isVerificationRequired: false,
+      config: { ...readConfig({}), retrySchedule: [1_000, 2_000] },
       compilePayloadQuery: noPayloadQueries,
-      defaultRetryDelaysMs: [1_000, 2_000],
-      origin: 'livehook',
-      changed: () => {},
+      clock: systemClock,
+      log: silentLog,
+      facts,
     });
-    this.applications = new Applications({ database, clock: systemClock, deleted: () => {} });
+    this.applications = new Applications({ database, clock: systemClock, facts });
     this.webhooks = new Webhooks({
       database,
-      maxPerApplication: 1_000,
+      config: { ...readConfig({}), webhooksPerApplication: 1_000 },
       operationalEvents: this.operationalEvents,
       clock: systemClock,
       seal,
-      isVerificationRequired: false,
       headerSealing: { open: (webhook) => openHeaders(seal, webhook), toStore: (id, headers) => sealedHeaders(seal, id, headers) },
       compilePayloadQuery: noPayloadQueries,
-      target: (url) => ({ url }),
-      verify: async () => ({ allowedRatePerMinute: null }),
-      signingKeys: async () => [],
-      changed: async (applicationId) => void (await this.directory.refresh(applicationId)),
+      policy: new AddressPolicy([]),
+      verifier: { verify: async () => ({ allowedRatePerMinute: null }) },
+      cache: this.directory,
+      facts,
     });
   }
 

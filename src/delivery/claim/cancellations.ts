@@ -1,9 +1,15 @@
+import type { Clock } from '../../clock';
 import type { Facts } from '../../facts';
+import { followOthers } from '../../follow-others';
+import type { Log } from '../../log';
 import type { Database } from '../../store/database';
+import type { WakeableLoop } from '../../wakeable-loop';
 
 interface Deps {
   readonly instanceId: string;
   readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
   readonly facts: Facts;
 }
 
@@ -12,9 +18,19 @@ const MAX_ROWS_PER_LOOK = 1_000;
 /** Carries out what others have cancelled of the deliveries that this instance has in memory. */
 export class Cancellations {
   readonly #deps: Deps;
+  readonly #loop: WakeableLoop;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#loop = followOthers(deps, 'cancellations', () => this.look());
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   async look(): Promise<void> {

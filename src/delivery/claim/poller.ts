@@ -61,6 +61,7 @@ export class Poller {
       round: (isTimely) => this.#round(isTimely),
       failed: ({ message }) => log.warn({ error: message }, 'poll.failed'), // the next look is a second away
     });
+    facts.changedElsewhere.on(({ topic }) => void ((topic === 'deliveries' || topic === 'everything') && this.#loop.wake()));
     facts.deliveriesDue.on(({ webhookId }) => this.#look(webhookId));
     facts.roomFreed.on(({ webhook }) => {
       if (webhook?.ordering !== Ordering.STRICT && webhook?.ordering !== Ordering.BY_KEY) this.#look(webhook?.id);

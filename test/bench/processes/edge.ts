@@ -14,6 +14,7 @@ import type { NewEvent } from '../../../src/events/append';
 import { Event } from '../../../src/events/event';
 import { EventTypes } from '../../../src/events/event-types';
 import { SchemaValidator } from '../../../src/events/schema-validator';
+import { Facts } from '../../../src/facts';
 import { newEventId } from '../../../src/ids';
 import { silentLog } from '../../../src/log';
 import { Database } from '../../../src/store/database';
@@ -41,6 +42,8 @@ function unstored(applicationId: string, { type, payloadText, idempotencyKey, or
   });
 }
 
+const NO_WEBHOOKS = { version: 1, receiving: [], byId: new Map() };
+
 const questions = {
   /** The hub's own server, keys and checks, with an `append` that stores nothing. */
   async start(): Promise<{ url: string; key: string }> {
@@ -49,16 +52,16 @@ const questions = {
     const database = new Database({ kind: 'sqlite', path: join(folder, 'keys.db') }, silentLog);
     await database.open();
     await database.migrate();
-    const stage = { database, clock: systemClock, log: silentLog };
-    const apiKeys = new ApiKeys({ ...stage, revoked: () => {} });
-    const application = await new Applications({ ...stage, deleted: () => {} }).create({ name: 'bench' });
+    const stage = { database, clock: systemClock, log: silentLog, facts: new Facts() };
+    const apiKeys = new ApiKeys(stage);
+    const application = await new Applications(stage).create({ name: 'bench' });
     const { token } = await apiKeys.create({ applicationId: application.id });
     // What `eventPublish` does not use is not there.
     const config = readConfig({});
     const services: Partial<Services> = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
-      eventTypes: new EventTypes({ ...stage, schemas: new SchemaValidator(stage), follow: async () => {}, changed: () => {} }),
+      eventTypes: new EventTypes({ ...stage, schemas: new SchemaValidator(stage), webhooks: { know: async () => NO_WEBHOOKS } }),
       clock: systemClock,
       appender: {
         append: async ({ applicationId, events }) =>
@@ -75,7 +78,7 @@ const questions = {
       metrics: undefined,
       isSecure: false,
     });
-    return { url: await server.start(await createSchema(), '127.0.0.1', 0), key: token };
+    return { url: await server.start(createSchema(), '127.0.0.1', 0), key: token };
   },
 };
 

@@ -17,7 +17,7 @@ const FAILURE_KEPT_MS = SECOND;
 interface Deps {
   readonly clock: Clock;
   readonly userAgent: string;
-  readonly send: (request: OutgoingRequest) => Promise<Exchange>;
+  readonly sender: { send(request: OutgoingRequest): Promise<Exchange> };
 }
 
 interface Token {
@@ -61,7 +61,7 @@ export class OAuthSender {
 
   send(request: OutgoingRequest): Promise<Exchange> {
     const oauth = request.credentials?.oauth ?? null;
-    return oauth === null ? this.#deps.send(request) : this.#sendAuthorized(request, oauth);
+    return oauth === null ? this.#deps.sender.send(request) : this.#sendAuthorized(request, oauth);
   }
 
   async #sendAuthorized(request: OutgoingRequest, oauth: OAuthClient): Promise<Exchange> {
@@ -84,7 +84,7 @@ export class OAuthSender {
     if ('error' in token) return failed(token);
     if (leftMs() <= 0) return failed(outOfTime(request.timeoutMs));
     const headers: HeaderPair[] = [...request.headers, ['authorization', `Bearer ${token.text}`]];
-    return this.#deps.send({ ...request, headers, timeoutMs: leftMs() });
+    return this.#deps.sender.send({ ...request, headers, timeoutMs: leftMs() });
   }
 
   #entryOf(id: string): Entry {
@@ -139,7 +139,7 @@ export class OAuthSender {
       form.set('client_id', clientId);
       form.set('client_secret', clientSecret);
     }
-    return this.#deps.send({
+    return this.#deps.sender.send({
       ...(applicationId !== undefined && { applicationId }),
       url: tokenUrl,
       timeoutMs: MAX_FETCH_MS,

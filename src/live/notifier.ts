@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { createClient } from '@redis/client';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import type { RedisUrl } from '../config';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 
 /**
@@ -17,8 +18,7 @@ interface Deps {
   readonly redis: RedisUrl | undefined;
   readonly clock: Clock;
   readonly log: Log;
-  /** Another instance says that something has changed; `ids` of applications where the topic is about some. */
-  readonly heard: (topic: Topic, ids: readonly string[]) => void;
+  readonly facts: Facts;
 }
 
 const CHANNEL = 'livehook.doorbell';
@@ -54,6 +54,20 @@ export class Notifier {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    const { facts } = deps;
+    facts.eventsStored.on(({ batch }) => this.ring('logs', new Set(batch.stored.map(({ applicationId }) => applicationId))));
+    facts.updatesLogged.on((updates) => this.ring('logs', updates.keys()));
+    facts.webhooksEdited.on(({ applicationId }) => this.ring('webhooks', [applicationId]));
+    facts.applicationDeleted.on(({ applicationId }) => {
+      this.ring('keys');
+      this.ring('webhooks', [applicationId]);
+    });
+    facts.keyRevoked.on(() => this.ring('keys'));
+    facts.jobRequested.on(() => this.ring('jobs'));
+    facts.jobAdvanced.on(() => this.ring('jobs'));
+    facts.eventRedacted.on(({ isOwn }) => void (isOwn && this.ring('redactions')));
+    facts.cancellationsStored.on(() => this.ring('cancellations'));
+    facts.deliveriesReleased.on(() => this.ring('deliveries'));
   }
 
   /** Whether hints are heard at present. */
@@ -65,7 +79,7 @@ export class Notifier {
     if (this.#deps.redis !== undefined) void this.#connect(this.#deps.redis);
   }
 
-  /** Tells the others, soon, when they can be reached. Call it after the commit. */
+  /** Tells the others, soon, when they can be reached. */
   ring(topic: Topic, ids: Iterable<string> = []): void {
     if (!this.#isListening || this.#isClosed) return;
     const gathered = this.#hints.get(topic) ?? new Set();
@@ -75,8 +89,9 @@ export class Notifier {
     this.#gather();
   }
 
-  /** Says what is left to be said, and hangs up. */
+  /** Says what is left to be said, that what this instance had is for the others now among it, and hangs up. */
   async close(): Promise<void> {
+    this.ring('deliveries');
     this.#isClosed = true;
     this.#cancelReconnect?.();
     this.#cancelGathering?.();
@@ -127,7 +142,7 @@ export class Notifier {
     this.#isListening = true;
     this.#deps.log.info({}, 'doorbell.connected');
     this.#isAwaySaid = false;
-    this.#deps.heard('everything', []); // of what happened before nobody told
+    this.#deps.facts.changedElsewhere.emit({ topic: 'everything', ids: [] }); // of what happened before nobody told
   }
 
   /** May be called several times for one connection: as an event, and by what it fails. */
@@ -144,12 +159,12 @@ export class Notifier {
   }
 
   #hear(message: string): void {
-    const { instanceId, heard } = this.#deps;
+    const { instanceId, facts } = this.#deps;
     const { from, said } = parse(message);
     if (from === instanceId) return;
     for (const topic of TOPICS) {
       const ids: unknown = said[topic];
-      if (Array.isArray(ids)) heard(topic, ids.slice(0, MAX_IDS).map(String));
+      if (Array.isArray(ids)) facts.changedElsewhere.emit({ topic, ids: ids.slice(0, MAX_IDS).map(String) });
     }
   }
 }

@@ -1,5 +1,6 @@
 import { type Clock } from '../clock';
 import type { LogName } from '../cursor';
+import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import { WakeableLoop } from '../wakeable-loop';
@@ -10,15 +11,14 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly logs: Readonly<Record<LogName, Pick<LiveLog<Sequenced>, 'watched' | 'ring'>>>;
-  /** Looks at what else other instances may have changed. */
-  readonly alsoEachRound: () => Promise<void>;
+  readonly facts: Facts;
 }
 
 const POLL_MS = 500;
 const APPLICATIONS_PER_QUERY = 500;
 
 /** The doorbell that needs nothing: asks the database how far the watched logs go. */
-export class Poll {
+export class LogPoller {
   readonly #deps: Deps;
   readonly #loop: WakeableLoop;
   /** Applications to be looked at before the next round. */
@@ -31,7 +31,11 @@ export class Poll {
       clock: deps.clock,
       everyMs: POLL_MS,
       round: () => this.#round(),
-      failed: ({ message }) => deps.log.warn({ error: message }, 'poll.failed'),
+      failed: ({ message }) => deps.log.warn({ error: message }, 'log_poll.failed'),
+    });
+    deps.facts.changedElsewhere.on(({ topic, ids }) => {
+      if (topic === 'logs') this.#look(ids);
+      if (topic === 'everything') this.#loop.wake();
     });
   }
 
@@ -45,13 +49,8 @@ export class Poll {
     await this.#looking;
   }
 
-  /** A whole round now. */
-  now(): void {
-    this.#loop.wake();
-  }
-
   /** Looks how far the logs of these applications go, as far as somebody watches them here. One look at a time. */
-  look(applicationIds: readonly string[]): void {
+  #look(applicationIds: readonly string[]): void {
     if (this.#loop.isStopping) return;
     const watched = this.#watched();
     for (const id of applicationIds) if (watched.has(id)) this.#asked.add(id);
@@ -70,7 +69,6 @@ export class Poll {
 
   async #round(): Promise<void> {
     await this.#lookAt([...this.#watched()]);
-    await this.#deps.alsoEachRound();
   }
 
   #watched(): Set<string> {

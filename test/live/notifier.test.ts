@@ -1,6 +1,7 @@
 import { createClient } from '@redis/client';
 import { systemClock } from '../../src/clock';
-import { Notifier, type Topic } from '../../src/live/doorbell';
+import { Facts } from '../../src/facts';
+import { Notifier, type Topic } from '../../src/live/notifier';
 import type { Log } from '../../src/log';
 import { FakeClock } from '../support/fake-clock';
 import { Redis } from '../support/redis';
@@ -14,7 +15,9 @@ function doorbellAt(url: string, { instanceId = 'ins_1', clock = systemClock } =
   const said: string[] = [];
   const note = (_facts: object, event: string) => void said.push(event);
   const log: Log = { debug: note, info: note, warn: note, error: note };
-  const doorbell = new Notifier({ instanceId, redis: { url }, clock, log, heard: (topic, ids) => heard.push([topic, ids]) });
+  const facts = new Facts();
+  facts.changedElsewhere.on(({ topic, ids }) => heard.push([topic, ids]));
+  const doorbell = new Notifier({ instanceId, redis: { url }, clock, log, facts });
   doorbell.start();
   return {
     doorbell,
@@ -144,12 +147,14 @@ describe('The doorbell', () => {
   });
 
   test('is silent without a Redis', async () => {
+    const facts = new Facts();
+    facts.changedElsewhere.on(fail);
     const doorbell = new Notifier({
       instanceId: 'ins_1',
       redis: undefined,
       clock: systemClock,
       log: { debug: fail, info: fail, warn: fail, error: fail },
-      heard: fail,
+      facts,
     });
     doorbell.start();
     doorbell.ring('keys');

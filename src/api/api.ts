@@ -1,0 +1,153 @@
+import type { GraphQLSchema } from 'graphql';
+import type { Tenancy } from '../applications/tenancy';
+import { Attempts, testBodyKey } from '../attempts/attempts';
+import type { AuditLog } from '../audit/audit-log';
+import { readAudit } from '../audit/read-audit';
+import { SECOND } from '../clock';
+import type { Core } from '../core';
+import { Deliveries } from '../deliveries/deliveries';
+import type { Delivery } from '../delivery/delivery';
+import { bodyId, readBodies, readBody } from '../delivery/request/bodies';
+import type { Shaper } from '../delivery/request/shaper';
+import type { EventStore } from '../events/event-store';
+import { readCostlyFilters } from '../health/filter-health';
+import { applicationIdOf } from '../ids';
+import type { Live } from '../live/live';
+import type { Observability } from '../observe/observability';
+import type { Tester } from '../probes/tester';
+import type { RetryJobs } from '../replay/retry-jobs';
+import type { Slices } from '../slices';
+import { readHealth } from '../webhooks/health';
+import { orderProblem } from '../webhooks/order-health';
+import type { CompilePayloadQuery } from '../webhooks/payload-query';
+import type { Webhooks } from '../webhooks/webhooks';
+import { KeyLimits } from './key-limits';
+import { MetricsServer } from './metrics-access';
+import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './server';
+import type { Services } from './services';
+import { Unsent } from './unsent';
+
+interface Deps extends Core {
+  readonly schema: GraphQLSchema;
+  readonly tenancy: Tenancy;
+  readonly audit: AuditLog;
+  readonly webhooks: Webhooks;
+  readonly eventStore: EventStore;
+  readonly delivery: Delivery;
+  readonly shaper: Shaper;
+  readonly tester: Tester;
+  readonly jobs: RetryJobs;
+  readonly live: Live;
+  readonly observability: Observability;
+  readonly slices: Slices;
+  readonly compilePayloadQuery: CompilePayloadQuery;
+}
+
+/** The edge: one port for GraphQL, the pages and the probes; another for metrics where that is wanted. */
+export class Api {
+  readonly #deps: Deps;
+  readonly #server: ApiServer;
+  readonly #metrics: MetricsServer | undefined;
+  #metricsUrl: string | undefined;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+    const { config, log, observability } = deps;
+    const unsent = new Unsent(config.unsentBytes);
+    const metricsAccess = { metrics: () => observability.metrics.exposition(), token: config.metricsToken };
+    this.#metrics = config.metricsPort === undefined ? undefined : new MetricsServer(metricsAccess, TIMEOUTS);
+    this.#server = new ApiServer({
+      log,
+      readiness: () => this.#readiness(),
+      metrics: this.#metrics ? undefined : metricsAccess,
+      isSecure: config.publicUrl?.startsWith('https:') ?? false,
+      mostConnections: config.connections,
+      trustedProxies: config.trustedProxies ?? [],
+      introspection: config.introspection,
+      services: servicesOf(deps, unsent),
+    });
+    observability.countStreams(() => ({ ...this.#server.open, unsentBytes: unsent.bytes }));
+  }
+
+  get open(): OpenStreams {
+    return this.#server.open;
+  }
+
+  /** Where `/metrics` is when it has a port of its own, once that is open. */
+  get metricsUrl(): string | undefined {
+    return this.#metricsUrl;
+  }
+
+  /** Listens and returns the address, e.g. `http://127.0.0.1:4000`. */
+  async start(): Promise<string> {
+    const { schema, config } = this.#deps;
+    const url = await this.#server.start(schema, config.host, config.port);
+    this.#metricsUrl = await this.#metrics?.start(config.host, config.metricsPort ?? 0);
+    return url;
+  }
+
+  /** Answers what came, and takes nothing more. */
+  stop(): Promise<void> {
+    return this.#server.stop();
+  }
+
+  /** Metrics are told to the end. */
+  async close(): Promise<void> {
+    await this.#metrics?.stop();
+  }
+
+  async #readiness(): Promise<Readiness> {
+    try {
+      const isMigrated = await this.#deps.database.isMigrated();
+      return { isReady: isMigrated, database: 'reachable', migrations: isMigrated ? 'applied' : 'missing' };
+    } catch {
+      return { isReady: false, database: 'unreachable', migrations: 'unknown' };
+    }
+  }
+}
+
+function servicesOf({ tenancy, audit, eventStore, delivery, live, observability, jobs, ...deps }: Deps, unsent: Unsent): Services {
+  const { config, clock, database, webhooks, shaper, tester, slices, compilePayloadQuery } = deps;
+  return {
+    applications: tenancy.applications,
+    apiKeys: tenancy.apiKeys,
+    lastUses: tenancy.lastUses,
+    keyLimits: new KeyLimits(clock, config),
+    unsent,
+    budgetExceeded: (reason) => observability.metrics.budgetExceeded(reason),
+    audit,
+    readAudit: async (applicationId, selection, page) => {
+      await audit.flush();
+      return readAudit(database.read, applicationId, selection, page);
+    },
+    webhooks,
+    events: eventStore.events,
+    eventTypes: eventStore.types,
+    redactions: eventStore.redactions,
+    appender: observability,
+    refused: (code, events) => observability.refused(code, events),
+    deliveries: new Deliveries(deps),
+    retryJobs: jobs,
+    jobWatch: live.jobWatch,
+    attempts: new Attempts(database),
+    stats: observability.stats,
+    storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
+    costlyFilters: (webhookIds) => readCostlyFilters(database.read, webhookIds),
+    caution: (webhookId, version) => delivery.throttling(webhookId, version),
+    compilePayloadQuery,
+    shaper,
+    tester,
+    testBody: (attempt) => readBody(database.read, applicationIdOf(attempt.id), 0, testBodyKey(attempt.id)),
+    fixedBody: async ({ applicationId, eventSequence, bodyKey }) => {
+      const bodies = await readBodies(database.read, applicationId, [eventSequence]);
+      return bodies.get(bodyId(eventSequence, bodyKey ?? '')) ?? null;
+    },
+    orderProblem: (webhook) => orderProblem(database.read, webhook),
+    eventLog: live.eventLog,
+    updateLog: live.updateLog,
+    clock,
+    isVerificationRequired: config.requireVerification,
+    slices,
+    defaultRetrySchedule: config.retrySchedule.map((delayMs) => Math.round(delayMs / SECOND)),
+  };
+}

@@ -8,6 +8,7 @@ import { byNobody } from './audit/gathering';
 import { type Clock, systemClock } from './clock';
 import { type Config, ConfigError } from './config';
 import type { Core } from './core';
+import { createDatabase } from './data-source';
 import { Delivery } from './delivery/delivery';
 import { Shaper } from './delivery/request/shaper';
 import { Outbound } from './delivery/transport/outbound';
@@ -26,7 +27,6 @@ import { Tester } from './probes/tester';
 import { Verifier } from './probes/verifier';
 import { Replay } from './replay/replay';
 import { Slices } from './slices';
-import { Database } from './store/database';
 import { VERSION } from './version';
 import { HeaderSealing } from './webhooks/header-sealing';
 import { sealFor } from './webhooks/secret-key';
@@ -82,7 +82,7 @@ export class Hub {
   #stopped: Promise<void> | undefined;
 
   constructor({ config, log, clock = systemClock, random = Math.random, siblings }: HubOptions) {
-    const database = new Database(config.databaseUrl, log);
+    const database = createDatabase(config.databaseUrl, log);
     const [instanceId, userAgent, facts] = [newInstanceId(), `Livehook/${VERSION}`, new Facts()];
     const core: Core = { instanceId, config, database, clock, log, random, userAgent, facts };
     const [seal, shaper, slices, schema] = [sealFor(config), new Shaper(), new Slices(), createSchema()];

@@ -1,11 +1,11 @@
 import { readConfig } from '../config';
+import { createDatabase } from '../data-source';
 import { createLog } from '../log';
-import { Database } from '../store/database';
 
 /** Applies the migrations that are missing. */
 export async function migrate(): Promise<void> {
   const config = readConfig(process.env);
-  const database = new Database(config.databaseUrl, createLog(config.logLevel));
+  const database = createDatabase(config.databaseUrl, createLog(config.logLevel));
   await database.open();
   try {
     const applied = await database.migrate();

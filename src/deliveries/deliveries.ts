@@ -1,9 +1,9 @@
 import { AttemptTrigger } from '../attempts/attempt';
 import type { Clock } from '../clock';
 import { refuse, shown, UserErrorCode } from '../errors';
-import { typeCondition } from '../events/events';
 import type { Facts } from '../facts';
 import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
+import { typeCondition } from '../matching/event-type-pattern';
 import type { Database, Tx } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
 import { markCancelled } from './cancel-rows';

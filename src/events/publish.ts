@@ -1,8 +1,8 @@
 import { type Problems, shown, UserErrorCode } from '../errors';
 import { MAX_JSON_DEPTH, type PayloadText, payloadTextOf } from '../json';
 import { keyProblem } from '../key';
+import { foreignTypeProblem } from '../matching/event-type';
 import type { NewEvent } from './append';
-import { foreignTypeProblem } from './event-type';
 import type { KnownType } from './event-types';
 import { CheckAllowance } from './schema-pool';
 import type { CheckResult } from './schema-validator';

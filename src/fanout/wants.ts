@@ -1,5 +1,5 @@
-import { isOwnEventType } from '../events/event-type';
 import { type Matchable, meets } from '../matching/condition';
+import { isOwnEventType } from '../matching/event-type';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { MatchBudget } from '../matching/match-budget';
 import type { LiveWebhook } from '../webhooks/webhook-cache';

@@ -5,10 +5,10 @@ import { aboutWebhook, reasonOf } from '../delivery/completion/operational-event
 import { isGone, type Verdict } from '../delivery/completion/settle';
 import type { CircuitChange } from '../delivery/facts';
 import type { Exchange } from '../delivery/transport/exchange';
-import { isOwnEventType } from '../events/event-type';
 import type { OperationalEvents } from '../events/operational-events';
 import type { Facts } from '../facts';
 import type { Log } from '../log';
+import { isOwnEventType } from '../matching/event-type';
 import type { Database, Tx } from '../store/database';
 import { WakeableLoop } from '../wakeable-loop';
 import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';

@@ -1,4 +1,4 @@
-import { systemClock } from '../clock';
+import type { Clock } from '../clock';
 import { HubError } from '../errors';
 
 export interface Sequenced {
@@ -47,12 +47,14 @@ const FIRST_TAKEN = 16;
  * date, and a doorbell for everybody else. A follower holds a cursor and what it took last, so a slow one costs little.
  */
 export class LiveLog<T extends Sequenced> {
+  readonly #clock: Clock;
   readonly #source: LogSource<T>;
   readonly #weigh: (entry: T) => number;
   readonly #watched = new Map<string, Watched<T>>();
 
   /** `weigh`: about how many bytes an entry takes in memory. */
-  constructor(source: LogSource<T>, weigh: (entry: T) => number) {
+  constructor(clock: Clock, source: LogSource<T>, weigh: (entry: T) => number) {
+    this.#clock = clock;
     this.#source = source;
     this.#weigh = weigh;
   }
@@ -136,13 +138,13 @@ export class LiveLog<T extends Sequenced> {
     if (!watched || head <= watched.head) return;
     watched.head = head;
     if (watched.isWakePending) return;
-    const restMs = watched.restsUntil - systemClock.monotonic();
+    const restMs = watched.restsUntil - this.#clock.monotonic();
     if (restMs <= 0) {
-      wakeAll(watched);
+      this.#wakeAll(watched);
       return;
     }
     watched.isWakePending = true;
-    systemClock.after(restMs, () => wakeAll(watched));
+    this.#clock.after(restMs, () => this.#wakeAll(watched));
   }
 
   /** Shows `look` every entry of an application in memory, also those that followers have taken and may not have passed on. */
@@ -200,19 +202,19 @@ export class LiveLog<T extends Sequenced> {
   }
 
   /** Said at once, not with the next entry, which may be long in coming. */
+  #wakeAll(watched: Watched<T>): void {
+    const { followers } = watched;
+    watched.isWakePending = false;
+    watched.restsUntil = followers.size < CROWD ? 0 : this.#clock.monotonic() + followers.size * REST_MS_EACH;
+    for (const follower of followers) follower.wake();
+  }
+
   async #refuseExpired(applicationId: string, sequence: number): Promise<void> {
     const recent = this.#watched.get(applicationId)?.recent[0];
     if (recent && recent.sequence <= sequence + 1) return;
     const [next] = await this.#source.after(applicationId, sequence, 1);
     if (next?.sequence !== sequence + 1) throw new HubError('CURSOR_EXPIRED');
   }
-}
-
-function wakeAll<T>(watched: Watched<T>): void {
-  const { followers } = watched;
-  watched.isWakePending = false;
-  watched.restsUntil = followers.size < CROWD ? 0 : systemClock.monotonic() + followers.size * REST_MS_EACH;
-  for (const follower of followers) follower.wake();
 }
 
 /** The entries from `after` on up to where one is missing: retention passes over events that are still being delivered. */

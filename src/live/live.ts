@@ -29,9 +29,10 @@ export class Live {
   readonly #jobLoop: WakeableLoop;
 
   constructor(deps: Deps) {
-    const { database, events, jobs, facts } = deps;
+    const { database, clock, events, jobs, facts } = deps;
     this.#facts = facts;
     this.eventLog = new LiveLog<Event>(
+      clock,
       {
         after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
         head: (applicationId) => readHead(database, applicationId, 'event'),
@@ -39,6 +40,7 @@ export class Live {
       (event) => 500 + 2 * event.payloadText.length,
     );
     this.updateLog = new LiveLog<LoggedUpdate>(
+      clock,
       {
         after: (applicationId, sequence, most) => readUpdates(database.read, applicationId, sequence, most),
         head: (applicationId) => readHead(database, applicationId, 'update'),

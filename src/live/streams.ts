@@ -4,9 +4,9 @@ import { type DeliverySelection, matchesSelection } from '../deliveries/deliveri
 import type { LoggedUpdate } from '../deliveries/update-log';
 import { HubError, refuseLongList } from '../errors';
 import type { Event } from '../events/event';
-import { eventTypePatternProblem } from '../events/event-type';
 import { sequenceOf, webhookIdOf } from '../ids';
 import { type Condition, compileCondition, meets } from '../matching/condition';
+import { eventTypePatternProblem } from '../matching/event-type';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../matching/match-budget';
 import type { Slices } from '../slices';

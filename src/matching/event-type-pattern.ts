@@ -18,3 +18,30 @@ export function matchesType(pattern: string, type: string): boolean {
 export function matchesAnyType(patterns: readonly string[], type: string): boolean {
   return patterns.some((pattern) => matchesType(pattern, type));
 }
+
+/**
+ * Names and wildcards as a condition on the `type` column. SQLite's LIKE ignores case, so wildcards compare by
+ * substring instead, which both databases do byte by byte.
+ */
+export function typeCondition(patterns: readonly string[], column = 'type'): [condition: string, ...values: unknown[]] {
+  const conditions: string[] = [];
+  const values: unknown[] = [];
+  for (const pattern of patterns) {
+    if (pattern === '*') return ['1 = 1'];
+    const core = pattern.replace(/^\*(?=\.)/, '').replace(/(?<=\.)\*$/, '');
+    const isOpenBefore = pattern.startsWith('*.');
+    const isOpenAfter = pattern.endsWith('.*');
+    if (!isOpenBefore && !isOpenAfter) {
+      conditions.push(`${column} = ?`);
+      values.push(core);
+    } else if (isOpenBefore && isOpenAfter) {
+      conditions.push(`(INSTR(${column}, ?) > 1 AND INSTR(${column}, ?) + ${core.length} <= LENGTH(${column}))`);
+      values.push(core, core);
+    } else {
+      const start = isOpenAfter ? `SUBSTR(${column}, 1, ${core.length})` : `SUBSTR(${column}, LENGTH(${column}) - ${core.length} + 1)`;
+      conditions.push(`(LENGTH(${column}) > ${core.length} AND ${start} = ?)`);
+      values.push(core);
+    }
+  }
+  return [conditions.length > 0 ? `(${conditions.join(' OR ')})` : '1 = 0', ...values];
+}

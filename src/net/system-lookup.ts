@@ -1,6 +1,6 @@
 import { promises as dns } from 'node:dns';
 import { LRUCache } from 'lru-cache';
-import { type Clock, SECOND, sleep, systemClock } from '../clock';
+import { type Clock, SECOND, sleep } from '../clock';
 import { FairShare } from '../fair-share';
 import { HostsFile, systemHostsFile } from './hosts-file';
 import { candidates, type SearchList, systemSearchList } from './search-list';
@@ -9,7 +9,7 @@ import { candidates, type SearchList, systemSearchList } from './search-list';
 export type Lookup = (hostname: string, applicationId: string) => Promise<readonly string[]>;
 
 export interface LookupOptions {
-  readonly clock?: Clock;
+  readonly clock: Clock;
   /** Addresses of name servers, with a port where it is not 53. Default: those of the system. */
   readonly servers?: readonly string[];
   readonly hostsFile?: string;
@@ -46,12 +46,7 @@ interface Failure {
  * A name is asked for once, however many wait for it, and a failure is remembered for some seconds. Names of different
  * applications never wait for each other.
  */
-export function systemLookup({
-  clock = systemClock,
-  servers,
-  hostsFile = systemHostsFile(),
-  searchList = systemSearchList(),
-}: LookupOptions = {}): Lookup {
+export function systemLookup({ clock, servers, hostsFile = systemHostsFile(), searchList = systemSearchList() }: LookupOptions): Lookup {
   const hosts = new HostsFile(hostsFile, clock);
   const share = new FairShare(MAX_LOOKUPS);
   const running = new Map<string, Promise<readonly string[]>>();

@@ -1,9 +1,9 @@
 import { AttemptTrigger } from '../attempts/attempt';
 import type { Verdict } from '../delivery/completion/settle';
 import type { Batch } from '../events/append';
-import { isOwnEventType } from '../events/event-type';
 import type { Facts } from '../facts';
 import type { Log } from '../log';
+import { isOwnEventType } from '../matching/event-type';
 import type { Metrics } from './metrics';
 import type { Tracing } from './tracing';
 

@@ -1,8 +1,8 @@
 import type { DeliverySelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
 import { Problems, shown, UserErrorCode } from '../errors';
-import { eventTypePatternProblem } from '../events/event-type';
 import { applicationIdOf, isId } from '../ids';
+import { eventTypePatternProblem } from '../matching/event-type';
 import { WebhookStatus } from '../webhooks/webhook';
 import { type LiveWebhook } from '../webhooks/webhook-cache';
 import type { ReplaySelection, RetrySelection } from './retry-job';

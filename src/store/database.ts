@@ -1,9 +1,9 @@
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
-import { SECOND, sleep, systemClock } from '../clock';
+import { type Clock, SECOND, sleep } from '../clock';
 import type { DatabaseUrl } from '../config';
-import { BUSY_MS, dataSourceOptions, PATIENT_BUSY_MS } from '../data-source';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import { BUSY_MS, connectionOptions, PATIENT_BUSY_MS, type Records } from './connections';
 import type { Dialect } from './dialect';
 import { Eraser } from './eraser';
 import { mysqlDialect } from './mysql';
@@ -43,6 +43,14 @@ const MAX_PAUSE_MS = 100;
 /** How long shutting down waits for connections to be closed in good order. */
 const CLOSE_MS = 2 * SECOND;
 
+interface Deps {
+  readonly url: DatabaseUrl;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly records: Records;
+  readonly patience?: Patience;
+}
+
 /**
  * The one way to the database. MySQL and MariaDB: a pool. SQLite: one connection that writes, and takes its turn,
  * and one that reads what is committed.
@@ -57,17 +65,20 @@ export class Database {
   readonly #packets: PacketLimit = { bytes: Number.POSITIVE_INFINITY };
   /** Of SQLite's file. */
   readonly #path: string | undefined;
-  readonly #eraser = new Eraser(systemClock, () => this.#inTurn(() => this.#truncateLog()));
+  readonly #clock: Clock;
+  readonly #eraser: Eraser;
   #turn: Promise<unknown> = Promise.resolve();
   #isMigrating = false;
 
-  constructor(url: DatabaseUrl, log: Log, patience = PATIENCE) {
+  constructor({ url, log, clock, records, patience = PATIENCE }: Deps) {
     this.#log = log;
+    this.#clock = clock;
+    this.#eraser = new Eraser(clock, () => this.#inTurn(() => this.#truncateLog()));
     this.#patience = patience;
     this.#path = url.kind === 'sqlite' ? url.path : undefined;
     this.dialect = url.kind === 'sqlite' ? sqliteDialect : mysqlDialect;
-    this.#writer = new DataSource(dataSourceOptions(url, 'writer'));
-    this.#reader = url.kind === 'sqlite' ? new DataSource(dataSourceOptions(url, 'reader')) : this.#writer;
+    this.#writer = new DataSource(connectionOptions(url, 'writer', records));
+    this.#reader = url.kind === 'sqlite' ? new DataSource(connectionOptions(url, 'reader', records)) : this.#writer;
     this.#readManager = managerOver(this.#reader, (work) => this.#guard(work));
   }
 
@@ -76,7 +87,11 @@ export class Database {
       if (this.#path !== undefined) protectFiles(this.#path, this.#log);
       await this.#writer.initialize();
       if (this.dialect.supportsManyInstances)
-        await supervise(this.#writer, this.#patience, { isPatient: () => this.#isMigrating, packets: this.#packets });
+        await supervise(this.#writer, this.#patience, {
+          clock: this.#clock,
+          isPatient: () => this.#isMigrating,
+          packets: this.#packets,
+        });
       if (this.#reader !== this.#writer) await this.#reader.initialize();
     });
     if (this.#packets.bytes < MIN_PACKET_BYTES)
@@ -91,7 +106,7 @@ export class Database {
     if (!this.dialect.supportsManyInstances) return this.#writer.destroy();
     // A server that hangs or is gone answers no farewell.
     const closing = this.#writer.destroy().catch((error: Error) => this.#log.debug({ error: error.message }, 'database.not_closed'));
-    await Promise.race([closing, new Promise<void>((done) => systemClock.after(CLOSE_MS, done))]);
+    await Promise.race([closing, new Promise<void>((done) => this.#clock.after(CLOSE_MS, done))]);
   }
 
   /** Runs what is missing of `migrations/`; returns the names of what ran. Instances that start together take turns. */
@@ -131,14 +146,14 @@ export class Database {
 
   /** All or nothing. A transaction that only lost a race is run again, so `work` must not have effects of its own. */
   async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const givesUpAt = systemClock.monotonic() + PATIENCE_MS;
+    const givesUpAt = this.#clock.monotonic() + PATIENCE_MS;
     for (let tries = 1; ; tries++) {
       try {
         return this.dialect.supportsManyInstances ? await this.#once(work) : await this.#inTurn(() => this.#once(work));
       } catch (error) {
-        if (this.dialect.classify(error) !== 'transient' || systemClock.monotonic() > givesUpAt) throw this.#translated(error);
+        if (this.dialect.classify(error) !== 'transient' || this.#clock.monotonic() > givesUpAt) throw this.#translated(error);
         this.#log.debug({ tries, error: (error as Error).message }, 'transaction.repeated');
-        await sleep(systemClock, Math.min(PAUSE_MS * tries, MAX_PAUSE_MS));
+        await sleep(this.#clock, Math.min(PAUSE_MS * tries, MAX_PAUSE_MS));
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { DataSource } from 'typeorm';
-import { SECOND, systemClock } from '../clock';
+import { type Clock, SECOND } from '../clock';
 
 /** How long the hub waits for a MySQL server that says nothing. A stalled network tells nobody that it stalls. */
 export interface Patience {
@@ -65,7 +65,7 @@ interface Pool {
 export async function supervise(
   source: DataSource,
   { acquireMs, silenceMs }: Patience,
-  { isPatient, packets }: { isPatient: () => boolean; packets: PacketLimit },
+  { clock, isPatient, packets }: { clock: Clock; isPatient: () => boolean; packets: PacketLimit },
 ): Promise<void> {
   const { pool } = source.driver as unknown as { pool: Pool };
   pool.on('connection', (connection) => {
@@ -81,7 +81,7 @@ export async function supervise(
   });
   pool.on('release', ({ stream }) => void stream.setTimeout(0));
   const getConnection = pool.getConnection.bind(pool);
-  pool.getConnection = (acquired) => getConnection(within(acquireMs, acquired));
+  pool.getConnection = (acquired) => getConnection(within(clock, acquireMs, acquired));
   for (const statement of SESSION) await source.query(statement); // the one connection that is open already
   note(packets, await source.query<PacketLimitRows>(PACKET_LIMIT));
 }
@@ -91,9 +91,9 @@ function note(packets: PacketLimit, [row]: PacketLimitRows): void {
 }
 
 /** Calls `acquired` once: with what comes, or with an error when nothing has come in time. A late connection goes back. */
-function within(acquireMs: number, acquired: Acquired): Acquired {
+function within(clock: Clock, acquireMs: number, acquired: Acquired): Acquired {
   let isOver = false;
-  const cancel = systemClock.after(acquireMs, () => {
+  const cancel = clock.after(acquireMs, () => {
     isOver = true;
     acquired(timedOut(`no connection to the database was free within ${acquireMs} ms`));
   });

@@ -1,5 +1,5 @@
-import type { CostlyFilter } from '../health/filter-health';
 import type { Queries, Tx } from '../store/database';
+import type { CostlyFilter } from './costly-filter';
 import { type Webhook, WebhookHealth, WebhookStatus } from './webhook';
 
 /** What is stored of a webhook that fails or was disabled; one that is well has no row. */

@@ -1,6 +1,6 @@
 import { Problems, shown, UserErrorCode } from '../errors';
-import { eventTypePatternProblem } from '../events/event-type';
 import { compileCondition } from '../matching/condition';
+import { eventTypePatternProblem } from '../matching/event-type';
 import type { CredentialSettings } from './credentials';
 import { isMask } from './header-mask';
 import type { CompilePayloadQuery } from './payload-query';

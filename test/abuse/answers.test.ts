@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { createDatabase } from '../../src/data-source';
 import { attemptId } from '../../src/ids';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { AbusedHub, type Tenant } from '../support/abused-hub';
 import { insertCopies } from '../support/many-rows';
 import { mutated } from '../support/mutate';
@@ -163,7 +163,7 @@ describe('The attempts of many deliveries', () => {
       },
       { description: 'the deliveries' },
     );
-    const database = new Database({ kind: 'sqlite', path: hub.databaseUrl.replace(/^sqlite:/, '') }, silentLog);
+    const database = createDatabase({ kind: 'sqlite', path: hub.databaseUrl.replace(/^sqlite:/, '') }, silentLog);
     await database.open();
     for (const { id, attempts } of deliveries)
       await insertCopies(database, {

@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config';
 import { encodeCursor } from '../../src/cursor';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { AbusedHub, type Tenant } from '../support/abused-hub';
 import { mutated } from '../support/mutate';
 import { testEnvironment } from '../support/with-hub';
@@ -20,7 +20,7 @@ async function createWebhooks({ client }: Tenant, inputs: readonly object[]): Pr
 
 /** Copies of a webhook, written beside the running hub: 10,000 by mutations would take minutes. */
 async function copyWebhook({ databaseUrl }: AbusedHub, { id: applicationId }: Tenant, webhookId: string, copies: number): Promise<void> {
-  const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+  const database = createDatabase(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
   await database.open();
   try {
     await database.transaction(async (tx) => {

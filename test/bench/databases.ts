@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
+import type { Database } from '../../src/store/database';
 import { type Mariadb, startMariadb } from '../support/mariadb';
 
 export type DatabaseKind = 'mariadb' | 'sqlite';
@@ -71,7 +72,7 @@ async function execute(url: string, sql: string): Promise<void> {
 /** A look into the database beside the hub. */
 export async function openBeside(url: string): Promise<Database> {
   const { databaseUrl } = readConfig({ DATABASE_URL: url, LIVEHOOK_SECRET_KEY: Buffer.alloc(32, 7).toString('base64') });
-  const database = new Database(databaseUrl, silentLog);
+  const database = createDatabase(databaseUrl, silentLog);
   await database.open();
   return database;
 }

@@ -489,7 +489,7 @@ describe('a connection that cannot be made', () => {
 
   test('that resolves by the hosts file is made', async () => {
     const { port } = await receiver((socket) => socket.write(OK));
-    const ours = sender({ lookup: systemLookup() });
+    const ours = sender({ lookup: systemLookup({ clock: systemClock }) });
     expect(await ours.send(outgoing(`http://localhost:${port}/`))).toMatchObject({ outcome: 'SUCCESS' });
   });
 });

@@ -1,3 +1,4 @@
+import { systemClock } from '../../src/clock';
 import { LiveLog, type Sequenced } from '../../src/live/live-log';
 
 const APPLICATION = 'app_1';
@@ -34,7 +35,7 @@ class Source {
 }
 
 function logOver(source: Source): LiveLog<Entry> {
-  return new LiveLog<Entry>(source, ({ bytes }) => bytes);
+  return new LiveLog<Entry>(systemClock, source, ({ bytes }) => bytes);
 }
 
 const sequencesOf = (entries: readonly Entry[]) => entries.map(({ sequence }) => sequence);

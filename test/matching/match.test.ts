@@ -1,8 +1,7 @@
 import { readConfig } from '../../src/config';
-import { typeCondition } from '../../src/events/events';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { matchesAnyType, matchesType } from '../../src/matching/event-type-pattern';
-import { Database } from '../../src/store/database';
+import { matchesAnyType, matchesType, typeCondition } from '../../src/matching/event-type-pattern';
 import { describeEachDatabase } from '../support/databases';
 import { withRows } from '../support/rows';
 import { testEnvironment } from '../support/with-hub';
@@ -77,7 +76,7 @@ describe('A pattern', () => {
 describeEachDatabase('Patterns in SQL', (makeDatabase) => {
   test('take what they take in memory', async () => {
     const { url } = await makeDatabase();
-    const database = new Database(readConfig(testEnvironment(url)).databaseUrl, silentLog);
+    const database = createDatabase(readConfig(testEnvironment(url)).databaseUrl, silentLog);
     await database.open();
     await database.migrate();
     await database.transaction((tx) =>

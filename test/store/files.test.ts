@@ -1,9 +1,9 @@
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createDatabase } from '../../src/data-source';
 import type { Log } from '../../src/log';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { createSqliteDatabase } from '../support/databases';
 import { mutated } from '../support/mutate';
 import { until } from '../support/until';
@@ -36,7 +36,7 @@ async function modesIn(folder: string): Promise<Record<string, string>> {
 }
 
 async function opened(path: string, log: Log, work: () => Promise<void>): Promise<void> {
-  const database = new Database({ kind: 'sqlite', path }, log);
+  const database = createDatabase({ kind: 'sqlite', path }, log);
   await database.open();
   try {
     await database.migrate();

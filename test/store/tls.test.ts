@@ -2,10 +2,10 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import { Facts } from '../../src/facts';
 import { Notifier } from '../../src/live/notifier';
 import { type Log, silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { Authority, type Certificate } from '../support/certificates';
 import { createMysqlDatabase, type Mariadb, startMariadb } from '../support/mariadb';
 import { Redis } from '../support/redis';
@@ -53,7 +53,7 @@ describe('TLS to MariaDB', () => {
 
   /** The cipher that the connection is encrypted with; empty: none. */
   async function cipherAt(databaseUrl: string): Promise<string> {
-    const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+    const database = createDatabase(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
     try {
       await database.open();
       const [row] = await database.read.query<{ Value: string }>("SHOW SESSION STATUS LIKE 'Ssl_cipher'");
@@ -100,7 +100,7 @@ describe('TLS to MariaDB', () => {
   });
 
   test('shows a certificate of its own where the server wants one', async () => {
-    const database = new Database(readConfig(testEnvironment(server.url)).databaseUrl, silentLog);
+    const database = createDatabase(readConfig(testEnvironment(server.url)).databaseUrl, silentLog);
     await database.open();
     await database.transaction((tx) => tx.execute("CREATE USER tls@'127.0.0.1' IDENTIFIED BY 'p' REQUIRE X509"));
     await database.transaction((tx) => tx.execute("GRANT ALL ON livehook.* TO tls@'127.0.0.1'"));

@@ -3,6 +3,7 @@ import { Applications } from '../../src/applications/applications';
 import { AttemptTrigger } from '../../src/attempts/attempt';
 import { systemClock } from '../../src/clock';
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import type { Delivery } from '../../src/deliveries/delivery';
 import type { Finished } from '../../src/delivery/attempt';
 import { judge, settleBatch, type Verdict } from '../../src/delivery/completion/settle';
@@ -16,7 +17,7 @@ import { Facts } from '../../src/facts';
 import { newInstanceId } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { AddressPolicy } from '../../src/net/address-policy';
-import { Database, type Tx } from '../../src/store/database';
+import type { Database, Tx } from '../../src/store/database';
 import type { Patience } from '../../src/store/mysql-pool';
 import { openHeaders, sealedHeaders } from '../../src/webhooks/own-headers';
 import { Seal } from '../../src/webhooks/seal';
@@ -200,7 +201,7 @@ export function newEvent(overrides: Partial<NewEvent> = {}): NewEvent {
 }
 
 export function openable(url: string, patience?: Patience): Database {
-  return new Database(readConfig(testEnvironment(url)).databaseUrl, silentLog, patience);
+  return createDatabase(readConfig(testEnvironment(url)).databaseUrl, silentLog, patience && { patience });
 }
 
 export async function withStore(makeDatabase: MakeDatabase, work: (store: Store) => Promise<void>): Promise<void> {

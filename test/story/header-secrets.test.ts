@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import type { Log } from '../../src/log';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { rekeySecrets } from '../../src/webhooks/rekey';
 import { Seal } from '../../src/webhooks/seal';
 import { describeEachDatabase } from '../support/databases';
@@ -155,7 +155,7 @@ describeEachDatabase('The values of own headers', (makeDatabase) => {
       const config = readConfig(testEnvironment(databaseUrl));
       if (!config.secretKey) throw new Error('the test environment has a key');
       const newKey = Buffer.alloc(32, 9);
-      const database = new Database(config.databaseUrl, silentLog);
+      const database = createDatabase(config.databaseUrl, silentLog);
       await database.open();
       expect(await rekeySecrets(database, new Seal(newKey, [config.secretKey]))).toEqual({ changed: 2, total: 2 });
       await database.close();

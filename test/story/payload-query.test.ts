@@ -1,6 +1,6 @@
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
 import { until } from '../support/until';
 import { testEnvironment, withHub } from '../support/with-hub';
@@ -88,7 +88,7 @@ describeEachDatabase('A payload query', (makeDatabase) => {
       const shop = await application();
       const { id } = await shop.webhook('/held', { payloadQuery: SHAPED });
       await hub.stop();
-      const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+      const database = createDatabase(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
       await database.open();
       await database.transaction((tx) =>
         tx.execute('UPDATE webhooks SET payload_query = ? WHERE id = ?', ['subscription { event(types: ["order.*"]) { gone } }', id]),

@@ -1,8 +1,8 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { Webhook as StandardWebhook } from 'standardwebhooks';
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
 import { rekeySecrets } from '../../src/webhooks/rekey';
 import { Seal } from '../../src/webhooks/seal';
 import { describeEachDatabase } from '../support/databases';
@@ -121,7 +121,7 @@ describeEachDatabase('Signing secrets', (makeDatabase) => {
       const shop = await application();
       const { id } = await shop.webhook('/hook', { secret: OWN });
       const config = readConfig(testEnvironment(databaseUrl));
-      const database = new Database(config.databaseUrl, silentLog);
+      const database = createDatabase(config.databaseUrl, silentLog);
       await database.open();
       const sealed = async () =>
         (await database.read.query<{ sealed: string }>('SELECT sealed FROM webhook_secrets')).map((row) => row.sealed);

@@ -1,6 +1,7 @@
 import { readConfig } from '../../src/config';
+import { createDatabase } from '../../src/data-source';
 import { silentLog } from '../../src/log';
-import { Database } from '../../src/store/database';
+import type { Database } from '../../src/store/database';
 import { testEnvironment } from './with-hub';
 
 /** Looks into a test's database beside the hub. */
@@ -8,7 +9,7 @@ export async function withRows<T>(
   databaseUrl: string,
   work: (query: <Row>(sql: string, parameters?: readonly unknown[]) => Promise<Row[]>, database: Database) => Promise<T>,
 ): Promise<T> {
-  const database = new Database(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
+  const database = createDatabase(readConfig(testEnvironment(databaseUrl)).databaseUrl, silentLog);
   await database.open();
   try {
     return await work((sql, parameters) => database.read.query(sql, parameters), database);

@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { readConfig } from '../../src/config';
+import { Facts } from '../../src/facts';
+import { silentLog } from '../../src/log';
 import type { Database } from '../../src/store/database';
 import { Seal } from '../../src/webhooks/seal';
 import { WebhookCache } from '../../src/webhooks/webhook-cache';
+import { FakeClock } from '../support/fake-clock';
 
 /** Applications without webhooks, all at version 1. */
 const read = {
@@ -15,13 +19,13 @@ function cacheOf(maxApplications: number): WebhookCache {
     {
       database: { read } as unknown as Database,
       seal: new Seal(randomBytes(32)),
-      defaultRetryDelaysMs: [],
+      config: readConfig({}),
+      clock: new FakeClock(),
+      log: silentLog,
+      facts: new Facts(),
       compilePayloadQuery: () => {
         throw new Error('no payload queries here');
       },
-      origin: 'livehook',
-      isVerificationRequired: false,
-      changed: () => {},
     },
     maxApplications,
   );

@@ -6,7 +6,6 @@ import { Delivery } from '../../deliveries/delivery';
 import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import type { AppendedEvent, NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
-import { eventTypePatternProblem } from '../../events/event-type';
 import type { EventColumns } from '../../events/events';
 import { PartlyStored } from '../../events/group-committer';
 import { at } from '../../events/path';
@@ -15,6 +14,7 @@ import { refuseUnknownEvent } from '../../events/redactions';
 import { CheckAllowance } from '../../events/schema-pool';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
+import { eventTypePatternProblem } from '../../matching/event-type';
 import { NOTHING, type PageRequest } from '../../store/page';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import {

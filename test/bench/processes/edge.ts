@@ -10,6 +10,7 @@ import { ApiKeys } from '../../../src/applications/api-keys';
 import { Applications } from '../../../src/applications/applications';
 import { systemClock } from '../../../src/clock';
 import { readConfig } from '../../../src/config';
+import { createDatabase } from '../../../src/data-source';
 import type { NewEvent } from '../../../src/events/append';
 import { Event } from '../../../src/events/event';
 import { EventTypes } from '../../../src/events/event-types';
@@ -17,7 +18,6 @@ import { SchemaValidator } from '../../../src/events/schema-validator';
 import { Facts } from '../../../src/facts';
 import { newEventId } from '../../../src/ids';
 import { silentLog } from '../../../src/log';
-import { Database } from '../../../src/store/database';
 import { answerQuestions } from '../helper';
 
 export type Edge = typeof questions;
@@ -49,7 +49,7 @@ const questions = {
   async start(): Promise<{ url: string; key: string }> {
     const folder = mkdtempSync(join(tmpdir(), 'livehook-edge-'));
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-    const database = new Database({ kind: 'sqlite', path: join(folder, 'keys.db') }, silentLog);
+    const database = createDatabase({ kind: 'sqlite', path: join(folder, 'keys.db') }, silentLog);
     await database.open();
     await database.migrate();
     const stage = { database, clock: systemClock, log: silentLog, facts: new Facts() };

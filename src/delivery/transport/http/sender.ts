@@ -54,7 +54,7 @@ export class Sender {
     policy,
     clock,
     log = silentLog,
-    lookup = systemLookup(),
+    lookup = systemLookup({ clock }),
     proxy,
     tls,
     maxIdleConnections = DEFAULT_MAX_IDLE_CONNECTIONS,

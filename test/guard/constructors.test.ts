@@ -21,7 +21,7 @@ const classes = new Set(texts.flatMap(({ text }) => [...text.matchAll(/^export c
 
 /** The text of an interface of a file, those that it extends there included. */
 function interfaceText(text: string, name: string): string {
-  const [, parents = '', body = ''] = new RegExp(`interface ${name}(?: extends ([\\w, ]+))? \\{\\n([^]*?)\\n\\}`).exec(text) ?? [];
+  const [, parents = '', body = ''] = new RegExp(`interface ${name}(?: extends ([\\w, ]+))? \\{\\n([\\s\\S]*?)\\n\\}`).exec(text) ?? [];
   return (
     body +
     parents
@@ -36,11 +36,11 @@ function interfaceText(text: string, name: string): string {
 function constructors(): Map<string, Made> {
   const made = new Map<string, Made>();
   for (const { path, text } of texts)
-    for (const [, name = '', body = ''] of text.matchAll(/^export class (\w+)[^{]*\{([^]*?)^\}/gm)) {
-      const [, parameters = ''] = /\n {2}constructor\(([^]*?)\) \{/.exec(body) ?? [];
+    for (const [, name = '', body = ''] of text.matchAll(/^export class (\w+)[^{]*\{([\s\S]*?)^\}/gm)) {
+      const [, parameters = ''] = /\n {2}constructor\(([\s\S]*?)\) \{/.exec(body) ?? [];
       const named = [...parameters.matchAll(/\b[A-Z]\w*/g)].map(([word]) => word);
       const all = parameters + named.map((word) => interfaceText(text, word)).join('');
-      const words = [...all.replace(/\/\*\*[^]*?\*\//g, '').matchAll(/\b[A-Z]\w*/g)].map(([word]) => word);
+      const words = [...all.replace(/\/\*\*[\s\S]*?\*\//g, '').matchAll(/\b[A-Z]\w*/g)].map(([word]) => word);
       made.set(name, { path, takes: new Set(words.filter((word) => classes.has(word) && !LEAVES.has(word) && word !== name)) });
     }
   return made;
@@ -70,7 +70,7 @@ describe('Constructors', () => {
 
   test('are called in hub.ts in the order of the flow, and none is handed a way back to an earlier object', () => {
     const hub = texts.find(({ path }) => path === 'hub.ts')?.text ?? '';
-    const [, body = ''] = /\n {2}constructor\([^]*?\) \{\n([^]*?)\n {2}\}\n/.exec(hub) ?? [];
+    const [, body = ''] = /\n {2}constructor\([\s\S]*?\) \{\n([\s\S]*?)\n {2}\}\n/.exec(hub) ?? [];
     expect(body.match(/\bnew \w+\(/g)?.length).toBeGreaterThan(10);
     expect(body.match(/=>/g)).toBeNull();
     expect(body.match(/\.on\(/g)).toBeNull();

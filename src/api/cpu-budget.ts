@@ -1,5 +1,6 @@
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
+import { type Bucket, charged, fullBucket, type Rate, refilled, waitMs } from '../token-bucket';
 
 interface Settings {
   /** Of CPU time that may be used up at once, in milliseconds. */
@@ -21,27 +22,27 @@ export interface Meter {
  */
 export class CpuBudget {
   readonly #clock: Clock;
-  readonly #settings: Settings;
-  #tokensMs: number;
-  #filledAt: number;
+  /** A token is a millisecond. */
+  readonly #rate: Rate;
+  #bucket: Bucket;
 
-  constructor(clock: Clock, settings: Settings) {
+  constructor(clock: Clock, { burstMs, perSecondMs }: Settings) {
     this.#clock = clock;
-    this.#settings = settings;
-    this.#tokensMs = settings.burstMs;
-    this.#filledAt = clock.monotonic();
+    this.#rate = { perSecond: perSecondMs, burst: burstMs };
+    this.#bucket = fullBucket(this.#rate, clock.monotonic());
   }
 
   /** @throws HubError RATE_LIMITED before anything is done */
   begin(estimateMs: number): Meter {
-    this.#fill();
-    if (this.#tokensMs < estimateMs) throw this.#refusal(estimateMs);
-    this.#tokensMs -= estimateMs;
+    const now = this.#clock.monotonic();
+    const wait = waitMs(this.#bucket, this.#rate, now, estimateMs);
+    if (wait > 0) throw refusal(wait);
+    this.#bucket = charged(refilled(this.#bucket, this.#rate, now), estimateMs);
     let prepaidMs = estimateMs;
     const add = (tookMs: number) => {
       const paidMs = Math.min(prepaidMs, tookMs);
       prepaidMs -= paidMs;
-      this.#tokensMs -= tookMs - paidMs;
+      this.#bucket = charged(this.#bucket, tookMs - paidMs);
     };
     const run = <T>(step: () => T): T => {
       const began = this.#clock.monotonic();
@@ -53,16 +54,9 @@ export class CpuBudget {
     };
     return { add, run };
   }
+}
 
-  #fill(): void {
-    const now = this.#clock.monotonic();
-    const { burstMs, perSecondMs } = this.#settings;
-    this.#tokensMs = Math.min(burstMs, this.#tokensMs + ((now - this.#filledAt) / SECOND) * perSecondMs);
-    this.#filledAt = now;
-  }
-
-  #refusal(estimateMs: number): HubError {
-    const waitSeconds = Math.max(1, Math.ceil((estimateMs - this.#tokensMs) / this.#settings.perSecondMs));
-    return new HubError('RATE_LIMITED', `Requests without a valid key take too much time: try again in ${waitSeconds} s.`, waitSeconds);
-  }
+function refusal(waitMs: number): HubError {
+  const waitSeconds = Math.ceil(waitMs / SECOND);
+  return new HubError('RATE_LIMITED', `Requests without a valid key take too much time: try again in ${waitSeconds} s.`, waitSeconds);
 }

@@ -2,6 +2,7 @@ import { type Caller, holderOf } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { FairShare } from '../fair-share';
+import { type Bucket, fullBucket, isFull, type Rate, taken, waitMs } from '../token-bucket';
 
 export interface KeyLimitSettings {
   /** That this instance has open at most. */
@@ -21,8 +22,6 @@ export type Release = () => void;
 const RETRY_AFTER_SECONDS = 1;
 /** Of keys that asked within the last second: beyond it the one that asked longest ago begins anew. */
 const MAX_PACED_KEYS = 10_000;
-/** What sums of fractions may be off by, in milliseconds. */
-const ROUNDING = 1e-6;
 
 /** What one key may have open and ask for on this instance. Other instances count for themselves. */
 export class KeyLimits {
@@ -113,38 +112,41 @@ class Shares {
   }
 }
 
-/** A token bucket a key, of a second's worth, as the one number that says all of it: when the bucket is full again. */
+/**
+ * A token bucket a key, of a second's worth. No LRU cache: a key is forgotten when its bucket is full again, and needs
+ * nothing remembered.
+ */
 class Pace {
   readonly #clock: Clock;
-  readonly #perSecond: number;
+  readonly #rate: Rate;
   /** By when a key asked last. */
-  readonly #fullAt = new Map<string, number>();
+  readonly #buckets = new Map<string, Bucket>();
 
   constructor(clock: Clock, perSecond: number) {
     this.#clock = clock;
-    this.#perSecond = perSecond;
+    this.#rate = { perSecond, burst: perSecond };
   }
 
   get keys(): number {
-    return this.#fullAt.size;
+    return this.#buckets.size;
   }
 
   take(keyId: string): void {
     const now = this.#clock.monotonic();
-    const fullAt = Math.max(now, this.#fullAt.get(keyId) ?? now) + SECOND / this.#perSecond;
-    const waitMs = fullAt - now - SECOND;
-    if (waitMs > ROUNDING) throw tooMany(`A key may send ${this.#perSecond} requests a second to an instance.`, Math.ceil(waitMs / SECOND));
-    this.#fullAt.delete(keyId);
-    this.#fullAt.set(keyId, fullAt);
+    const bucket = this.#buckets.get(keyId) ?? fullBucket(this.#rate, now);
+    const wait = waitMs(bucket, this.#rate, now);
+    if (wait > 0) throw tooMany(`A key may send ${this.#rate.perSecond} requests a second to an instance.`, Math.ceil(wait / SECOND));
+    this.#buckets.delete(keyId);
+    this.#buckets.set(keyId, taken(bucket, this.#rate, now));
     this.#forget(now);
   }
 
   /** Two at most for each that comes, so that the map shrinks to the keys of the last second. */
   #forget(now: number): void {
     let looked = 0;
-    for (const [keyId, fullAt] of this.#fullAt) {
-      if (looked++ === 2 || (fullAt > now && this.#fullAt.size <= MAX_PACED_KEYS)) return;
-      this.#fullAt.delete(keyId);
+    for (const [keyId, bucket] of this.#buckets) {
+      if (looked++ === 2 || (this.#buckets.size <= MAX_PACED_KEYS && !isFull(bucket, this.#rate, now))) return;
+      this.#buckets.delete(keyId);
     }
   }
 }

@@ -1,11 +1,12 @@
+import { type Bucket, fullBucket, isFull, type Rate, taken, waitMs } from '../../token-bucket';
 import { Ordering } from '../../webhooks/webhook';
 import type { LiveWebhook } from '../../webhooks/webhook-cache';
 import { type Fleet, quotaOf } from '../instances/quota';
 import type { Exchange } from '../transport/exchange';
 import { grown, narrowest, shrunk, WIDE, type Window } from './aimd-limit';
 import { type Breaker, breakerAfter, breakerAt, CLOSED, MAX_FAILURES, probing, type Sign } from './circuit-breaker';
+import { paceOf } from './pace';
 import { retryAfterMs } from './retry-policy';
-import { type Bucket, fullBucket, isFull, paceMs, taken } from './token-bucket';
 
 /** One request that left; handed back with what came of it. */
 export interface Ticket {
@@ -71,22 +72,22 @@ export class FlowControl {
     const breaker = breakerAt(this.#breaker, now);
     if (breaker.state === 'HALF_OPEN' && breaker.isProbing) return Number.POSITIVE_INFINITY;
     if (breaker.state === 'CLOSED' && inFlight >= Math.min(most, this.#window.limit)) return Number.POSITIVE_INFINITY;
-    const rate = rateOf(terms);
-    return rate === null ? 0 : paceMs(this.#bucketAt(rate, now), rate, now);
+    const pace = paceFor(terms);
+    return pace === null ? 0 : waitMs(this.#bucketAt(pace, now), pace, now);
   }
 
   /** How many deliveries may wait in memory; `most` where nothing slows them. */
   mostQueued(terms: Terms, most: number, now: number): number {
     if (this.heldMs(now) > 0 || mostInFlight(terms) === 0) return 0;
     if (breakerAt(this.#breaker, now).state !== 'CLOSED') return 1;
-    const rate = rateOf(terms);
-    return rate === null ? most : Math.min(most, Math.ceil(rate * QUEUED_SECONDS));
+    const pace = paceFor(terms);
+    return pace === null ? most : Math.min(most, Math.ceil(pace.perSecond * QUEUED_SECONDS));
   }
 
   /** A request leaves. */
   begin(terms: Terms, now: number): Ticket {
-    const rate = rateOf(terms);
-    if (rate !== null) this.#bucket = taken(this.#bucketAt(rate, now), rate, now);
+    const pace = paceFor(terms);
+    if (pace !== null) this.#bucket = taken(this.#bucketAt(pace, now), pace, now);
     this.#breaker = probing(breakerAt(this.#breaker, now));
     return { isProbe: this.#breaker.state === 'HALF_OPEN', sentAt: now };
   }
@@ -118,8 +119,8 @@ export class FlowControl {
   /** Whether there is nothing to remember. */
   isNeutral(terms: Terms, now: number): boolean {
     if (this.#breaker !== CLOSED || this.#window !== WIDE || this.#pausedUntil > now) return false;
-    const rate = rateOf(terms);
-    return rate === null || this.#bucket === undefined || isFull(this.#bucket, rate, now);
+    const pace = paceFor(terms);
+    return pace === null || this.#bucket === undefined || isFull(this.#bucket, pace, now);
   }
 
   /** Why the webhook gets less than it asked for; null: it does not. */
@@ -139,15 +140,15 @@ export class FlowControl {
     };
   }
 
-  #bucketAt(ratePerSecond: number, now: number): Bucket {
-    this.#bucket ??= fullBucket(ratePerSecond, now);
+  #bucketAt(pace: Rate, now: number): Bucket {
+    this.#bucket ??= fullBucket(pace, now);
     return this.#bucket;
   }
 }
 
 /** Requests a second that may leave here; null: unlimited. */
-function rateOf({ webhook: { ratePerSecond }, fleet }: Terms): number | null {
-  return ratePerSecond === null ? null : ratePerSecond / fleet.instances;
+function paceFor({ webhook: { ratePerSecond }, fleet }: Terms): Rate | null {
+  return ratePerSecond === null ? null : paceOf(ratePerSecond / fleet.instances);
 }
 
 /** Of an ordered webhook one instance sends everything. */

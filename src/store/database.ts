@@ -3,9 +3,11 @@ import { type Clock, SECOND, sleep } from '../clock';
 import type { DatabaseUrl } from '../config';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import { nextTurn } from '../slices';
 import { BUSY_MS, connectionOptions, PATIENT_BUSY_MS, type Records } from './connections';
 import type { Dialect } from './dialect';
 import { Eraser } from './eraser';
+import { LoopTurn } from './loop-turn';
 import { mysqlDialect } from './mysql';
 import { MIN_PACKET_BYTES, PATIENCE, type PacketLimit, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
 import { begin } from './open-transaction';
@@ -68,11 +70,13 @@ export class Database {
   readonly #clock: Clock;
   readonly #eraser: Eraser;
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #loopTurn: LoopTurn;
   #isMigrating = false;
 
   constructor({ url, log, clock, records, patience = PATIENCE }: Deps) {
     this.#log = log;
     this.#clock = clock;
+    this.#loopTurn = new LoopTurn(clock);
     this.#eraser = new Eraser(clock, () => this.#inTurn(() => this.#truncateLog()));
     this.#patience = patience;
     this.#path = url.kind === 'sqlite' ? url.path : undefined;
@@ -140,7 +144,10 @@ export class Database {
     return {
       dialect: this.dialect,
       manager: this.#readManager,
-      query: (sql, parameters = []) => this.#guard(() => this.#reader.query(sql, parameters as unknown[])),
+      query: async (sql, parameters = []) => {
+        await this.#letOthersIn();
+        return this.#guard(() => this.#reader.query(sql, parameters as unknown[]));
+      },
     };
   }
 
@@ -173,6 +180,11 @@ export class Database {
     return result?.busy === 0;
   }
 
+  /** A MySQL server answers in another turn of the event loop anyway. */
+  async #letOthersIn(): Promise<void> {
+    if (!this.dialect.supportsManyInstances) while (this.#loopTurn.isOver) await nextTurn();
+  }
+
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const runner = this.#writer.createQueryRunner();
     try {
@@ -195,7 +207,7 @@ export class Database {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
+    const mine = this.#turn.then(() => this.#letOthersIn()).then(work);
     this.#turn = mine.catch(() => {});
     return mine;
   }

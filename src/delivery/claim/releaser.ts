@@ -2,6 +2,7 @@ import { releaseRows } from '../../deliveries/release-rows';
 import type { Facts } from '../../facts';
 import { webhookIdOf } from '../../ids';
 import type { Log } from '../../log';
+import { nextTurn } from '../../slices';
 import type { Database } from '../../store/database';
 
 interface Deps {
@@ -11,12 +12,17 @@ interface Deps {
   readonly facts: Facts;
 }
 
+/** Of how many webhooks they may be: a thousand circuits that opened at once were a thousand transactions. */
+const MAX_ROWS_PER_BATCH = 1_000;
+
 /** Makes deliveries of this instance anybody's, in the background. What cannot be released now the reconciler finds. */
 export class Releaser {
   readonly #deps: Deps;
-  readonly #running = new Set<Promise<void>>();
-  /** By webhook: what is under way. */
-  readonly #ofWebhook = new Map<string, Set<Promise<void>>>();
+  #waiting: string[] = [];
+  /** By webhook: how many wait or are under way. */
+  readonly #left = new Map<string, number>();
+  #batch: Promise<void> = Promise.resolve();
+  #running: Promise<void> | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -24,35 +30,51 @@ export class Releaser {
 
   release(deliveryIds: readonly string[]): void {
     if (deliveryIds.length === 0) return;
-    const { database, instanceId, facts, log } = this.#deps;
-    const webhookIds = new Set(deliveryIds.map(webhookIdOf));
-    const work = releaseRows(database, instanceId, deliveryIds)
-      .then(() => facts.deliveriesReleased.emit({ deliveryIds }))
-      .catch((error: Error) => {
-        log.warn({ deliveries: deliveryIds.length, error: error.message }, 'release.failed');
-        facts.releaseFailed.emit({ deliveryIds });
-      })
-      .finally(() => this.#ended(work, webhookIds));
-    this.#running.add(work);
-    for (const id of webhookIds) this.#ofWebhook.set(id, (this.#ofWebhook.get(id) ?? new Set()).add(work));
+    for (const id of deliveryIds) {
+      const webhookId = webhookIdOf(id);
+      this.#waiting.push(id);
+      this.#left.set(webhookId, (this.#left.get(webhookId) ?? 0) + 1);
+    }
+    this.#running ??= this.#run();
   }
 
   /** Resolves when nothing of a webhook is on its way back to the database. */
   async settled(webhookId: string): Promise<void> {
-    for (let work = this.#ofWebhook.get(webhookId); work !== undefined; work = this.#ofWebhook.get(webhookId)) await Promise.all(work);
+    while (this.#left.has(webhookId)) await this.#batch;
   }
 
   /** Resolves when nothing at all is. */
   async drain(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    while (this.#running) await this.#running;
   }
 
-  #ended(work: Promise<void>, webhookIds: ReadonlySet<string>): void {
-    this.#running.delete(work);
-    for (const id of webhookIds) {
-      const left = this.#ofWebhook.get(id);
-      left?.delete(work);
-      if (left?.size === 0) this.#ofWebhook.delete(id);
+  /** What this turn of the event loop brings, and then what comes while a batch is under way, is released together. */
+  async #run(): Promise<void> {
+    this.#batch = nextTurn();
+    await this.#batch;
+    while (this.#waiting.length > 0) {
+      this.#batch = this.#release(this.#waiting.splice(0, MAX_ROWS_PER_BATCH));
+      await this.#batch;
     }
+    this.#running = undefined;
+  }
+
+  async #release(deliveryIds: readonly string[]): Promise<void> {
+    const { database, instanceId, facts, log } = this.#deps;
+    try {
+      await releaseRows(database, instanceId, deliveryIds);
+      facts.deliveriesReleased.emit({ deliveryIds });
+    } catch (error) {
+      log.warn({ deliveries: deliveryIds.length, error: (error as Error).message }, 'release.failed');
+      facts.releaseFailed.emit({ deliveryIds });
+    } finally {
+      for (const id of deliveryIds) this.#leave(webhookIdOf(id));
+    }
+  }
+
+  #leave(webhookId: string): void {
+    const left = (this.#left.get(webhookId) ?? 0) - 1;
+    if (left > 0) this.#left.set(webhookId, left);
+    else this.#left.delete(webhookId);
   }
 }

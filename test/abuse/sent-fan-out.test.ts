@@ -2,7 +2,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { AbusedHub, type Tenant } from '../support/abused-hub';
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
+import { Client } from '../support/graphql-client';
 import { insertCopies } from '../support/many-rows';
+import { createMysqlDatabase } from '../support/mariadb';
 import { mutated } from '../support/mutate';
 import { withRows } from '../support/rows';
 import { until } from '../support/until';
@@ -82,7 +84,37 @@ describeEachDatabase('A fan-out that is sent', (makeDatabase) => {
   });
 });
 
+/** What an instance says it has in memory. */
+async function inMemory({ url }: AbusedHub): Promise<number> {
+  const text = await (await fetch(new URL('/metrics', url))).text();
+  const value = (name: string) => Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
+  return value('livehook_dispatch_in_flight') + value('livehook_dispatch_queued') + value('livehook_dispatch_bytes');
+}
+
 describe('A fan-out that is sent', () => {
+  test('by two instances to the same thousand webhooks reaches each once, and leaves both idle', async () => {
+    const receiver = new CountingReceiver(true);
+    const hub = await AbusedHub.start({}, createMysqlDatabase);
+    const another = await AbusedHub.start({}, async () => ({ url: hub.databaseUrl, drop: async () => {} }));
+    try {
+      const attacker = await hub.tenant('attacker');
+      await manyWebhooks(hub, attacker, { url: receiver.url });
+      const elsewhere = { ...attacker, client: new Client(another.url, attacker.key) };
+      await hub.expectServed(async () => {
+        await Promise.all([attacker, elsewhere, attacker, elsewhere].map((tenant) => publishMany(tenant, 5)));
+        await until(() => receiver.requests >= 20 * WEBHOOKS, { timeoutMs: 90_000, description: 'each delivery to come' });
+        await until(async () => (await statusesOf(hub, attacker)).SUCCEEDED === 20 * WEBHOOKS, { description: 'all to be written down' });
+      });
+      expect([receiver.counts.size, receiver.requests]).toEqual([20 * WEBHOOKS, 20 * WEBHOOKS]);
+      await until(async () => (await inMemory(hub)) + (await inMemory(another)) === 0, { description: 'both to be idle' });
+      expect(another.process.log).not.toMatch(/fault|unhandled|uncaught/i);
+    } finally {
+      receiver.close();
+      await another.stop();
+      await hub.stop();
+    }
+  });
+
   test('to a thousand webhooks that hang, all of which time out and open their circuits at once, holds up nobody', async () => {
     const receiver = new CountingReceiver(false);
     const hub = await AbusedHub.start({}, createSqliteDatabase);

@@ -28,7 +28,7 @@ export const systemClock: Clock = {
 
 /**
  * For work under way that has to wait: the process does not end before it goes on, as it would while shutting down, when
- * nothing else holds it. Resolves after `delayMs`, or at once when `signal` aborts: whoever waits looks at the signal
+ * nothing else holds it. Resolves after `delayMs`, or at once when `signal` aborts: who waits looks at the signal
  * next anyway.
  */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -266,9 +266,7 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 
   constructor(readonly problems: readonly string[]) {
-    super(
-      `The configuration has ${problems.length === 1 ? 'a mistake' : `${problems.length} mistakes`}:\n${problems.map((line) => `  ${line}`).join('\n')}`,
-    );
+    super(`Invalid configuration:\n${problems.map((line) => `  ${line}`).join('\n')}`);
   }
 }
 

@@ -40,7 +40,7 @@ export class Facts {
   readonly changedElsewhere = new Signal<{ readonly topic: Topic; readonly ids: readonly string[] }>();
   /** Somebody has changed the webhooks or the event types of an application here. */
   readonly webhooksEdited = new Signal<{ readonly applicationId: string }>();
-  /** The webhooks of an application were read again; whoever has changed them. */
+  /** The webhooks of an application were read again; no matter who has changed them. */
   readonly webhooksChanged = new Signal<{ readonly applicationId: string; readonly snapshot: Snapshot }>();
   readonly applicationDeleted = new Signal<{ readonly applicationId: string }>();
   readonly keyRevoked = new Signal();

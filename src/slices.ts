@@ -2,7 +2,7 @@
 const MAX_UNITS_PER_TURN = 250_000;
 
 /**
- * Work that a caller can make long goes on in slices: in a turn of the event loop there is so much of it, whoever's it
+ * Work that a caller can make long goes on in slices: in a turn of the event loop there is so much of it, no matter whose it
  * is, and what others send, publish and ask goes between. Once that is used up, the owners of the work take turns.
  */
 export class Slices {

@@ -61,7 +61,7 @@ export function writeTraceContext({ traceId, spanId, isSampled, state }: TraceCo
   return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}${state === '' ? '' : ` ${state}`}`;
 }
 
-/** The headers that take a trace on to whoever is called next, as a step of their own with the id `spanId`. */
+/** The headers that take a trace on to the next service, as a step of their own with the id `spanId`. */
 export function traceHeaders(context: string, spanId: string): readonly (readonly [name: string, value: string])[] {
   const parent = `${context.slice(0, SPAN_AT)}${spanId}${context.slice(FLAGS_AT - 1, STATE_AT - 1)}`;
   const state = context.slice(STATE_AT);

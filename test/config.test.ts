@@ -35,7 +35,8 @@ describe('The configuration', () => {
       connectionsPerKey: 5_000,
       subscriptions: 100_000,
       subscriptionsPerKey: 10_000,
-      webhooksPerApplication: 10_000,
+      unsentBytes: 134_217_728,
+      webhooksPerApplication: 5_000,
       introspection: 'true',
       logLevel: 'info',
     };
@@ -177,7 +178,7 @@ describe('The configuration', () => {
     ]);
     expect(problems.join('\n')).not.toContain('hunter2');
     expect(() => readConfig({ PORT: 'x', LIVEHOOK_ALLOW_HTTP: '?' })).toThrow(
-      /^The configuration has 2 mistakes:\n {2}PORT: .*\n {2}LIVEHOOK_ALLOW_HTTP: /,
+      /^Invalid configuration:\n {2}PORT: .*\n {2}LIVEHOOK_ALLOW_HTTP: /,
     );
   });
 

@@ -147,7 +147,7 @@ export class Budget {
     return entries.length < LEAST_SLICED ? entries : this.#slices(entries);
   }
 
-  /** Reads of the database, a few at a time. Once the budget is passed none begins, and whoever waits for one waits for good. */
+  /** Reads of the database, a few at a time. Once the budget is passed none begins, and those that wait are refused. */
   async reading<T>(read: () => Promise<T>): Promise<T> {
     if (this.#reading >= MAX_READS_AT_ONCE) await new Promise<void>((resolve) => this.#toRead.push(resolve));
     if (this.#problem) return this.#refused();

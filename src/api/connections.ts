@@ -5,7 +5,7 @@ import type { Release } from './key-limits';
 const HEADROOM = 0.1;
 const MIN_HEADROOM = 16;
 /** Of all connections, those over which no valid key has come may be this many. */
-const STRANGERS = 0.5;
+const UNAUTHENTICATED_SHARE = 0.5;
 
 /** The key that a connection counts for: the one of the last request that came over it. */
 interface Owner {
@@ -15,24 +15,24 @@ interface Owner {
 
 /**
  * The server's TCP connections. Those over which no valid key has come have a share of their own: when it is full, or when
- * there is no other place, the one that is silent longest has to go for each that comes, so that whoever holds connections
+ * there is no other place, the one that is silent longest has to go for each that comes, so that a client that holds connections
  * open without a key holds nobody else's place.
  */
 export class Connections {
   readonly #most: number;
   /** What is taken at all. */
   readonly #hardLimit: number;
-  readonly #mostStrangers: number;
+  readonly #mostUnauthenticated: number;
   readonly #open = new Set<Socket>();
-  readonly #strangers = new Set<Socket>();
+  readonly #unauthenticated = new Set<Socket>();
   readonly #owners = new Map<Socket, Owner>();
   /** Those that came when all places were taken. */
-  readonly #surplus = new Set<Socket>();
+  readonly #overLimit = new Set<Socket>();
 
   constructor(most: number) {
     this.#most = most;
     this.#hardLimit = most + Math.max(MIN_HEADROOM, Math.ceil(most * HEADROOM));
-    this.#mostStrangers = Math.max(1, Math.floor(most * STRANGERS));
+    this.#mostUnauthenticated = Math.max(1, Math.floor(most * UNAUTHENTICATED_SHARE));
   }
 
   get open(): number {
@@ -40,8 +40,8 @@ export class Connections {
   }
 
   /** Without a valid key so far. */
-  get strangers(): number {
-    return this.#strangers.size;
+  get unauthenticated(): number {
+    return this.#unauthenticated.size;
   }
 
   /**
@@ -49,14 +49,14 @@ export class Connections {
    * full they hand it around for ever, at half a core.
    */
   readonly add = (socket: Socket): void => {
-    if (this.#isFull || this.#strangers.size >= this.#mostStrangers) this.#evictOldestStranger();
+    if (this.#isFull || this.#unauthenticated.size >= this.#mostUnauthenticated) this.#evictOldestUnauthenticated();
     if (this.#open.size >= this.#hardLimit) {
       socket.destroy();
       return;
     }
-    if (this.#isFull) this.#surplus.add(socket);
+    if (this.#isFull) this.#overLimit.add(socket);
     this.#open.add(socket);
-    this.#strangers.add(socket);
+    this.#unauthenticated.add(socket);
     socket.once('close', () => this.#remove(socket));
   };
 
@@ -69,22 +69,22 @@ export class Connections {
     if (owner?.keyId === keyId || !this.#open.has(socket)) return;
     this.#owners.set(socket, { keyId, release: open() });
     owner?.release();
-    this.#strangers.delete(socket);
+    this.#unauthenticated.delete(socket);
   }
 
   /** There is no place for it: it may be told so, and nothing else. */
-  isSurplus(socket: Socket): boolean {
-    return this.#surplus.has(socket);
+  isOverLimit(socket: Socket): boolean {
+    return this.#overLimit.has(socket);
   }
 
   get #isFull(): boolean {
-    return this.#open.size - this.#surplus.size >= this.#most;
+    return this.#open.size - this.#overLimit.size >= this.#most;
   }
 
   /** Those that are to be told that there is no place go by themselves. */
-  #evictOldestStranger(): void {
-    for (const oldest of this.#strangers) {
-      if (this.#surplus.has(oldest)) continue;
+  #evictOldestUnauthenticated(): void {
+    for (const oldest of this.#unauthenticated) {
+      if (this.#overLimit.has(oldest)) continue;
       this.#remove(oldest);
       oldest.destroy();
       return;
@@ -93,11 +93,11 @@ export class Connections {
 
   #remove(socket: Socket): void {
     if (!this.#open.delete(socket)) return;
-    this.#strangers.delete(socket);
+    this.#unauthenticated.delete(socket);
     this.#owners.get(socket)?.release();
     this.#owners.delete(socket);
-    if (this.#surplus.delete(socket)) return;
-    const [next] = this.#surplus;
-    if (next) this.#surplus.delete(next);
+    if (this.#overLimit.delete(socket)) return;
+    const [next] = this.#overLimit;
+    if (next) this.#overLimit.delete(next);
   }
 }

@@ -21,7 +21,7 @@ import type { Services } from './services';
 /** What every resolver gets. */
 export interface Context {
   readonly services: Services;
-  /** Whoever sent a valid key, or null. */
+  /** Who sent a valid key, or null. */
   readonly caller: Caller | null;
   readonly loaders: Loaders;
   /** What the operation may still take. */
@@ -242,7 +242,7 @@ export function requireCaller({ caller }: Context): Caller {
 
 export function requireAdmin(context: Context): Caller {
   const caller = requireCaller(context);
-  if (caller.applicationId !== null) throw new HubError('FORBIDDEN', 'Only an admin key permits this.');
+  if (caller.applicationId !== null) throw new HubError('FORBIDDEN', 'This requires an admin key.');
   return caller;
 }
 

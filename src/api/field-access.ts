@@ -170,12 +170,12 @@ export const BY_THE_HUB = { isHub: true } as const;
 
 type Reader = { readonly caller: Caller | null } | typeof BY_THE_HUB;
 
-/** Whether whoever asks may read payloads and bodies. The one gate: what shows any of them in another form asks here. */
+/** Whether the caller may read payloads and bodies. The one gate: what shows any of them in another form asks here. */
 export function mayReadPayloads(reader: Reader): boolean {
   return mayRead(reader, Scope.PAYLOADS_READ);
 }
 
-/** Whether whoever asks has this scope: for a field of which a part needs one more. */
+/** Whether the caller has this scope: for a field of which a part needs one more. */
 export function mayRead(reader: Reader, scope: Scope): boolean {
   return lacking(reader, [scope]) === undefined;
 }

@@ -110,11 +110,11 @@ export class GraphqlWs {
     return bytes;
   }
 
-  /** `isSurplus`: it is only told that there is no place for it. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isSurplus: boolean): void {
+  /** `isOverLimit`: it is only told that there is no place for it. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, isOverLimit: boolean): void {
     this.#sockets.handleUpgrade(request, socket, head, (client) => {
       const connection = this.#opened(client, request);
-      if (isSurplus) connection.refuse();
+      if (isOverLimit) connection.refuse();
     });
   }
 

@@ -12,7 +12,7 @@ import type { KeyLimits } from './key-limits';
  */
 export type Identify = (request: IncomingMessage, authorization: unknown) => Promise<Caller | null>;
 
-/** A connection over which a valid key has come is no stranger's any more, but one of those that the key has open. */
+/** A connection over which a valid key has come is not unauthenticated any more, but one of those that the key has open. */
 export function identifier(apiKeys: ApiKeys, connections: Connections, keyLimits: KeyLimits, addressOf: AddressOf): Identify {
   return async (request, authorization) => {
     const caller = await callerOf(apiKeys, authorization, addressOf(request));

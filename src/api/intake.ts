@@ -35,7 +35,7 @@ export interface Holding {
 export class Intake {
   readonly #known = new FairShare(LIMITS.intakeBytes);
   readonly #subscriptions = new SubscriptionMemory();
-  readonly #unauthenticated = new Allowance(LIMITS.strangersIntakeBytes);
+  readonly #unauthenticated = new Allowance(LIMITS.unauthenticatedIntakeBytes);
 
   /** Without those of subscriptions that run. */
   get bytes(): number {
@@ -117,7 +117,7 @@ class Allowance {
 }
 
 class UnauthenticatedHolding implements Holding {
-  readonly mostBytes = LIMITS.strangerRequestBytes;
+  readonly mostBytes = LIMITS.unauthenticatedRequestBytes;
   readonly #allowance: Allowance;
   evicted: ((reason: HubError) => void) | undefined;
   bytes = 0;

@@ -20,7 +20,7 @@ export interface KeyLimitSettings {
 export type Release = () => void;
 
 const RETRY_AFTER_SECONDS = 1;
-/** Of keys that asked within the last second: beyond it the one that asked longest ago begins anew. */
+/** Of keys that asked within the last second: beyond it the one that asked longest ago starts over. */
 const MAX_PACED_KEYS = 10_000;
 
 /** What one key may have open and ask for on this instance. Other instances count for themselves. */

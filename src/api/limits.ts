@@ -21,12 +21,12 @@ export const LIMITS = {
   /** Bytes of an HTTP body or a WebSocket frame: a batch of events, payloads of up to 1 MiB among them. */
   requestBytes: 16 * 1024 * 1024,
   /** The same without a valid key. */
-  strangerRequestBytes: 64 * 1024,
+  unauthenticatedRequestBytes: 64 * 1024,
   /** Bytes of all requests that are being read or worked on; and of those of them without a valid key. */
   intakeBytes: 256 * 1024 * 1024,
   /** Memory that subscriptions hold while they run, for the syntax trees and variables of what asked for them. */
   subscriptionBytes: 256 * 1024 * 1024,
-  strangersIntakeBytes: 16 * 1024 * 1024,
+  unauthenticatedIntakeBytes: 16 * 1024 * 1024,
   /** Lexical tokens: a payload written into the document instead of a variable counts, too. */
   tokens: 10_000,
   /** Fields written in the document. Validating is quadratic in them: 5,000 take 400 ms, these 15. */
@@ -106,7 +106,7 @@ function aliasLengthRule(context: ValidationContext): ReturnType<ValidationRule>
   };
 }
 
-/** The rules would throw, which is no answer but a fault to whoever validates. */
+/** The rules would throw, which is no answer but a fault to the validator. */
 function reporting() {
   const report = (context: unknown, error: GraphQLError) =>
     (context as ValidationContext).reportError(new GraphQLError(error.message.replace(/^Syntax Error: /, '')));

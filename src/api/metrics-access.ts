@@ -14,7 +14,7 @@ export interface MetricsDeps {
   readonly token: string | undefined;
 }
 
-/** Answers a scrape, if whoever asks may see it. */
+/** Answers a scrape, if the scraper may see it. */
 export async function serveMetrics(request: IncomingMessage, response: ServerResponse, { metrics, token }: MetricsDeps): Promise<void> {
   if (token !== undefined && !isBearer(request.headers.authorization, token)) {
     response.setHeader('www-authenticate', 'Bearer');

@@ -41,7 +41,7 @@ export interface Asking {
   readonly caller: Caller | null;
   readonly traceContext: string | null;
   readonly address: string | null;
-  /** What the answer will take; whoever sends it releases it. */
+  /** What the answer will take; the sender releases it. */
   readonly unsent: UnsentAnswer;
 }
 
@@ -157,7 +157,7 @@ export class Operations {
 
   /**
    * What is wrong with an operation of a document, by the limits, the specification and the schema; empty when nothing
-   * is. `hasOwnVariableCheck`: whoever runs it reports variables that do not fit their types.
+   * is. `hasOwnVariableCheck`: the executor reports variables that do not fit their types.
    */
   judge(
     document: DocumentNode,

@@ -34,7 +34,7 @@ export interface Readiness {
 export interface OpenStreams {
   /** TCP connections, and those of them over which no valid key has come. */
   readonly connections: number;
-  readonly strangers: number;
+  readonly unauthenticated: number;
   readonly subscriptions: number;
   /** Bytes of requests that are being read or worked on. */
   readonly requestBytes: number;
@@ -104,7 +104,7 @@ export class ApiServer {
     const { sse, ws } = this.#graphql ?? {};
     return {
       connections: this.#connections.open,
-      strangers: this.#connections.strangers,
+      unauthenticated: this.#connections.unauthenticated,
       subscriptions: this.#deps.services.keyLimits.subscriptions,
       requestBytes: this.#intake.bytes,
       sockets: ws?.sockets ?? 0,
@@ -173,9 +173,9 @@ export class ApiServer {
     this.#setSecurityHeaders(response);
     if (hostsOf(request) > 1) throw new BadRequest(400, 'expected one Host header, got several');
     const url = urlOf(request);
-    const isSurplus = this.#connections.isSurplus(request.socket);
-    if (isSurplus) response.setHeader('connection', 'close');
-    if (url?.pathname === '/graphql' && isSurplus)
+    const isOverLimit = this.#connections.isOverLimit(request.socket);
+    if (isOverLimit) response.setHeader('connection', 'close');
+    if (url?.pathname === '/graphql' && isOverLimit)
       throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
     if (url?.pathname === '/graphql') return this.#serveGraphql(request, response, url);
     const page = url && isRead(request) ? this.#pages[url.pathname] : undefined;
@@ -223,7 +223,7 @@ export class ApiServer {
     socket.on('error', () => socket.destroy());
     if (hostsOf(request) > 1) endWith(socket, '400 Bad Request');
     else if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql')
-      this.#graphql.ws.upgrade(request, socket, head, this.#connections.isSurplus(request.socket));
+      this.#graphql.ws.upgrade(request, socket, head, this.#connections.isOverLimit(request.socket));
     else endWith(socket, '404 Not Found');
   }
 

@@ -85,7 +85,7 @@ export class SharedResults {
     return group;
   }
 
-  /** Whoever has the same gets the same. */
+  /** Callers with the same key get the same result. */
   #keyOf({ document, operationName, variableValues, contextValue }: ExecutionArgs): string {
     const used = this.#used.get(document) ?? variablesBelowRoot(document, operationName);
     this.#used.set(document, used);
@@ -245,7 +245,7 @@ class Group {
     if (!(made instanceof Promise)) return keep(made);
     const text = made.then(keep);
     this.#made.set(root, { text, until: now + FRESH_MS, state });
-    text.catch(() => this.#made.delete(root)); // whoever waits for it hears of it
+    text.catch(() => this.#made.delete(root)); // who waits for it hears of it
     return text;
   }
 

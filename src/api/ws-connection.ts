@@ -40,7 +40,7 @@ const VARIABLES_AT = ['payload', 'variables'];
 /** One socket: what graphql-ws needs of it, whose it is, and whether anybody is there. */
 export class WsConnection {
   readonly request: IncomingMessage;
-  /** Whoever sent a valid key, once `connection_init` came. */
+  /** Who sent a valid key, once `connection_init` came. */
   caller: Caller | null = null;
   readonly #client: WebSocket;
   readonly #deps: WsDeps;
@@ -112,7 +112,7 @@ export class WsConnection {
     if (!this.isOpen) this.#stopWatching();
   }
 
-  /** Resolves when the socket has taken the message, or is closed: whoever left misses nothing. */
+  /** Resolves when the socket has taken the message, or is closed: one that has left misses nothing. */
   readonly send = (data: string): Promise<void> =>
     new Promise((resolve) => {
       if (!this.isOpen) return resolve();
@@ -300,7 +300,7 @@ export class WsConnection {
     if (!this.isOpen) return;
     try {
       this.#arriving.take(bytes);
-      if (this.caller === null && this.#arriving.bytes > LIMITS.strangerRequestBytes)
+      if (this.caller === null && this.#arriving.bytes > LIMITS.unauthenticatedRequestBytes)
         this.#close(MESSAGE_TOO_BIG, 'No valid key came so far');
     } catch (error) {
       this.#fail(error);

@@ -25,7 +25,7 @@ export interface ApiKeyCreation {
   readonly origin?: ApiKey['origin'];
 }
 
-/** Whoever presented a valid token. */
+/** Who presented a valid token. */
 export interface Caller {
   readonly apiKey: ApiKey;
   /** Null: an admin key. */
@@ -59,7 +59,7 @@ const MAX_NETWORKS_PER_KEY = 100;
 export class ApiKeys {
   readonly #deps: Deps;
   readonly #remembered = new LRUCache<string, { caller: Caller; readAt: number }>({ max: MAX_REMEMBERED });
-  /** Hashes of what is no key, by when the database said so: whoever repeats it costs no query. */
+  /** Hashes of what is no key, by when the database said so: repeating it costs no query. */
   readonly #unknown = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   /** Hashes of keys that were valid at the last look: a crowd that guesses keys does not keep them out. */
   readonly #known = new LRUCache<string, true>({ max: MAX_REMEMBERED });
@@ -90,7 +90,7 @@ export class ApiKeys {
     const name = creation.name ?? 'unnamed';
     if (name.length > MAX_NAME_CHARS) problems.add('name', `expected at most ${MAX_NAME_CHARS} characters, got ${name.length}`);
     if (creation.expiresAt && creation.expiresAt.getTime() <= clock.now())
-      problems.add('expiresAt', `expected a time to come, got ${creation.expiresAt.toISOString()}`);
+      problems.add('expiresAt', `must be in the future, got ${creation.expiresAt.toISOString()}`);
     if (creation.scopes && (creation.applicationId ?? null) === null)
       problems.add('scopes', "expected an applicationId beside scopes: they limit an application's key, an admin key may do everything");
     if (creation.scopes && creation.scopes.length === 0) problems.add('scopes', 'expected at least one scope, or none given for all');

@@ -3,7 +3,7 @@ import type { Database } from '../store/database';
 import { ApiKey } from './api-key';
 
 const MAX_PER_QUERY = 500;
-/** Beyond it whoever comes with a key that is not known here is sent away: more than the database answers in a second. */
+/** Beyond it callers with a key that is not known here are turned away: more than the database answers in a second. */
 const MAX_WAITING = 5_000;
 const RETRY_AFTER_SECONDS = 1;
 

@@ -3,7 +3,7 @@ import type { Attempt } from './attempt';
 /** Linux takes 128 KiB in one argument of a command; what a shell builds in is free of that. */
 const MAX_ARGUMENT_CHARS = 32 * 1024;
 
-/** The request of an attempt as a POSIX shell command; a body that is gone, or not for whoever asks, is left out. */
+/** The request of an attempt as a POSIX shell command; a body that is gone, or not for the caller, is left out. */
 export function curlOf(attempt: Attempt, body: string | null, url = attempt.url): string {
   // Without --globoff, curl would take brackets and braces of a URL for patterns.
   const parts = [`curl --globoff -X POST ${quoted(url)}`];

@@ -9,6 +9,6 @@ export async function rekey(): Promise<void> {
   const config = readConfig(process.env);
   await withStoredDatabase(config, createLog(config.logLevel), async (database) => {
     const { changed, total } = await rekeySecrets(database, sealFor(config));
-    process.stdout.write(`${changed} of ${total} secrets encrypted anew; former keys are no longer needed\n`);
+    process.stdout.write(`${changed} of ${total} secrets encrypted again; former keys are no longer needed\n`);
   });
 }

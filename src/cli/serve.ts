@@ -42,7 +42,7 @@ async function serveWith(count: number, { port }: Config, log: Log): Promise<voi
 
 async function serveAsOneOf(config: Config, log: Log): Promise<void> {
   // Signals to all, from a terminal or a service manager, reach this process as well as the one that passes them on:
-  // the second is no second wish.
+  // the second asks for nothing more.
   const told = new Promise<void>((resolve) => {
     process.on('SIGTERM', () => resolve());
     process.on('SIGINT', () => {});

@@ -1,7 +1,7 @@
 /**
  * To be sent as `content-security-policy` with the page. Nothing inline, nothing from another host, and no string can
  * become markup: `require-trusted-types-for` refuses `innerHTML`, since event types, URLs and response bodies are
- * written by strangers. `connect-src 'self'` covers `ws:` and `wss:` to the same host.
+ * written by third parties. `connect-src 'self'` covers `ws:` and `wss:` to the same host.
  */
 export const DASHBOARD_CSP = [
   "default-src 'none'",

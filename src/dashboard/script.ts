@@ -1,6 +1,6 @@
 /**
  * Runs in the browser, after graphql-ws and `deliveryListScript`. Text reaches the page through `textContent` only:
- * event types, URLs, headers and response bodies are written by strangers.
+ * event types, URLs, headers and response bodies are written by third parties.
  */
 export const dashboardScript = String.raw`(function () {
   'use strict';
@@ -244,7 +244,7 @@ export const dashboardScript = String.raw`(function () {
       if (this.#troubled) this.#on.notice('');
       this.#troubled = false;
       this.#on.page(page);
-      if (this.#tooFarBehind(page.updates)) this.#startAnew('Skipped ahead: updates came faster than this page can show.');
+      if (this.#tooFarBehind(page.updates)) this.#restart('Skipped ahead: updates came faster than this page can show.');
     }
 
     // Clocks differ: the least lag seen stands for none.
@@ -264,7 +264,7 @@ export const dashboardScript = String.raw`(function () {
 
     #failedWith(error) {
       if (REFUSED.includes(error.code)) return this.#refused(error.message);
-      if (error.code === 'CURSOR_EXPIRED') return this.#startAnew('Some updates are no longer kept; the list was read anew.');
+      if (error.code === 'CURSOR_EXPIRED') return this.#restart('Some updates are no longer kept; the list was read again.');
       this.#troubled = true;
       this.#on.state('waiting', 'Trying again…');
       this.#on.notice(error.message);
@@ -277,14 +277,14 @@ export const dashboardScript = String.raw`(function () {
       this.stop();
     }
 
-    #startAnew(message) {
+    #restart(message) {
       this.#payload.variables.after = null;
       this.#leastLagMs = Infinity;
       this.#on.notice(message);
       this.#resubscribe(0);
     }
 
-    // Without its only subscription the socket closes: the next one opens it anew, which reads the state again.
+    // Without its only subscription the socket closes: the next one opens it again, which reads the state again.
     #resubscribe(delayMs) {
       this.#unsubscribe();
       clearTimeout(this.#resubscribing);

@@ -66,7 +66,7 @@ td { font-variant-numeric: tabular-nums; }
 #rows td { white-space: nowrap; }
 #rows td.foreign { max-width: 19rem; overflow: hidden; text-overflow: ellipsis; }
 #rows td.foreign button { max-width: 100%; overflow: hidden; text-overflow: ellipsis; vertical-align: bottom; }
-/* Strangers' text: it may not push its neighbours aside, nor turn their direction. */
+/* Third parties' text: it may not push its neighbours aside, nor turn their direction. */
 .foreign { overflow-wrap: anywhere; unicode-bidi: isolate; }
 .status { font-size: .85rem; font-weight: 600; white-space: nowrap; color: var(--off); }
 .status[data-status=SUCCEEDED], .status[data-status=ACTIVE], .status[data-status=SUCCESS] { color: var(--good); }

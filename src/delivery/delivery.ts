@@ -111,7 +111,7 @@ export class Delivery {
   }
 
   /**
-   * Takes deliveries that wait here out of their queues; they stay this instance's in the database until whoever asked
+   * Takes deliveries that wait here out of their queues; they stay this instance's in the database until the caller
    * has moved them on. Returns those that did wait here.
    */
   withdraw(deliveryIds: readonly string[]): readonly string[] {

@@ -17,7 +17,7 @@ export interface DeliveriesLeft {
   readonly webhook: LiveWebhook;
   readonly jobs: readonly Job[];
   /**
-   * FORGOTTEN: they were cancelled. WITHDRAWN: they are still this instance's in the database, and whoever has withdrawn
+   * FORGOTTEN: they were cancelled. WITHDRAWN: they are still this instance's in the database, and the caller that has withdrawn
    * them sees to it. RELEASED: they are on their way to being anybody's.
    */
   readonly how: 'FORGOTTEN' | 'WITHDRAWN' | 'RELEASED';

@@ -3,7 +3,7 @@ import { FairShare } from '../fair-share';
 
 /** Twice what one application can have: it gets at most a half. */
 export const MAX_IN_FLIGHT = 2_048;
-/** With fewer requests under way than this nothing is scarce, whoever sends them. */
+/** With fewer requests under way than this nothing is scarce, no matter who sends them. */
 const CALM_IN_FLIGHT = MAX_IN_FLIGHT / 4;
 /** From half of its application's share on a webhook gets no more than this at a time, so that those that hang leave room for the rest. */
 const MAX_IN_FLIGHT_PER_WEBHOOK_WHEN_CROWDED = 2;

@@ -117,7 +117,7 @@ function judge(plan: Plan, evidence: Evidence): { column: Column; problems: stri
   const delivered = idsOf(taken);
   const seen = idsOf(sightings.filter(({ status }) => status === 'SUCCEEDED'));
   const differing = idsOf(receipts.filter(({ eventId, data }) => wanted.has(eventId) && !isEqual(wanted.get(eventId), data)));
-  const strangers = [...idsOf(receipts)].filter((eventId) => !wanted.has(eventId));
+  const unwanted = [...idsOf(receipts)].filter((eventId) => !wanted.has(eventId));
   const events = [...wanted.values()];
   const refused = receipts.length - receipts.filter(({ status }) => status < 300).length;
   const retried = sightings.filter(({ attempt }) => attempt > 1).length;
@@ -143,7 +143,7 @@ function judge(plan: Plan, evidence: Evidence): { column: Column; problems: stri
     'delivered more than once',
     named(({ eventId }) => taken.filter((receipt) => receipt.eventId === eventId).length > 1),
   );
-  say('received without having asked for it', strangers);
+  say('received without having asked for it', unwanted);
   const unverified = receipts.length - verified.length;
   if (unverified > 0) problems.push(`${plan.name}: signatures that standardwebhooks refused: ${unverified} of ${receipts.length}`);
   if (retried < refused) problems.push(`${plan.name}: ${refused} requests were refused, but only ${retried} retries were seen`);

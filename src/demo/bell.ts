@@ -1,4 +1,4 @@
-/** Rings when something may have changed; whoever waits looks again. */
+/** Rings when something may have changed; who waits looks again. */
 export class Bell {
   readonly #waiting = new Set<() => void>();
 

@@ -18,7 +18,7 @@ interface Answered {
   readonly errors?: readonly Failure[];
 }
 
-/** Whoever uses the hub from outside: mutations over HTTP, subscriptions over a WebSocket, nothing else. */
+/** A user of the hub from outside: mutations over HTTP, subscriptions over a WebSocket, nothing else. */
 export class Caller {
   readonly #url: string;
   readonly #authorization: string;

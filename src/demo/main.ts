@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   const stop = new AbortController();
   // Not `once`: npm passes Ctrl-C on to a process that has had it already.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
-  process.stdout.on('error', () => stop.abort()); // whoever read it has left, as in `| head`
+  process.stdout.on('error', () => stop.abort()); // the reader has left, as in `| head`
   const { once = false } = command.opts<{ once?: boolean }>();
   process.exitCode = await run({ out: process.stdout, isOnce: once, stop: stop.signal });
 }

@@ -64,7 +64,7 @@ interface Counter {
 }
 
 /**
- * Stores events and their deliveries. The counter rows come first: whoever holds an application's row writes the next
+ * Stores events and their deliveries. The counter rows come first: the transaction that holds an application's row writes the next
  * sequences, and nobody commits a later sequence before an earlier one.
  */
 export async function append(

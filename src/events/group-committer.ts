@@ -331,7 +331,7 @@ export class GroupCommitter {
       reservation.take(deliveries, stored);
       this.#deps.facts.eventsStored.emit({ batch: result, durationMs: this.#deps.clock.monotonic() - began });
     } catch (error) {
-      // It is stored all the same: the deliveries are found again as strays, watchers find the events in the log.
+      // It is stored all the same: the deliveries are found by the reconciler, watchers find the events in the log.
       this.#deps.log.error({ events: stored.length, error: (error as Error).stack }, 'append.fault');
     }
     for (const [index, { waiting }] of batch.entries()) {

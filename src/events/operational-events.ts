@@ -41,7 +41,7 @@ export class OperationalEvents {
 
   /**
    * Runs a transaction that may tell something to these applications. Their counters are taken first, as an append takes
-   * them: whoever needs both the log and what is below it takes the log first.
+   * them: a transaction that needs both the log and what is below it takes the log first.
    */
   async transaction<T>(applicationIds: readonly string[], work: (tx: Tx, tell: Tell) => Promise<T>): Promise<T> {
     const { database, clock, facts } = this.#deps;

@@ -98,7 +98,7 @@ export class HealthMonitor {
 
   async #read(): Promise<void> {
     const failing = await readFailing(this.#deps.database.read);
-    // Who recovered by another instance begins anew here, too.
+    // Who recovered by another instance starts over here, too.
     for (const webhookId of this.#failing.keys()) if (!failing.has(webhookId)) this.#streaks.delete(webhookId);
     this.#failing = failing;
   }

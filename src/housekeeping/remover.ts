@@ -41,7 +41,7 @@ const byApplication = (applicationId: string): readonly [string, ...unknown[]] =
 
 /**
  * Retry jobs go first: every step of one holds its row, so nothing is planned or created once it is gone. Then
- * deliveries: whoever settles one holds its row, so no attempt can appear once its delivery is gone.
+ * deliveries: a settle holds its row, so no attempt can appear once its delivery is gone.
  */
 const SHARES: readonly Share[] = [
   { table: 'retry_jobs', key: 'id', where: byRange('job') },

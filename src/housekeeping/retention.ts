@@ -282,7 +282,7 @@ export function runsOf(sequences: readonly number[], staying: ReadonlySet<number
   return runs;
 }
 
-/** All or none of a run: when one of its deliveries has been taken up again meanwhile, the next sweep looks anew. */
+/** All or none of a run: when one of its deliveries has been taken up again meanwhile, the next sweep looks again. */
 async function removeEvents(tx: Tx, applicationId: string, { first, last }: Run): Promise<number> {
   const those = 'application_id = ? AND sequence >= ? AND sequence <= ?';
   const parameters = [applicationId, first, last];

@@ -50,7 +50,7 @@ export class JobWatch<Job extends Watchable> {
     });
   }
 
-  /** A job has come further, says whoever works on it here. */
+  /** A job has come further, says the replayer of this instance. */
   changed(job: Job): void {
     for (const watcher of this.#watchers.get(job.id) ?? [])
       if (job.version > watcher.latest.version) {

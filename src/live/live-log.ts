@@ -15,7 +15,7 @@ export interface LogSource<T extends Sequenced> {
 
 interface Watched<T> {
   readonly followers: Set<Follower<T & Sequenced>>;
-  /** The newest entries, contiguous, kept for whoever is close behind. */
+  /** The newest entries, contiguous, kept for followers that are close behind. */
   recent: T[];
   /** What they weigh. */
   weight: number;
@@ -33,7 +33,7 @@ interface Watched<T> {
 const CROWD = 100;
 const REST_MS_EACH = 0.04;
 
-/** Entries kept in memory per watched application; whoever is further behind reads the database. */
+/** Entries kept in memory per watched application; a follower that is further behind reads the database. */
 const MAX_RECENT = 2_000;
 /** Bytes, over all watched applications; each gets its share, but room for a few large events. */
 const MAX_WEIGHT = 64 * 1024 * 1024;

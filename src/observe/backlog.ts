@@ -17,7 +17,7 @@ export interface BacklogReading {
 
 /** Looking costs some 10 ms with a full count, so however often somebody asks: not sooner than this. */
 const FRESH_MS = 5 * SECOND;
-/** Whoever asks waits no longer for a database that hangs. */
+/** A reader waits no longer for a database that hangs. */
 const PATIENCE_MS = 1 * SECOND;
 
 /** How much waits in the database, and since when: looked up when somebody asks, and kept for a while. */

@@ -54,7 +54,7 @@ export class Observability {
     facts.keyRefused.on(({ reason }) => this.metrics.keyRefused(reason));
   }
 
-  /** Called by whoever serves clients, with how to count what they hold open. */
+  /** Called by the server, with how to count what they hold open. */
   countStreams(open: () => OpenStreams): void {
     this.#open = open;
   }

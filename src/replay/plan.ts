@@ -80,7 +80,7 @@ async function nextDeliveries(
   return { deliveryIds, cursor: place + 1 < statuses.length ? `${place + 1}:` : null };
 }
 
-/** Finished before the job was made, or waiting for a time to come: what is due already is on its way. */
+/** Finished before the job was made, or waiting for a time in the future: what is due already is on its way. */
 function waits(status: DeliveryStatus, createdAt: Date, { dialect }: Queries): readonly [string, ...unknown[]] {
   return status === DeliveryStatus.RETRYING ? [`owner = '' AND due_at > ${dialect.now}`] : ['completed_at <= ?', createdAt.getTime()];
 }

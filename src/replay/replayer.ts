@@ -28,7 +28,7 @@ const JOBS_PER_ROUND = 100;
 
 /**
  * Carries retry jobs out, a step at a time: plans what a job is for, hands deliveries out webhook by webhook as earlier
- * ones end, and counts. Every step stands in one transaction under the job's row, so that whoever takes the next one,
+ * ones end, and counts. Every step stands in one transaction under the job's row, so that the instance that takes the next one,
  * here, elsewhere or after a restart, goes on from there.
  */
 export class Replayer {
@@ -76,7 +76,7 @@ export class Replayer {
     const { database, instanceId, log } = this.#deps;
     const { read } = database;
     const open = await read.query<{ id: string }>(
-      // Of one that is cancelled every instance takes back what it has queued, whoever works on it.
+      // Of one that is cancelled every instance takes back what it has queued, no matter which one works on it.
       `SELECT id FROM retry_jobs WHERE completed_at IS NULL AND (worker = ? OR worker_until <= ${read.dialect.now} OR status = ?)
         ORDER BY id LIMIT ${JOBS_PER_ROUND}`,
       [instanceId, RetryJobStatus.CANCELLED],

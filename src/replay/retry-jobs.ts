@@ -149,7 +149,7 @@ export function refuseUnknownJob(id: string): never {
   return refuse('id', `expected the id of a retry job, got ${shown(id)}`, UserErrorCode.NOT_FOUND);
 }
 
-/** Takes the job's row: whoever holds it takes its next step alone. */
+/** Takes the job's row: who holds it takes its next step alone. */
 export async function lockJob(tx: Tx, id: string): Promise<RetryJob | null> {
   await tx.query(`SELECT id FROM retry_jobs WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
   return tx.manager.findOneBy(RetryJob, { id });

@@ -22,7 +22,7 @@ export interface Queries {
   query<Row>(sql: string, parameters?: readonly unknown[]): Promise<Row[]>;
 }
 
-/** An open transaction. Whoever takes one as an argument writes in it and leaves the commit to its owner. */
+/** An open transaction. A function that takes one as an argument writes in it and leaves the commit to its owner. */
 export interface Tx extends Queries {
   /** Returns how many rows were changed. `later`: nobody asks; it may be sent with the next statement, and fail there. */
   execute(sql: string, parameters?: readonly unknown[], when?: { readonly later: boolean }): Promise<number>;
@@ -30,7 +30,7 @@ export interface Tx extends Queries {
   insert(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[]): Promise<void>;
 }
 
-/** A commit whose answer got lost: the work may be stored or not, and whoever asked must look. */
+/** A commit whose answer got lost: the work may be stored or not, and the caller must look. */
 export class CommitInDoubt extends HubError {
   constructor(cause: unknown) {
     super('UNAVAILABLE', 'The hub lost its database while storing: it may be stored or not. Look for it before you try again.');
@@ -108,7 +108,7 @@ export class Database {
     if (this.#reader !== this.#writer && this.#reader.isInitialized) await this.#reader.destroy();
     if (!this.#writer.isInitialized) return;
     if (!this.dialect.supportsManyInstances) return this.#writer.destroy();
-    // A server that hangs or is gone answers no farewell.
+    // A server that hangs or is gone does not answer a close.
     const closing = this.#writer.destroy().catch((error: Error) => this.#log.debug({ error: error.message }, 'database.not_closed'));
     await Promise.race([closing, new Promise<void>((done) => this.#clock.after(CLOSE_MS, done))]);
   }

@@ -10,7 +10,7 @@ export class Eraser {
   readonly #clock: Clock;
   /** Returns whether nothing stood in the way. */
   readonly #cut: () => Promise<boolean>;
-  /** Has not begun: whoever asks can still join it. */
+  /** Has not begun: a caller can still join it. */
   #next: Promise<void> | undefined;
   #last: Promise<void> = Promise.resolve();
   #endedAt = Number.NEGATIVE_INFINITY;

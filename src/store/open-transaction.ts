@@ -5,7 +5,7 @@ import type { Dialect } from './dialect';
 import { PACKET_TOO_LARGE } from './mysql';
 import type { PacketLimit } from './mysql-pool';
 
-/** A transaction that has begun; whoever began it ends it. */
+/** A transaction that has begun; who began it ends it. */
 export interface OpenTransaction {
   readonly tx: Tx;
   commit(): Promise<void>;
@@ -100,7 +100,7 @@ class Calls implements Line {
   }
 
   /**
-   * One statement, prepared once. One of many rows has to be prepared anew for every number of them; 300 rows of the
+   * One statement, prepared once. One of many rows has to be prepared again for every number of them; 300 rows of the
    * three hot tables took 47 µs a row's share that way at best, and take 40 so.
    */
   async insert(table: string, columns: readonly string[], rows: Rows): Promise<void> {

@@ -22,7 +22,7 @@ export function maskedHeaders(headers: readonly Header[]): Header[] {
   return headers.map(({ name, value }) => ({ name, value: masked(value) }));
 }
 
-/** A header of a request as attempts keep it: what is not the hub's own may be a secret, whoever added it. */
+/** A header of a request as attempts keep it: what is not the hub's own may be a secret, no matter who added it. */
 export function recorded(pair: readonly [name: string, value: string]): readonly [name: string, value: string] {
   const [name, value] = pair;
   return HUBS_OWN.test(name) ? pair : [name, masked(value)];

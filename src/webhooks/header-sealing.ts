@@ -27,7 +27,7 @@ interface Row {
 /**
  * Sees to the values of webhooks' own headers being sealed, once all instances can open them. Version 0.1 reads them where
  * they are not sealed, so as long as an instance of it runs beside this one they are stored as it does; when the last has
- * gone, every instance of this version seals what is left, whoever is first.
+ * gone, every instance of this version seals what is left, no matter which is first.
  */
 export class HeaderSealing {
   readonly #deps: Deps;

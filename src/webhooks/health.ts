@@ -126,7 +126,7 @@ export async function closeCircuit(tx: Tx, webhookId: string): Promise<void> {
   await tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE webhook_id = ?', [webhookId]);
 }
 
-/** Whoever had opened circuits is gone, and with it what it knew of them. */
+/** The instance that had opened circuits is gone, and with it what it knew of them. */
 export async function closeAllCircuits(tx: Tx): Promise<void> {
   await tx.execute('UPDATE webhook_health SET circuit_open = 0 WHERE circuit_open = 1');
 }

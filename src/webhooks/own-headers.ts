@@ -27,7 +27,7 @@ export function openHeaders(seal: Seal, webhook: StoredHeaders & Pick<Webhook, '
 }
 
 /**
- * Headers as a caller gives them, with the values that stand for stored ones put in: whoever sends back what was shown
+ * Headers as a caller gives them, with the values that stand for stored ones put in: a caller that sends back what was shown
  * changes nothing.
  * @throws InputRefused for the mask of anything else
  */

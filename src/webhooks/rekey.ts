@@ -22,7 +22,7 @@ interface Rekeyed {
   readonly total: number;
 }
 
-/** Seals what was sealed with former keys anew, a few hundred rows a transaction; instances may be running meanwhile. */
+/** Seals again what was sealed with former keys, a few hundred rows a transaction; instances may be running meanwhile. */
 export async function rekeySecrets(database: Database, seal: Seal): Promise<Rekeyed> {
   let [changed, total] = [0, 0];
   for (const place of SEALED) {
@@ -48,8 +48,8 @@ async function rekeyColumn(database: Database, seal: Seal, { table, column, owne
     changed += await database.transaction(async (tx) => {
       let updated = 0;
       for (const { id, sealed } of old) {
-        const anew = seal.close(seal.open(sealed, ownerOf(id)), ownerOf(id));
-        updated += await tx.execute(`UPDATE ${table} SET ${column} = ? WHERE id = ? AND ${column} = ?`, [anew, id, sealed]);
+        const resealed = seal.close(seal.open(sealed, ownerOf(id)), ownerOf(id));
+        updated += await tx.execute(`UPDATE ${table} SET ${column} = ? WHERE id = ? AND ${column} = ?`, [resealed, id, sealed]);
       }
       return updated;
     });

@@ -14,7 +14,7 @@ export class Seal {
   readonly #keys = new Map<string, Buffer>();
 
   /**
-   * `previous` keys open what was sealed before, until `livehook secrets rekey` has sealed it anew.
+   * `previous` keys open what was sealed before, until `livehook secrets rekey` has sealed it again.
    * @throws RangeError unless every key has 32 bytes
    */
   constructor(key: Buffer, previous: readonly Buffer[] = []) {

@@ -172,7 +172,7 @@ export class WebhookCache {
     return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
   }
 
-  /** Reads anew what other instances have changed, of the applications that are known here or of some of these. */
+  /** Reads again what other instances have changed, of the applications that are known here or of some of these. */
   async refreshChanged(applicationIds: Iterable<string> = this.#snapshots.keys()): Promise<void> {
     const known = [...applicationIds].filter((applicationId) => this.#snapshots.has(applicationId));
     for (let start = 0; start < known.length; start += 500) {

@@ -221,7 +221,7 @@ export class Webhooks {
     });
   }
 
-  /** Sends again, beginning with what waited; a disabled webhook is enabled, and one that failed begins anew. */
+  /** Sends again, beginning with what waited; a disabled webhook is enabled, and one that failed starts over. */
   async resume(id: string): Promise<Webhook> {
     return this.#edit(id, async (webhook, tx) => {
       await forgetHealth(tx, id);
@@ -231,7 +231,7 @@ export class Webhooks {
   }
 
   /**
-   * The target is gone, or has failed for too long. Whoever changed the webhook since the attempt left has the last word.
+   * The target is gone, or has failed for too long. A change of the webhook since the attempt left has the last word.
    * Returns whether it was disabled.
    */
   async disable(id: string, seenVersion: number, { reason, failingSince }: Disabling, disabled: OperationalEvent): Promise<boolean> {
@@ -388,7 +388,7 @@ export class Webhooks {
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
         const before: Readonly<Record<string, unknown>> = { ...webhook };
         if ((await step(webhook, tx, tell)) === false) return webhook;
-        await closeCircuit(tx, id); // whoever sends goes by the new version without a grudge
+        await closeCircuit(tx, id); // the sender starts over with the new version
         webhook.version++;
         webhook.updatedAt = new Date(this.#deps.clock.now());
         // What has not changed here is left alone: secrets may be sealed with a new key at the same time.

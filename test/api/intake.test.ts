@@ -9,7 +9,7 @@ const caller = { apiKey: new ApiKey(), applicationId: null, scopes: new Set<neve
 describe('the bytes of requests under way', () => {
   test.each([
     ['with one key stay at half of what there is', caller, LIMITS.intakeBytes / 2],
-    ['without a key stay at their limit', null, LIMITS.strangersIntakeBytes],
+    ['without a key stay at their limit', null, LIMITS.unauthenticatedIntakeBytes],
   ] as const)('%s, and go back to none', (_whose, who, most) => {
     const intake = new Intake();
     const holdings = Array.from({ length: (10 * most) / MEBIBYTE }, () => intake.hold(who));
@@ -31,7 +31,7 @@ describe('the bytes of requests under way', () => {
 
   test('without a key leave room for those with one', () => {
     const intake = new Intake();
-    intake.hold(null).take(LIMITS.strangersIntakeBytes);
+    intake.hold(null).take(LIMITS.unauthenticatedIntakeBytes);
     expect(() => intake.hold(null).take(1)).toThrow('too large together');
     intake.hold(caller).take(LIMITS.intakeBytes);
     expect(() => intake.hold(caller).take(1)).toThrow('too large together');
@@ -43,14 +43,14 @@ describe('the bytes of requests under way', () => {
     const hold = (name: string) => {
       const holding = intake.hold(null);
       holding.evicted = () => evicted.push(name);
-      holding.take(LIMITS.strangersIntakeBytes / 4);
+      holding.take(LIMITS.unauthenticatedIntakeBytes / 4);
       return holding;
     };
     const [read] = ['read', 'oldest', 'old', 'new'].map(hold);
     if (read) read.evicted = undefined;
     hold('newest').take(1);
     expect(evicted).toEqual(['oldest', 'old']);
-    expect(intake.bytes).toBe((LIMITS.strangersIntakeBytes * 3) / 4 + 1);
+    expect(intake.bytes).toBe((LIMITS.unauthenticatedIntakeBytes * 3) / 4 + 1);
   });
 
   test('of subscriptions leave syntax trees in memory, which those of one application pay for once', () => {

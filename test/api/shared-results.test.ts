@@ -108,7 +108,7 @@ test('a variable within a fragment counts as well', async () => {
   expect(await (await subscribe(document, { variables: { as: 'b ' } })).take()).toEqual(['{"data":{"thing":{"name":"b one"}}}']);
 });
 
-test('what was redacted, and what was made a while ago, is made anew', async () => {
+test('what was redacted, and what was made a while ago, is made again', async () => {
   const { clock, resolved, waiting, subscribe } = setUp();
   const thing: Thing = { name: 'one' };
   const things = [thing];

@@ -11,7 +11,7 @@ interface Options {
   readonly instances: number;
 }
 
-/** A hub that does not come up within so long is started anew. */
+/** A hub that does not come up within so long is started again. */
 const START_MS = 30_000;
 const AGAIN_MS = 300;
 /** A hub that shuts down may wait this long: 10 s for a database that is away, and for what is in flight. */

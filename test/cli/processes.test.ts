@@ -366,7 +366,7 @@ describe('livehook serve --processes', () => {
     const { code, out, err } = await run(['serve', '--processes', '2'], testEnvironment(url));
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(
-      /^livehook: The configuration has a mistake:\n {2}--processes: expected 1 with SQLite, whose file belongs to one instance; got 2\./,
+      /^livehook: Invalid configuration:\n {2}--processes: expected 1 with SQLite, whose file belongs to one instance; got 2\./,
     );
     expect(existsSync(url.slice('sqlite:'.length))).toBe(false);
     await drop();

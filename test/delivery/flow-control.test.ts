@@ -130,7 +130,7 @@ describe('a flow', () => {
     expect(most({ maxConcurrency: 8, ordering: Ordering.BY_KEY })).toEqual([8, 8, 8]); // all of it is one instance's
   });
 
-  test('begins anew with a webhook that was changed, but for its pace', () => {
+  test('starts over with a webhook that was changed, but for its pace', () => {
     const { flow, terms, meet, waitMs } = flowOf({ ratePerSecond: 1 });
     for (let failures = 0; failures < 5; failures++) meet({ ...failure(0), outcome: 'TIMEOUT' }, failures * 1_000);
     expect(flow.heldMs(4_000)).toBe(1_000);

@@ -110,7 +110,7 @@ describe('The doorbell', () => {
     expect(here.said).toEqual(['doorbell.connected', 'doorbell.away', 'doorbell.connected']);
   });
 
-  test('notices a Redis that hangs, holds nobody up, and connects anew', async () => {
+  test('notices a Redis that hangs, holds nobody up, and connects again', async () => {
     const here = started(redis.url);
     await here.listening();
     redis.freeze();

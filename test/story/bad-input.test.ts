@@ -164,7 +164,7 @@ const administering: readonly Case[] = [
     'expected JSON of at most 500 levels',
   ],
   ['apiKeyCreate', { name: long(256) }, 'name', 'INVALID', 'expected at most 255 characters, got 256'],
-  ['apiKeyCreate', { expiresAt: '2001-01-01T00:00:00Z' }, 'expiresAt', 'INVALID', 'expected a time to come, got 2001-01-01T00:00:00.000Z'],
+  ['apiKeyCreate', { expiresAt: '2001-01-01T00:00:00Z' }, 'expiresAt', 'INVALID', 'must be in the future, got 2001-01-01T00:00:00.000Z'],
   ['apiKeyCreate', { scopes: [] }, 'scopes', 'INVALID', 'expected at least one scope'],
   ['apiKeyCreate', { applicationId: null, scopes: ['EVENTS_READ'] }, 'scopes', 'INVALID', 'expected an applicationId beside scopes'],
   ['apiKeyCreate', { applicationId: UNKNOWN }, 'applicationId', 'NOT_FOUND', `got "${UNKNOWN}"`],

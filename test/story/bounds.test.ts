@@ -116,7 +116,7 @@ describe('Connections', () => {
         const idle: Socket[] = [];
         for (let index = 0; index < 200; index++) {
           idle.push(await openTcp(url));
-          expect(hub.live.strangers).toBeLessThanOrEqual(10);
+          expect(hub.live.unauthenticated).toBeLessThanOrEqual(10);
           expect(hub.live.connections).toBeLessThanOrEqual(20 + 16);
         }
         expect(await ask(url, viewerPath, shop.key)).toMatch(/^HTTP\/1.1 200 /);
@@ -126,7 +126,7 @@ describe('Connections', () => {
         expect(await socket.next()).toMatchObject({ payload: { data: { viewer: { admin: false } } } });
         for (const connection of idle) connection.destroy();
         socket.terminate();
-        await until(() => hub.live.strangers === 0, { description: 'the strangers to be gone' });
+        await until(() => hub.live.unauthenticated === 0, { description: 'the unauthenticated to be gone' });
       },
       few,
     );
@@ -146,7 +146,7 @@ describe('Connections', () => {
           [last, 4],
         ] as const)
           for (let index = 0; index < share; index++) admitted.push(await RawWebSocket.connect(url, key));
-        expect(hub.live).toMatchObject({ connections: 20, strangers: 0, sockets: 20 });
+        expect(hub.live).toMatchObject({ connections: 20, unauthenticated: 0, sockets: 20 });
         for (let index = 0; index < 100; index++) {
           const answer = await ask(url, viewerPath, shop.key);
           expect(answer).toMatch(/^HTTP\/1.1 503 .*\r\nretry-after: 1\r\n.*"code":"UNAVAILABLE","retryAfter":1/is);
@@ -186,7 +186,7 @@ describe('Connections', () => {
         for (let index = 0; index < 10; index++) idle.push(await openTcp(url));
         for (let index = 0; index < 10; index++) admitted.push(await RawWebSocket.connect(url, shop.key));
         for (let index = 0; index < 5; index++) admitted.push(await RawWebSocket.connect(url, other.key));
-        expect(hub.live).toMatchObject({ connections: 20, strangers: 5, sockets: 15 });
+        expect(hub.live).toMatchObject({ connections: 20, unauthenticated: 5, sockets: 15 });
         for (const connection of idle) connection.destroy();
         for (const socket of admitted) socket.terminate();
       },
@@ -261,12 +261,12 @@ describe('Connections', () => {
   test('without a key send little: a socket that goes on before its connection_init is closed with 1009', async () => {
     await withHub(createSqliteDatabase, async (scene) => {
       const socket = await RawWebSocket.open(scene.url);
-      socket.send({ type: 'ping', payload: { filling: 'x'.repeat(LIMITS.strangerRequestBytes) } });
+      socket.send({ type: 'ping', payload: { filling: 'x'.repeat(LIMITS.unauthenticatedRequestBytes) } });
       expect((await socket.closed).code).toBe(1009);
       const response = await fetch(`${scene.url}/graphql`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ query: `${VIEWER} #${'x'.repeat(LIMITS.strangerRequestBytes)}` }),
+        body: JSON.stringify({ query: `${VIEWER} #${'x'.repeat(LIMITS.unauthenticatedRequestBytes)}` }),
       });
       expect([response.status, await response.json()]).toMatchObject([
         413,
@@ -292,8 +292,8 @@ describe('Connections', () => {
         connections.push(connection);
       }
       await until(() => refused >= 600 - 257, { description: 'those beyond to be refused' });
-      expect(hub.live.requestBytes).toBeLessThanOrEqual(LIMITS.strangersIntakeBytes);
-      expect(hub.live.requestBytes).toBeGreaterThan(LIMITS.strangersIntakeBytes / 2);
+      expect(hub.live.requestBytes).toBeLessThanOrEqual(LIMITS.unauthenticatedIntakeBytes);
+      expect(hub.live.requestBytes).toBeGreaterThan(LIMITS.unauthenticatedIntakeBytes / 2);
       expect((await shop.publish()).sequence).toBe(1);
       for (const connection of connections) connection.destroy();
       await expectNothingLeft(scene);

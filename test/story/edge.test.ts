@@ -234,7 +234,7 @@ describeEachDatabase('The edge', (makeDatabase) => {
       await until(() => second.hub.live.connections === 0, { description: 'the last connection to be closed' });
       expect(second.hub.live).toEqual({
         connections: 0,
-        strangers: 0,
+        unauthenticated: 0,
         subscriptions: 0,
         requestBytes: 0,
         sockets: 0,

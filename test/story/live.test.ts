@@ -29,7 +29,7 @@ function subscribe<Data>(transport: (typeof TRANSPORTS)[number], client: Client,
   return transport === 'SSE' ? client.subscribeSse<Data>(query, { ...variables }) : client.subscribe<Data>(query, { ...variables });
 }
 
-/** Reads `count` events, connecting anew to the next of `clients` with the cursor of the last event after every few. */
+/** Reads `count` events, reconnecting to the next of `clients` with the cursor of the last event after every few. */
 async function readEvents(transport: (typeof TRANSPORTS)[number], clients: readonly Client[], after: string, count: number) {
   const sequences: number[] = [];
   let cursor = after;
@@ -76,7 +76,7 @@ function expectWhole(updates: readonly string[], deliveries: number): void {
 }
 
 describeEachDatabase('Live', (makeDatabase) => {
-  test('events and updates come in order, none missed or repeated, while four publish and subscribers connect anew again and again', async () => {
+  test('events and updates come in order, none missed or repeated, while four publish and subscribers reconnect again and again', async () => {
     await withHub(makeDatabase, async ({ application, client, hub }) => {
       const shop = await application();
       await shop.webhook('/hook');

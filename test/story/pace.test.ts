@@ -243,7 +243,7 @@ describeEachDatabase('Pace', (makeDatabase) => {
     });
   });
 
-  test('a webhook that fails for too long is disabled, says why, and begins anew when it is resumed', async () => {
+  test('a webhook that fails for too long is disabled, says why, and starts over when it is resumed', async () => {
     await withHub(
       makeDatabase,
       async (hub: TestHub) => {

@@ -50,7 +50,7 @@ export class ApiKeyPayload {
   userErrors!: UserError[];
 }
 
-@ObjectType({ description: 'Whoever asks.' })
+@ObjectType({ description: 'The caller.' })
 export class Viewer {
   @Field(() => Boolean, { description: 'Whether it is an admin key.' })
   admin!: boolean;
@@ -66,7 +66,7 @@ const ApiKeyConnection = connectionType(ApiKey);
 
 @Resolver(() => ApiKey)
 export class ApiKeyResolver {
-  @Query(() => Viewer, { description: 'Whoever asks.' })
+  @Query(() => Viewer, { description: 'The caller.' })
   async viewer(@Ctx() context: Context): Promise<Viewer> {
     const { apiKey, applicationId } = requireCaller(context);
     const application = applicationId === null ? null : await context.services.applications.byId(applicationId);

@@ -69,7 +69,7 @@ export async function claimInOrder(tx: Tx, look: Look): Promise<View> {
   return { ...facts, state: 'open', ...(await claimNext(tx, look, heads, position)) };
 }
 
-/** Ordered webhooks are for whoever owns them; whoever claims freely must know that this is none. Held until the commit. */
+/** Ordered webhooks are for the instance that owns them; a claim without order must know that this is none. Held until the commit. */
 export async function orderedAmong(tx: Tx, webhookIds: readonly string[]): Promise<Set<string>> {
   const { sql, parameters } = tx.dialect.oneOf('id', webhookIds);
   const rows = await tx.query<{ id: string; ordering: Ordering }>(

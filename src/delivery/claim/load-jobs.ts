@@ -36,7 +36,7 @@ export class JobLoader {
     this.#deps = deps;
   }
 
-  /** There is nothing left to send of a redacted event, whoever asked for one more attempt: its deliveries are cancelled. */
+  /** There is nothing left to send of a redacted event, no matter who asked for one more attempt: its deliveries are cancelled. */
   async load(rows: readonly ClaimedRow[]): Promise<Job[]> {
     const jobs = await this.#read(rows);
     const redacted = jobs.filter(({ event }) => event.redactedAt !== null).map(({ deliveryId }) => deliveryId);

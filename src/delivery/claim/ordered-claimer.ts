@@ -338,7 +338,7 @@ export class OrderedClaimer {
     if (isOwned) this.#disown(id);
   }
 
-  /** Whoever takes the webhook next waits for what is still under way here. */
+  /** The instance that takes the webhook next waits for what is still under way here. */
   #disown(webhookId: string): void {
     const { database, instanceId, releaser, log } = this.#deps;
     const done = (this.#ending.get(webhookId) ?? Promise.resolve())

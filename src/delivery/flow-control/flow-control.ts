@@ -31,7 +31,7 @@ const QUEUED_SECONDS = 2;
  * Times are milliseconds of a clock that never goes back, but for `endedAt`.
  */
 export class FlowControl {
-  /** The webhook's version that this was learnt about: whoever changes it gets a fresh start. */
+  /** The webhook's version that this was learnt about: a change of it is a fresh start. */
   #version: number;
   #bucket: Bucket | undefined;
   #breaker: Breaker = CLOSED;

@@ -27,6 +27,8 @@ export interface Look {
   readonly probing: ReadonlySet<string>;
   /** Keys that waited for a retry at the last look, and for which. */
   readonly heads: ReadonlyMap<string, string>;
+  /** Deliveries that were withdrawn from this instance's queue. */
+  readonly withdrawn: ReadonlySet<string>;
   readonly space: Space;
 }
 
@@ -42,6 +44,8 @@ export type View =
       readonly taken: readonly OrderedRow[];
       readonly position: string;
       readonly heads: ReadonlyMap<string, string>;
+      /** Of the withdrawn deliveries those that are still in nobody's memory, and block their keys. */
+      readonly withdrawn: ReadonlySet<string>;
       /** Milliseconds until the first retry that something waits for; null: there is none. */
       readonly dueInMs: number | null;
       /** Of each key the first of those that came due: before what follows it, even if that is in the queue already. */
@@ -58,11 +62,12 @@ export async function claimInOrder(tx: Tx, look: Look): Promise<View> {
   if (!(await own(tx, look.webhookId, look.instanceId))) return { state: 'foreign' };
   if (!look.isClear && (await isElsewhere(tx, look))) return { state: 'unclear' };
 
+  const withdrawn = await stillWithdrawn(tx, look);
   const due = await putInLine(tx, look);
-  const { heads, dueInMs, isAll } = await readHeads(tx, look);
+  const { heads, dueInMs, isAll } = await readHeads(tx, look, withdrawn);
   const reopened = earliest([...(due.first === null ? [] : [due.first]), ...unblocked(look.heads, heads)]);
   const position = reopened !== null && reopened <= look.position ? before(reopened) : look.position;
-  const facts = { heads, dueInMs, due: due.byKey };
+  const facts = { heads, withdrawn: new Set(withdrawn.map(({ id }) => id)), dueInMs, due: due.byKey };
   // With some of them unknown, one that must wait might be taken.
   if (due.hasMore) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: true };
   if (!isAll) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: false };
@@ -112,6 +117,18 @@ async function isElsewhere(tx: Tx, { webhookId, isKnown }: Look): Promise<boolea
   return rows.some(({ id }) => !isKnown(id));
 }
 
+interface KeyedRow {
+  readonly id: string;
+  readonly ordering_key: string | null;
+}
+
+/** Before all else is read: what is put back meanwhile is then seen among the rest. */
+async function stillWithdrawn(tx: Tx, { withdrawn, instanceId }: Look): Promise<KeyedRow[]> {
+  if (withdrawn.size === 0) return [];
+  const { sql, parameters } = tx.dialect.oneOf('id', [...withdrawn]);
+  return tx.query<KeyedRow>(`SELECT id, ordering_key FROM deliveries WHERE ${sql} AND owner = ?`, [...parameters, instanceId]);
+}
+
 interface Due {
   readonly first: string | null;
   readonly byKey: ReadonlyMap<string, string>;
@@ -120,7 +137,7 @@ interface Due {
 
 /** What has come due takes its place among those that wait, by its sequence. */
 async function putInLine(tx: Tx, { webhookId, ordering }: Look): Promise<Due> {
-  const rows = await tx.query<{ id: string; ordering_key: string | null }>(
+  const rows = await tx.query<KeyedRow>(
     `SELECT id, ordering_key FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
       WHERE owner = '' AND webhook_id = ? AND due_at > 0 AND due_at <= ${tx.dialect.now} LIMIT ${MAX_DUE_PER_LOOK} ${tx.dialect.forUpdate}`,
     [webhookId],
@@ -138,19 +155,20 @@ interface Heads {
   readonly isAll: boolean;
 }
 
-/** What waits for a later attempt: the first of each key blocks what comes after it. */
-async function readHeads(tx: Tx, { webhookId, ordering }: Look): Promise<Heads> {
-  const rows = await tx.query<{ id: string; ordering_key: string | null; due_in: number }>(
+/** What waits for a later attempt, or was withdrawn: the first of each key blocks what comes after it. */
+async function readHeads(tx: Tx, { webhookId, ordering }: Look, withdrawn: readonly KeyedRow[]): Promise<Heads> {
+  const rows = await tx.query<KeyedRow & { readonly due_in: number }>(
     `SELECT id, ordering_key, due_at - ${tx.dialect.now} AS due_in FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
       WHERE owner = '' AND webhook_id = ? AND due_at > 0 ${ordering === Ordering.BY_KEY ? 'AND ordering_key IS NOT NULL' : ''}
       ORDER BY due_at LIMIT ${MAX_HEADS}`,
     [webhookId],
   );
   const [first] = rows;
-  return { heads: firstByKey(ordering, rows), dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MAX_HEADS };
+  const heads = firstByKey(ordering, [...rows, ...withdrawn]);
+  return { heads, dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MAX_HEADS };
 }
 
-function firstByKey(ordering: Ordering, rows: readonly { id: string; ordering_key: string | null }[]): Map<string, string> {
+function firstByKey(ordering: Ordering, rows: readonly KeyedRow[]): Map<string, string> {
   const first = new Map<string, string>();
   for (const { id, ordering_key } of rows) {
     const key = keyOf(ordering, ordering_key);

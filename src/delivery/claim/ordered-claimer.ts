@@ -45,7 +45,9 @@ interface Tenure {
   position: string;
   /** Of each blocked key the delivery that blocks it. */
   heads: Map<string, string>;
-  /** Of those what came up since the look under way began. */
+  /** Deliveries that were withdrawn and may still be in nobody's memory: they block their keys until they are moved on. */
+  readonly withdrawn: Set<string>;
+  /** Of the blocking ones what came up since the look under way began. */
   readonly fresh: Map<string, string>;
   /** The first delivery since then that must be looked at again. */
   rewoundTo: string | null;
@@ -153,6 +155,7 @@ export class OrderedClaimer {
   #withdrawn(tenure: Tenure, { deliveryId, event }: Job): void {
     const { ordering, id } = tenure.webhook;
     const key = keyOf(ordering, event.orderingKey);
+    if (key !== null) tenure.withdrawn.add(deliveryId);
     this.#block(tenure, deliveryId, key);
     if (key !== null) this.#deps.dispatcher.release(id, (job) => keyOf(ordering, job.event.orderingKey) === key);
   }
@@ -204,14 +207,16 @@ export class OrderedClaimer {
     const { database, dispatcher } = this.#deps;
     const open = dispatcher.openClaim();
     try {
-      const view = await database.transaction((tx) => claimInOrder(tx, this.#lookOf(tenure)));
+      const look = this.#lookOf(tenure);
+      const view = await database.transaction((tx) => claimInOrder(tx, look));
+      if (view.state === 'open') for (const id of look.withdrawn) if (!view.withdrawn.has(id)) tenure.withdrawn.delete(id);
       await this.#follow(tenure, view, open);
     } finally {
       open.close();
     }
   }
 
-  #lookOf({ webhook, position, heads, isClear }: Tenure): Look {
+  #lookOf({ webhook, position, heads, withdrawn, isClear }: Tenure): Look {
     const { dispatcher, instanceId } = this.#deps;
     const queue = dispatcher.orderedQueueOf(webhook);
     const { deliveries, bytes } = dispatcher.spaceFor(webhook);
@@ -221,6 +226,7 @@ export class OrderedClaimer {
       instanceId,
       position,
       heads: new Map(heads),
+      withdrawn: new Set(withdrawn),
       isClear,
       isKnown: (id) => queue?.has(id) === true,
       probing: queue?.probing ?? new Set(),
@@ -310,6 +316,7 @@ export class OrderedClaimer {
       webhook,
       position: '',
       heads: new Map(),
+      withdrawn: new Set(),
       fresh: new Map(),
       rewoundTo: null,
       isClear: false,

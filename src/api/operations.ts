@@ -28,6 +28,7 @@ import type { Services } from './services';
 import { type Results, SharedResults } from './shared-results';
 import { Turns } from './turns';
 import type { UnsentAnswer } from './unsent';
+import { largeMisfit } from './variable-misfits';
 
 /** An operation as it arrives, on any transport. */
 export interface OperationRequest {
@@ -174,6 +175,8 @@ export class Operations {
       this.#valid.add(document);
     }
     const operation = getOperationAST(document, operationName);
+    const unquotable = operation && largeMisfit(this.#deps.schema, operation, variables ?? {});
+    if (unquotable) return [coded(unquotable, 'BAD_USER_INPUT')];
     if (operation && hasOwnVariableCheck) return this.#judgeSizes(document, operation, variables ?? {});
     if (operation) return this.#judgeVariables(document, operation, variables ?? {});
     const message = operationName

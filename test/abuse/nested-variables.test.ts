@@ -3,7 +3,7 @@ import { AbusedHub } from '../support/abused-hub';
 const QUERY =
   '{"query":"mutation($x: JSON!) { eventPublish(input: { type: \\"a.b\\", payload: $x }) { userErrors { message } } }","variables":{"x":';
 
-describe('Variables that are nested deeply', () => {
+describe('Variables that are nested deeply, or fit nothing', () => {
   let hub: AbusedHub;
   beforeAll(async () => {
     hub = await AbusedHub.start();
@@ -51,6 +51,26 @@ describe('Variables that are nested deeply', () => {
       expect(text).toContain('got \\"n0\\" twice');
       const batch = `{"query":"mutation($e: [EventPublishInput!]!) { eventsPublish(input: { events: $e }) { results { userErrors { code } } } }","variables":{"e":[${Array(4).fill(`{"type":"a.b","payload":${payload}}`).join()}]}}`;
       expect((await post(batch, key)).status).toBe(200);
+    });
+  });
+
+  test.each([
+    ['unknown fields', (names: string) => `{"events":{${names}}}`, 'EventPublishInput has no field \\"n0\\"'],
+    ['a missing field', (names: string) => `{"events":[{"payload":{${names}}}]}`, 'the field \\"type\\" of EventPublishInput is missing'],
+    [
+      'a list in the place of a name',
+      (names: string) => `{"events":[{"payload":1,"type":[{${names}}]}]}`,
+      'expected String, got a long list',
+    ],
+  ])('are refused without being quoted: %s', async (_what, input, problem) => {
+    const { key } = await hub.tenant('unfitting');
+    const names = Array.from({ length: 80_000 }, (_, no) => `"n${no}":1`).join();
+    const query = 'mutation($x: EventsPublishInput!) { eventsPublish(input: $x) { userErrors { code } } }';
+    await hub.expectServed(async () => {
+      const { status, text } = await post(`{"query":"${query}","variables":{"x":${input(names)}}}`, key);
+      expect(status).toBe(200);
+      expect(text).toContain(problem);
+      expect(text).toContain('BAD_USER_INPUT');
     });
   });
 });

@@ -7,7 +7,7 @@ import { type Message, RawWebSocket } from '../support/raw-web-socket';
 import { ADMIN_KEY } from '../support/with-hub';
 import { expectErrors, expectGraphqlAnswer, expectNothingOfTheInside } from './answers';
 import { type Asked, mutated, operation } from './documents';
-import { FuzzedHub, holds } from './fuzzed-hub';
+import { FuzzedHub } from './fuzzed-hub';
 import { conditions, jsons, texts, valueFor } from './values';
 
 const schema = buildSchema(readFileSync(join(__dirname, '../../schema/schema.graphql'), 'utf8'));
@@ -48,29 +48,29 @@ async function askOverHttp({ query, variables }: Asked, key: string): Promise<vo
 
 describe('Whatever is asked', () => {
   test.each(['query', 'mutation', 'subscription'] as const)('by a %s out of the schema gets a well-formed answer', async (kind) => {
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.gen(), fc.constantFrom(0, 0, 0, 1, 2), async (g, whose) => {
         const [key, known] = callers()[whose] ?? ['', []];
         await askOverHttp(operation(g, schema, kind, known), key);
       }),
-      150,
+      97,
     );
   });
 
   test('by a document with mistakes gets a well-formed answer', async () => {
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.gen(), fc.constantFrom('query', 'mutation', 'subscription'), async (g, kind) => {
         const { query, variables } = operation(g, schema, kind, hub.known);
         await askOverHttp({ query: mutated(g, query), variables }, hub.key);
       }),
-      300,
+      195,
     );
   });
 
   test('with an input of any kind gets a well-formed answer, of every mutation', async () => {
     const mutations = Object.values(schema.getMutationType()?.getFields() ?? {});
     expect(mutations.length).toBeGreaterThan(20);
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.gen(), async (g) => {
         for (const { name, args } of mutations) {
           const declared = args.map((arg) => `$${arg.name}: ${String(arg.type)}`).join(', ');
@@ -81,7 +81,7 @@ describe('Whatever is asked', () => {
           await askOverHttp({ query, variables }, hub.key);
         }
       }),
-      25,
+      16,
     );
   });
 
@@ -92,7 +92,7 @@ describe('Whatever is asked', () => {
       'query ($x: ID!, $y: String!) { payloadPreview(eventId: $x, payloadQuery: $y) { body errors } events { nodes { get(path: $y) } } }',
       'query ($x: [ID!], $y: [String!]) { deliveries(filter: { webhookIds: $x, eventIds: $x, eventTypes: $y }) { nodes { id } } }',
     ];
-    await holds(
+    await hub.holds(
       fc.asyncProperty(texts(hub.known), texts(hub.known), conditions, jsons, async (x, y, filter, payload) => {
         for (const query of ids) await askOverHttp({ query, variables: { x, y } }, hub.key);
         const create =
@@ -106,7 +106,7 @@ describe('Whatever is asked', () => {
           hub.key,
         );
       }),
-      60,
+      39,
     );
   });
 
@@ -122,12 +122,12 @@ describe('Whatever is asked', () => {
       `query (${declare('String')}) { ${each((name) => `${name}: events(first: 1, after: $${name}) { nodes { id } }`)} }`,
       `query (${declare('String!')}) { ${each((name) => `${name}: payloadPreview(eventId: "${hub.known[1]}", payloadQuery: $${name}) { body errors }`)} }`,
     ];
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.array(texts(hub.known), { minLength: 20, maxLength: 20 }), async (given) => {
         const variables = Object.fromEntries(names.map((name, index) => [name, given[index]]));
         for (const query of queries) await askOverHttp({ query, variables }, hub.key);
       }),
-      40,
+      26,
     );
   });
 
@@ -137,7 +137,7 @@ describe('Whatever is asked', () => {
   });
 
   test('over server-sent events gets a well-formed answer', async () => {
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.gen(), fc.constantFrom('query', 'mutation', 'subscription'), fc.boolean(), async (g, kind, isPost) => {
         const asked = operation(g, schema, kind, hub.known);
         const query = g(fc.boolean) ? asked.query : mutated(g, asked.query);
@@ -165,7 +165,7 @@ describe('Whatever is asked', () => {
         left.abort();
         for (const [, data = ''] of text.matchAll(/event: next\ndata: (.*)\n/g)) expectGraphqlAnswer(JSON.parse(data) as object, known);
       }),
-      80,
+      52,
     );
   });
 });
@@ -295,7 +295,7 @@ describe('Bytes of any kind', () => {
   const STATUSES = /^HTTP\/1\.1 (100|101|200|204|304|400|404|405|406|408|411|413|414|415|417|426|429|431|503) /;
 
   test('as requests are answered with a status of HTTP, or the connection ends', async () => {
-    await holds(
+    await hub.holds(
       fc.asyncProperty(
         fc.array(fc.oneof({ arbitrary: request, weight: 9 }, { arbitrary: fc.uint8Array({ maxLength: 300 }), weight: 1 }), {
           minLength: 20,
@@ -313,7 +313,7 @@ describe('Bytes of any kind', () => {
           }
         },
       ),
-      40,
+      26,
     );
   });
 
@@ -391,7 +391,7 @@ describe('Bytes of any kind', () => {
   test.each([true, false])(
     'as frames of a socket are answered by the protocol, or it is closed with a code that says why (with a key: %s)',
     async (hasKey) => {
-      await holds(
+      await hub.holds(
         fc.asyncProperty(fc.array(frame, { minLength: 1, maxLength: 15 }), async (frames) => {
           const socket = hasKey ? await RawWebSocket.connect(hub.url, hub.key) : await RawWebSocket.open(hub.url);
           const sent = frames.map(String).join('\n');
@@ -415,7 +415,7 @@ describe('Bytes of any kind', () => {
           if (closed && !CLOSES.has(closed.code)) throw new Error(`closed with ${closed.code} ${closed.reason}`);
           if (wrong.length > 0) throw wrong[0];
         }),
-        hasKey ? 200 : 100,
+        hasKey ? 120 : 60,
       );
     },
   );

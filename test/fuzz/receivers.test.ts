@@ -4,12 +4,13 @@ import fc from 'fast-check';
 import { mutated } from '../support/mutate';
 import { until } from '../support/until';
 import { expectNothingOfTheInside } from './answers';
-import { FuzzedHub, holds } from './fuzzed-hub';
+import { sizes } from './costly-values';
+import { FuzzedHub } from './fuzzed-hub';
 
-/** What a receiver sends, piece by piece, and how it ends. */
+/** What a receiver sends, piece by piece, and how it ends: with a `flood` the last piece comes again and again, as fast as it is taken, with `drops` byte by byte. */
 interface Response {
   readonly pieces: readonly Uint8Array[];
-  readonly end: 'end' | 'reset' | 'hang';
+  readonly end: 'end' | 'reset' | 'hang' | 'flood' | 'drops';
 }
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
@@ -138,10 +139,58 @@ const response: fc.Arbitrary<Response> = fc
       .map(([whole, cuts]) => cut(whole, cuts)),
     end: fc.constantFrom('end', 'end', 'end', 'reset', 'hang'),
   })
-  .map((one) => ({
-    ...one,
-    [fc.toStringMethod]: () => JSON.stringify([Buffer.concat(one.pieces).toString('latin1').slice(0, 500), one.end]),
-  }));
+  .map((one) => shown(one));
+
+const shown = (one: Response): Response =>
+  Object.assign(one, {
+    [fc.toStringMethod]: () => JSON.stringify([...one.pieces.map((piece) => Buffer.from(piece).toString('latin1').slice(0, 500)), one.end]),
+  });
+
+const CHUNKED = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n';
+const START = fc.constantFrom(
+  '',
+  'HTTP/1.1 200 ',
+  'HTTP/1.1 200 OK\r\n',
+  'HTTP/1.1 200 OK\r\nx: ',
+  'HTTP/1.1 200 OK\r\n\r\n',
+  'HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n',
+  'HTTP/1.1 103 Early Hints\r\n',
+  CHUNKED,
+  `${CHUNKED}1;x="`,
+  `${CHUNKED}0\r\n`,
+  `${CHUNKED}fffffff\r\n`,
+);
+const AGAIN = fc.constantFrom(
+  'HTTP/1.1 102 Processing\r\n\r\n',
+  'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n',
+  'HTTP/1.1 204 No Content\r\n\r\n',
+  '\r\n',
+  '\n',
+  ' ',
+  'x: y\r\n',
+  ': \r\n',
+  'x: y\r\n z\r\n',
+  'set-cookie: a=b; path=/\r\n',
+  '1\r\nx\r\n',
+  '1;x=y\r\nx\r\n',
+  `1;x=${'y'.repeat(4_000)}\r\nx\r\n`,
+  '0',
+  '0\r\n',
+  'x',
+  '\u0000',
+);
+/** All that may go on for ever. */
+const endless: fc.Arbitrary<Response> = fc
+  .tuple(
+    START,
+    fc.array(AGAIN, { minLength: 1, maxLength: 2 }),
+    sizes(65_536),
+    fc.constantFrom('flood', 'flood', 'flood', 'drops', 'hang', 'reset'),
+  )
+  .map(([start, again, length, end]) => {
+    const piece = again.join('');
+    return shown({ pieces: [bytes(start), bytes(piece.repeat(Math.ceil((length + 1) / piece.length)))], end });
+  });
 
 /** One of each outcome that a receiver can bring about, and successes. */
 function ordinary(count: number): Response[] {
@@ -192,7 +241,13 @@ class RawReceiver {
   }
 
   async #answer(socket: Socket, { pieces, end }: Response): Promise<void> {
-    for (const piece of pieces) await new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
+    const written = (piece: Uint8Array) => new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
+    for (const piece of end === 'drops' ? pieces.flatMap((whole) => [...whole].map((byte) => Uint8Array.of(byte))) : pieces) {
+      if (socket.destroyed) return;
+      await written(piece);
+    }
+    const last = pieces.at(-1) ?? bytes(' ');
+    while (end === 'flood' && !socket.destroyed) await written(last);
     if (end === 'end') socket.end();
     else if (end === 'reset') socket.resetAndDestroy();
   }
@@ -237,43 +292,59 @@ describe('Whatever a receiver answers', () => {
     }
   });
 
+  /** Each to a webhook of its own; the outcomes. */
+  async function delivered(responses: readonly Response[]): Promise<Set<string>> {
+    const outcomes = new Set<string>();
+    receiver.responses = responses;
+    for (const id of webhookIds) await mutated(hub.client, 'webhookResume', { id });
+    const { event } = await mutated<{ event: { id: string } }>(
+      hub.client,
+      'eventPublish',
+      { input: { type: 'raw.sent', payload: { no: 1 } } },
+      'event { id }',
+    );
+    const unfinished = 'query ($ids: [ID!]) { deliveries(filter: { eventIds: $ids, statuses: [PENDING, RETRYING] }) { nodes { id } } }';
+    await until(
+      async () => {
+        const { deliveries } = await hub.client.query<{ deliveries: { nodes: unknown[] } }>(unfinished, { ids: [event.id] });
+        return deliveries.nodes.length === 0;
+      },
+      { description: 'every delivery to be finished', timeoutMs: 30_000 },
+    );
+    for (const [no, id] of webhookIds.entries()) {
+      const shown = await hub.client.query<Shown>(SHOW, { id });
+      const { deliveries, healthReason } = shown.webhook;
+      const sent = responses[no]?.pieces.map((piece) => Buffer.from(piece).toString('latin1')).join('') ?? '';
+      for (const { status: state, attempts } of deliveries.nodes) {
+        const [attempt] = attempts.nodes;
+        if (attempt === undefined) throw new Error(`a delivery is ${state} without an attempt`);
+        if ((attempt.outcome === 'SUCCESS') !== (attempt.error === null)) throw new Error(`odd attempt ${JSON.stringify(attempt)}`);
+        outcomes.add(attempt.outcome);
+        expectNothingOfTheInside(`${attempt.error} ${healthReason}`, sent);
+      }
+    }
+    await hub.expectHealthy();
+    return outcomes;
+  }
+
   test('the attempt is written down with an outcome and a reason, and the hub goes on', async () => {
     const outcomes = new Set<string>();
-    await holds(
+    await hub.holds(
       fc.asyncProperty(fc.array(response, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (responses) => {
-        receiver.responses = responses;
-        for (const id of webhookIds) await mutated(hub.client, 'webhookResume', { id });
-        const { event } = await mutated<{ event: { id: string } }>(
-          hub.client,
-          'eventPublish',
-          { input: { type: 'raw.sent', payload: { no: 1 } } },
-          'event { id }',
-        );
-        const unfinished = 'query ($ids: [ID!]) { deliveries(filter: { eventIds: $ids, statuses: [PENDING, RETRYING] }) { nodes { id } } }';
-        await until(
-          async () => {
-            const { deliveries } = await hub.client.query<{ deliveries: { nodes: unknown[] } }>(unfinished, { ids: [event.id] });
-            return deliveries.nodes.length === 0;
-          },
-          { description: 'every delivery to be finished', timeoutMs: 30_000 },
-        );
-        for (const [no, id] of webhookIds.entries()) {
-          const shown = await hub.client.query<Shown>(SHOW, { id });
-          const { deliveries, healthReason } = shown.webhook;
-          const sent = responses[no]?.pieces.map((piece) => Buffer.from(piece).toString('latin1')).join('') ?? '';
-          for (const { status: state, attempts } of deliveries.nodes) {
-            const [attempt] = attempts.nodes;
-            if (attempt === undefined) throw new Error(`a delivery is ${state} without an attempt`);
-            if ((attempt.outcome === 'SUCCESS') !== (attempt.error === null)) throw new Error(`odd attempt ${JSON.stringify(attempt)}`);
-            outcomes.add(attempt.outcome);
-            expectNothingOfTheInside(`${attempt.error} ${healthReason}`, sent);
-          }
-        }
-        await hub.expectHealthy();
+        for (const outcome of await delivered(responses)) outcomes.add(outcome);
       }),
       8,
       [[ordinary(AT_ONCE)]],
     );
     expect([...outcomes].sort()).toEqual(['CONNECT', 'HTTP_ERROR', 'REDIRECT', 'SUCCESS', 'TIMEOUT']);
+  });
+
+  test('without end, or drop by drop, is cut off', async () => {
+    await hub.holds(
+      fc.asyncProperty(fc.array(endless, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (responses) => {
+        await delivered(responses);
+      }),
+      8,
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -106,9 +106,14 @@ export class HubProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** The most memory it has had so far, in bytes; 0 where the system does not tell. */
+  /** The most memory it has had since its start, or since `forgetPeakMemory`, in bytes; 0 where the system does not tell. */
   peakMemory(): Promise<number> {
     return this.#memory('VmHWM');
+  }
+
+  /** The peak counts from now on, where the system can do that. */
+  async forgetPeakMemory(): Promise<void> {
+    await writeFile(`/proc/${this.pid}/clear_refs`, '5').catch(() => undefined);
   }
 
   /** What it has in memory now, in bytes; 0 where the system does not tell. */

@@ -1,6 +1,7 @@
+import { ALL_SCOPES } from '../../src/applications/api-key';
 import { encodeCursor, encodeKeyCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
-import { type Client, GraphqlFailure, type Result } from '../support/graphql-client';
+import { Client, GraphqlFailure, type Result } from '../support/graphql-client';
 import { mutated } from '../support/mutate';
 import { until } from '../support/until';
 import { ADMIN_KEY, type TestApplication, withHub } from '../support/with-hub';
@@ -74,6 +75,9 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
     [`eventTypes(applicationId: "${of.applicationId}") { nodes { name } }`, 'FORBIDDEN'],
     [`payloadPreview(payloadQuery: "subscription { event { payload } }", eventId: "${of.eventId}") { body }`, 'BAD_USER_INPUT'],
     [`retryJobs(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
+    [`apiKeys(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
+    [`auditEvents(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
+    [`auditEvents(filter: { actorIds: ["${of.keyId}"] }) { nodes { id } }`, none],
     [`retryJobs(after: "${keyCursor(of.jobId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`events(after: "${of.eventCursor}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`webhooks(after: "${keyCursor(of.webhookId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
@@ -141,7 +145,7 @@ function outcomeOf({ data, errors }: Result<Record<string, unknown>>): unknown {
 
 describeEachDatabase('Two applications', (makeDatabase) => {
   test('never see or touch what is the other’s, by any field, on any transport', async () => {
-    await withHub(makeDatabase, async ({ application, receiver, admin }) => {
+    await withHub(makeDatabase, async ({ application, receiver, admin, url }) => {
       for (const path of ['/red', '/blue']) receiver.answer(path, { status: 500 });
       const red = await application('red');
       const blue = await application('blue');
@@ -154,7 +158,13 @@ describeEachDatabase('Two applications', (makeDatabase) => {
         '{ webhooks { nodes { url status version } } deliveries { nodes { status attemptCount } } events { nodes { id } } }',
       );
 
-      for (const [transport, run] of transports(red.client)) {
+      const { token } = await mutated<{ token: string }>(
+        admin,
+        'apiKeyCreate',
+        { input: { applicationId: red.id, scopes: ALL_SCOPES } },
+        'token',
+      );
+      for (const [transport, run] of transports(new Client(url, token))) {
         for (const [field, expected] of reads(theirs)) {
           const result = await run(`query { ${field} }`);
           expect([transport, field, outcomeOf(result)]).toEqual([transport, field, expected]);

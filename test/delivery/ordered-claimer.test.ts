@@ -109,6 +109,23 @@ describeEachDatabase('Claiming in order', (makeDatabase) => {
     });
   });
 
+  test('a withdrawn delivery without a key is sent once it is released', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const { applicationId, webhookId, rig } = await ordered(store, Ordering.BY_KEY, {}, { maxConcurrency: 1 });
+      await storeKeyed(store, applicationId, [null, null, null]);
+      await rig.look(webhookId);
+      const id = deliveryId(2, webhookId);
+      rig.dispatcher.withdraw([id]);
+      await rig.quiet();
+      rig.releaser.release([id]);
+      await rig.quiet();
+      await rig.look(webhookId);
+      await rig.drain();
+      expect(new Set(rig.sentSequences)).toEqual(new Set([1, 2, 3]));
+      await rig.stop();
+    });
+  });
+
   test('a withdrawn delivery that is released goes first', async () => {
     await withStore(makeDatabase, async (store) => {
       const { applicationId, webhookId, rig } = await ordered(store, Ordering.STRICT);

@@ -62,12 +62,14 @@ export async function claimInOrder(tx: Tx, look: Look): Promise<View> {
   if (!(await own(tx, look.webhookId, look.instanceId))) return { state: 'foreign' };
   if (!look.isClear && (await isElsewhere(tx, look))) return { state: 'unclear' };
 
-  const withdrawn = await stillWithdrawn(tx, look);
+  const stillAway = await stillWithdrawn(tx, look);
+  const withdrawn = new Set(stillAway.map(({ id }) => id));
+  const back = [...look.withdrawn].filter((id) => !withdrawn.has(id));
   const due = await putInLine(tx, look);
-  const { heads, dueInMs, isAll } = await readHeads(tx, look, withdrawn);
-  const reopened = earliest([...(due.first === null ? [] : [due.first]), ...unblocked(look.heads, heads)]);
+  const { heads, dueInMs, isAll } = await readHeads(tx, look, stillAway);
+  const reopened = earliest([...(due.first === null ? [] : [due.first]), ...unblocked(look.heads, heads), ...back]);
   const position = reopened !== null && reopened <= look.position ? before(reopened) : look.position;
-  const facts = { heads, withdrawn: new Set(withdrawn.map(({ id }) => id)), dueInMs, due: due.byKey };
+  const facts = { heads, withdrawn, dueInMs, due: due.byKey };
   // With some of them unknown, one that must wait might be taken.
   if (due.hasMore) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: true };
   if (!isAll) return { ...facts, state: 'open', taken: [], position, hasMore: true, isCutShort: false };

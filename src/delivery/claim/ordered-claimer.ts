@@ -155,7 +155,7 @@ export class OrderedClaimer {
   #withdrawn(tenure: Tenure, { deliveryId, event }: Job): void {
     const { ordering, id } = tenure.webhook;
     const key = keyOf(ordering, event.orderingKey);
-    if (key !== null) tenure.withdrawn.add(deliveryId);
+    tenure.withdrawn.add(deliveryId);
     this.#block(tenure, deliveryId, key);
     if (key !== null) this.#deps.dispatcher.release(id, (job) => keyOf(ordering, job.event.orderingKey) === key);
   }

@@ -121,7 +121,7 @@ export class RetryJobResolver {
 
   @Mutation(() => RetryJobPayload, {
     description:
-      'Hands nothing more out. What was handed out and has not left goes back to what it was; of an `eventReplay` it becomes CANCELLED. Requests that are under way still end and are counted, and so does what another instance has queued.',
+      'Hands nothing more out. What was handed out and has not been sent goes back to what it was, on whatever instance; of an `eventReplay` it becomes CANCELLED. Requests that are under way still end and are counted.',
   })
   async retryJobCancel(
     @Ctx() context: Context,

@@ -147,6 +147,15 @@ export class Budget {
     return entries.length < LEAST_SLICED ? entries : this.#slices(entries);
   }
 
+  /**
+   * Before a field is made of what was read for many at once, as much work as so many plain fields: resolves in another turn
+   * of the event loop where this one had enough.
+   */
+  async turn(fields: number): Promise<void> {
+    if (this.#isSliceOver) await this.#later(undefined);
+    this.#sliceFields += fields;
+  }
+
   /** Reads of the database, a few at a time. Once the budget is passed none begins, and those that wait are refused. */
   async reading<T>(read: () => Promise<T>): Promise<T> {
     if (this.#reading >= MAX_READS_AT_ONCE) await new Promise<void>((resolve) => this.#toRead.push(resolve));

@@ -3,7 +3,7 @@ import { type Clock, MINUTE } from '../clock';
 import type { Unmatched } from '../events/append';
 import type { Facts } from '../facts';
 import type { Log } from '../log';
-import type { Database, Tx } from '../store/database';
+import type { Database } from '../store/database';
 import { forgetCostlyFilter } from '../webhooks/costly-filter';
 
 interface Deps {

@@ -31,6 +31,8 @@ import { ADMIN_KEY, testEnvironment } from './with-hub';
 
 const ROOT = resolve(__dirname, '../..');
 export const MAX_HOLD_MS = 250;
+/** The same attack took between 170 and 280 ms of CPU time, whatever else ran on the cores: their caches and clock are shared. */
+const NOISE = 1.5;
 export const MAX_MEMORY_BYTES = 1024 ** 3;
 /** What the neighbour may wait for, beyond ten times its longest wait in quiet. The attacks took from 2 s to minutes. */
 const MAX_WAIT_MS = 2_000;
@@ -145,7 +147,7 @@ export class AbusedHub {
     expect(this.process.hasExited).toBe(false);
     const logged = this.process.log.slice(loggedBefore).split('\n');
     expect(logged.filter((line) => /fault|unhandled|uncaught|"level":(50|60)/i.test(line))).toEqual([]);
-    expect(served.longestHoldMs).toBeLessThanOrEqual(MAX_HOLD_MS + inQuiet.longestHoldMs);
+    expect(served.longestHoldMs).toBeLessThanOrEqual(NOISE * MAX_HOLD_MS + inQuiet.longestHoldMs);
     expect(served.longestPublishMs).toBeLessThanOrEqual(MAX_WAIT_MS + 10 * inQuiet.longestPublishMs);
     expect(served.longestHealthMs).toBeLessThanOrEqual(MAX_WAIT_MS + 10 * inQuiet.longestHealthMs);
     expect(served.peakMemoryBytes).toBeLessThanOrEqual(MAX_MEMORY_BYTES);

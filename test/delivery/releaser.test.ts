@@ -56,6 +56,7 @@ describe('What is released', () => {
   test('is told to have failed where the database does', async () => {
     const { releaser, waiting, told } = releasing();
     releaser.release([a1]);
+    await turns(2);
     waiting[0]?.fail();
     await releaser.drain();
     expect(told).toEqual([['failed', [a1]]]);
@@ -72,11 +73,27 @@ describe('What is released', () => {
     const { releaser, waiting, written, told } = releasing();
     releaser.release(Array.from({ length: 2_500 }, (_, index) => deliveryId(index + 1, first.id)));
     for (let count = 0; count < 3; count++) {
-      waiting[count]?.commit();
       await turns(2);
+      waiting[count]?.commit();
     }
+    await releaser.drain();
     expect(written.map((parameters) => parameters.length - 1)).toEqual([1_000, 1_000, 500]);
-    expect(told).toHaveLength(1);
+    expect(told.map(([what, ids]) => [what, ids.length])).toEqual([
+      ['released', 1_000],
+      ['released', 1_000],
+      ['released', 500],
+    ]);
+  });
+
+  test('together is written together, of however many webhooks it is', async () => {
+    const { releaser, waiting, written } = releasing();
+    releaser.release([a1, a2]);
+    releaser.release([b1]);
+    await turns(2);
+    expect(waiting).toHaveLength(1);
+    waiting[0]?.commit();
+    await releaser.drain();
+    expect(written).toEqual([[a1, a2, b1, 'ins_here']]);
   });
 });
 
@@ -84,18 +101,19 @@ describe('Waiting for a webhook', () => {
   test('takes until all of it has been written, also what came meanwhile, and nothing of another', async () => {
     const { releaser, waiting } = releasing();
     releaser.release([a1]);
-    releaser.release([b1]);
-    const settled = releaser.settled(first.id);
-    expect(await isDone(releaser.settled(liveWebhook().id))).toBe(true);
+    await turns(2);
     releaser.release([a2]);
+    const ofFirst = releaser.settled(first.id);
+    expect(await isDone(releaser.settled(liveWebhook().id))).toBe(true);
     waiting[0]?.commit();
-    expect(await isDone(settled)).toBe(false);
-    waiting[2]?.fail();
-    expect(await isDone(settled)).toBe(true);
+    expect(await isDone(ofFirst)).toBe(false);
+    releaser.release([b1]);
+    waiting[1]?.fail();
+    expect(await isDone(ofFirst)).toBe(true);
     expect(await isDone(releaser.settled(second.id))).toBe(false);
     const drained = releaser.drain();
     expect(await isDone(drained)).toBe(false);
-    waiting[1]?.commit();
+    waiting[2]?.commit();
     expect(await isDone(drained)).toBe(true);
     expect(await isDone(releaser.settled(second.id))).toBe(true);
   });

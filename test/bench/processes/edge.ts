@@ -6,6 +6,7 @@ import { KeyLimits } from '../../../src/api/key-limits';
 import { createSchema } from '../../../src/api/schema';
 import { ApiServer } from '../../../src/api/server';
 import type { Services } from '../../../src/api/services';
+import { Unsent } from '../../../src/api/unsent';
 import { ApiKeys } from '../../../src/applications/api-keys';
 import { Applications } from '../../../src/applications/applications';
 import { systemClock } from '../../../src/clock';
@@ -18,6 +19,7 @@ import { SchemaValidator } from '../../../src/events/schema-validator';
 import { Facts } from '../../../src/facts';
 import { newEventId } from '../../../src/ids';
 import { silentLog } from '../../../src/log';
+import { Slices } from '../../../src/slices';
 import { answerQuestions } from '../helper';
 
 export type Edge = typeof questions;
@@ -62,7 +64,11 @@ const questions = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
       eventTypes: new EventTypes({ ...stage, schemas: new SchemaValidator(stage), webhooks: { know: async () => NO_WEBHOOKS } }),
+      audit: { done: async () => {}, read: () => {}, published: () => {} },
+      unsent: new Unsent(config.unsentBytes),
+      budgetExceeded: () => {},
       clock: systemClock,
+      slices: new Slices(),
       appender: {
         append: async ({ applicationId, events }) =>
           events.map((event) => ({ event: unstored(applicationId, event), deduplicated: false })),

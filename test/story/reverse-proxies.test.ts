@@ -37,7 +37,15 @@ interface Proxy {
 
 const PROXIES: Readonly<Record<string, Proxy>> = {
   nginx: {
-    command: (folder) => [findBinary(['nginx'], 'nginx'), '-p', folder, '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;'],
+    command: (folder) => [
+      findBinary(['nginx'], 'nginx'),
+      '-p',
+      folder,
+      '-c',
+      join(folder, 'nginx.conf'),
+      '-g',
+      'daemon off; master_process off;',
+    ],
     file: (configuration, { folder }) => {
       const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ');
       return `${process.getuid?.() === 0 ? 'user root; ' : ''}pid ${folder}/nginx.pid; error_log stderr; events {} http { access_log off; ${paths}\n${configuration}}\n`;

@@ -1,4 +1,3 @@
-import type { Refusal } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import type { Facts } from '../facts';
 import { HUBS_OWN, newAuditId } from '../ids';
@@ -36,7 +35,7 @@ export class AuditLog {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    deps.facts.keyRefused.on(({ reason, apiKey, address }) => this.refused(reason, apiKey, address));
+    deps.facts.keyRefused.on(({ apiKey, address }) => this.refused(apiKey, address));
     this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
@@ -72,7 +71,7 @@ export class AuditLog {
     if (eventIds.length > 0) this.#gathering.published(deed, eventIds, this.#deps.clock.now());
   }
 
-  refused(reason: Refusal, apiKey: { readonly id: string; readonly applicationId: string | null } | null, address: string | null): void {
+  refused(apiKey: { readonly id: string; readonly applicationId: string | null } | null, address: string | null): void {
     const deed = {
       applicationId: apiKey?.applicationId ?? null,
       actorId: apiKey?.id ?? null,

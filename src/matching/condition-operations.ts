@@ -115,26 +115,28 @@ export class Exists extends Operation {
   }
 }
 
-/** All of its parts are met. */
-export class Every extends Operation {
-  readonly #parts: readonly Operation[];
+abstract class Group extends Operation {
+  protected readonly parts: readonly Operation[];
   override readonly size: number;
 
   constructor(parts: readonly Operation[]) {
     super();
-    this.#parts = parts;
+    this.parts = parts;
     this.size = sizeOf(parts);
   }
 
   override reset(): void {
     super.reset();
-    for (const part of this.#parts) part.reset();
+    for (const part of this.parts) part.reset();
   }
+}
 
+/** All of its parts are met. */
+export class Every extends Group {
   next(value: unknown, place: Place, budget: MatchBudget): void {
     let done = true;
     let keep = true;
-    for (const part of this.#parts) {
+    for (const part of this.parts) {
       budget.spend(1);
       if (!part.done) part.next(value, place, budget);
       if (!part.keep) keep = false;
@@ -146,24 +148,10 @@ export class Every extends Operation {
   }
 }
 
-export class Some extends Operation {
-  readonly #parts: readonly Operation[];
-  override readonly size: number;
-
-  constructor(parts: readonly Operation[]) {
-    super();
-    this.#parts = parts;
-    this.size = sizeOf(parts);
-  }
-
-  override reset(): void {
-    super.reset();
-    for (const part of this.#parts) part.reset();
-  }
-
+export class Some extends Group {
   next(value: unknown, place: Place, budget: MatchBudget): void {
     this.keep = false;
-    for (const part of this.#parts) {
+    for (const part of this.parts) {
       part.next(value, place, budget);
       if (!part.keep) continue;
       this.keep = true;

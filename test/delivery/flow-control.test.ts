@@ -1,30 +1,11 @@
 import { grown, shrunk, WIDE } from '../../src/delivery/flow-control/aimd-limit';
 import { FlowControl } from '../../src/delivery/flow-control/flow-control';
 import type { Exchange } from '../../src/delivery/transport/exchange';
-import { Ordering, WebhookFormat } from '../../src/webhooks/webhook';
+import { Ordering } from '../../src/webhooks/webhook';
 import type { LiveWebhook } from '../../src/webhooks/webhook-cache';
+import { liveWebhook } from './parts';
 
-const WEBHOOK: LiveWebhook = {
-  id: 'whk_1',
-  applicationId: 'app_1',
-  url: 'https://example.com/',
-  eventTypes: ['*'],
-  headers: [],
-  retryDelaysMs: [1_000, 60_000],
-  timeoutMs: 1_000,
-  maxConcurrency: 8,
-  ratePerSecond: null,
-  ordering: Ordering.NONE,
-  format: WebhookFormat.STANDARD,
-  condition: null,
-  payloadQuery: null,
-  isSending: true,
-  isVerified: true,
-  credentials: { clientCertificate: null, oauth: null },
-  signingKeys: [],
-  status: 'ACTIVE' as LiveWebhook['status'],
-  version: 1,
-};
+const WEBHOOK = liveWebhook({ maxConcurrency: 8 });
 
 const SUCCESS: Exchange = {
   outcome: 'SUCCESS',

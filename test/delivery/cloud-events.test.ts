@@ -4,6 +4,7 @@ import type { Exchange } from '../../src/delivery/transport/exchange';
 import { Event } from '../../src/events/event';
 import { judgeChallenge, judgeHandshake } from '../../src/probes/verifier';
 import type { PayloadQuery } from '../../src/webhooks/payload-query';
+import { SUCCESS } from './parts';
 
 const event = Object.assign(new Event(), {
   id: 'evt_0123456789ab0000000001a00000',
@@ -74,18 +75,7 @@ describe('A CloudEvents request', () => {
   });
 });
 
-function answered(part: Partial<Exchange>): Exchange {
-  return {
-    outcome: 'SUCCESS',
-    statusCode: 200,
-    error: null,
-    responseHeaders: [],
-    responseBody: '',
-    responseTruncated: false,
-    durationMs: 1,
-    ...part,
-  };
-}
+const answered = (part: Partial<Exchange>): Exchange => ({ ...SUCCESS, statusCode: 200, ...part });
 
 describe('A verification', () => {
   test.each([['abc'], [' abc\n'], ['{"challenge":"abc"}'], ['{ "challenge": "abc", "more": 1 }'], ['"abc"']])(

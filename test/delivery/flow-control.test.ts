@@ -3,19 +3,10 @@ import { FlowControl } from '../../src/delivery/flow-control/flow-control';
 import type { Exchange } from '../../src/delivery/transport/exchange';
 import { Ordering } from '../../src/webhooks/webhook';
 import type { LiveWebhook } from '../../src/webhooks/webhook-cache';
-import { liveWebhook } from './parts';
+import { liveWebhook, SUCCESS } from './parts';
 
 const WEBHOOK = liveWebhook({ maxConcurrency: 8 });
 
-const SUCCESS: Exchange = {
-  outcome: 'SUCCESS',
-  statusCode: 204,
-  error: null,
-  responseHeaders: [],
-  responseBody: '',
-  responseTruncated: false,
-  durationMs: 1,
-};
 const failure = (statusCode: number, headers: Exchange['responseHeaders'] = []): Exchange => ({
   ...SUCCESS,
   outcome: 'HTTP_ERROR',

@@ -2,6 +2,7 @@ import type { Exchange, OutgoingRequest } from '../../src/delivery/transport/exc
 import { OAuthSender } from '../../src/delivery/transport/http/oauth';
 import type { OAuthClient } from '../../src/webhooks/credentials';
 import { FakeClock } from '../support/fake-clock';
+import { SUCCESS } from './parts';
 
 const CLIENT: OAuthClient = {
   id: 'whk_1/abc',
@@ -13,18 +14,7 @@ const CLIENT: OAuthClient = {
 };
 const TARGET = 'https://hook.test/';
 
-function exchange(overrides: Partial<Exchange> = {}): Exchange {
-  return {
-    outcome: 'SUCCESS',
-    statusCode: 200,
-    error: null,
-    responseHeaders: [],
-    responseBody: '',
-    responseTruncated: false,
-    durationMs: 1,
-    ...overrides,
-  };
-}
+const exchange = (overrides: Partial<Exchange> = {}): Exchange => ({ ...SUCCESS, statusCode: 200, ...overrides });
 
 const refused = (statusCode: number, responseBody = ''): Exchange =>
   exchange({ outcome: 'HTTP_ERROR', statusCode, error: `the receiver answered ${statusCode}`, responseBody });

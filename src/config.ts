@@ -10,7 +10,7 @@ import { PortRanges } from './net/port-ranges';
 import { mysqlTls, redisTls, type TlsSettings } from './net/tls-parameters';
 import { parseUrl } from './net/url';
 
-/** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the README's table. */
+/** One setting: everything that is known about it, once. From it come the config, `--help`, `.env.example` and the table in cli/README.md. */
 interface Setting<T> {
   readonly name: string;
   /** As it would be written in the environment; null: none. */

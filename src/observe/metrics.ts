@@ -146,7 +146,7 @@ const LABELLED = {
   build: { name: 'livehook_build_info', help: '1; the label says which version runs.', labelNames: ['version'] },
 } as const;
 
-/** Every metric of the hub's own, as the README lists them. */
+/** Every metric of the hub's own, as README.md beside this file lists them. */
 export function metricLines(): readonly { readonly name: string; readonly type: string; readonly labels: readonly string[] }[] {
   const lines = (type: string, definitions: Iterable<{ readonly name: string; readonly labelNames?: readonly string[] }>) =>
     [...definitions].map(({ name, labelNames: labels = [] }) => ({ name, type, labels }));

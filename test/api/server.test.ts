@@ -245,7 +245,7 @@ describe('a connection', () => {
     });
   });
 
-  test('has the time that the README says: 15 s for the headers of a request, looked at every second, and not 60', async () => {
+  test('has the time that the guide says: 15 s for the headers of a request, looked at every second, and not 60', async () => {
     expect(TIMEOUTS).toEqual({ headersTimeout: 15_000, requestTimeout: 60_000, connectionsCheckingInterval: 1_000 });
     await withHub(createSqliteDatabase, async ({ url }) => {
       const [silent, headers, body] = [await open(url), await open(url), await open(url)];

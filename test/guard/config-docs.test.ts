@@ -1,12 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { readConfig, settingLines } from '../../src/config';
 import { expectContract } from '../support/contract-file';
-
-const README = readFileSync(join(__dirname, '..', '..', 'README.md'), 'utf8');
-
-/** The rows below the head of the table of settings. */
-const TABLE = /^\| setting \| default \|.*\n((?:\|.*\n)+)/m.exec(README)?.[1] ?? '';
+import { tableRows } from '../support/documentation';
 
 describe('The settings', () => {
   test('are all in .env.example, each with its default', () => {
@@ -18,11 +12,11 @@ describe('The settings', () => {
     );
   });
 
-  test('are all in the table of the README, with the same defaults, and nothing else is', () => {
-    const rows = [...TABLE.matchAll(/^\| (`[A-Z][A-Z_`, ]+`) \| ([^|]*) \|/gm)].flatMap(([, names = '', defaults = '']) => {
-      const values = defaults.split(/, (?=`)/);
-      return [...names.matchAll(/`([A-Z_]+)`/g)].map(([, name], index) => [name, (values[index] ?? '').replaceAll('`', '').trim()]);
-    });
+  test('are all in the table of src/cli/README.md, with the same defaults, and nothing else is', () => {
+    const rows = tableRows('src/cli/README.md', '| setting | default |').map(([name, value]) => [
+      name?.replaceAll('`', ''),
+      value?.replaceAll('`', ''),
+    ]);
     expect(rows).toEqual(settingLines().map(({ name, default: fallback }) => [name, fallback === '' ? 'none' : fallback]));
   });
 

@@ -1,11 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Metrics, metricLines, type Reading } from '../../src/observe/metrics';
+import { page, tableRows } from '../support/documentation';
 
-const README = readFileSync(join(__dirname, '..', '..', 'README.md'), 'utf8');
-
-/** The rows below the head of the table of metrics. */
-const TABLE = /^\| metric \| type \|.*\n((?:\|.*\n)+)/m.exec(README)?.[1] ?? '';
+const PAGE = 'src/observe/README.md';
 
 const written = metricLines().map(({ name, type, labels }) => [labels.length > 0 ? `${name}{${labels.join(',')}}` : name, type]);
 
@@ -28,10 +24,8 @@ const nothing: Reading = {
 };
 
 describe('The metrics', () => {
-  test('are all in the table of the README, with their types and labels, and nothing else is', () => {
-    const rows = [...TABLE.matchAll(/^\| `([a-z_]+(?:\{[a-z,]+\})?)` \| (\w+) \|/gm)].map(([, name, type]) => [name, type]);
-    expect(rows).toHaveLength(TABLE.trim().split('\n').length - 1);
-    expect(rows).toEqual(written);
+  test('are all in the table of the page on observability, with their types and labels, and nothing else is', () => {
+    expect(tableRows(PAGE, '| metric | type |').map(([name, type]) => [name?.replaceAll('`', ''), type])).toEqual(written);
   });
 
   test('are all that /metrics names of the hub', async () => {
@@ -41,9 +35,9 @@ describe('The metrics', () => {
     expect(types.sort()).toEqual(named.sort());
   });
 
-  test('that the README alerts on exist', () => {
+  test('that it alerts on exist', () => {
     const known = new Set(written.map(([name = '']) => name.replace(/\{.*/, '')));
-    const used = new Set([...README.matchAll(/\blivehook_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')));
+    const used = new Set([...page(PAGE).matchAll(/\blivehook_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')));
     expect(used.size).toBeGreaterThan(10);
     expect([...used].filter((name) => !known.has(name))).toEqual([]);
   });

@@ -5,6 +5,7 @@ import { Webhook } from 'standardwebhooks';
 import { AttemptOutcome } from '../../src/attempts/attempt';
 import { SETTINGS } from '../../src/config';
 import { bodyOf } from '../../src/delivery/request/body';
+import { binaryHeaders, STRUCTURED_HEADERS, structuredBody } from '../../src/delivery/request/cloud-events';
 import { sign } from '../../src/delivery/request/sign';
 import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/delivery/transport/http/call';
 import { MAX_RESPONSE_HEADER_BYTES } from '../../src/delivery/transport/http/connection';
@@ -13,9 +14,10 @@ import { MAX_PAYLOAD_BYTES } from '../../src/events/publish';
 import { MAX_JSON_DEPTH } from '../../src/json';
 import { MAX_TARGET_URL_LENGTH } from '../../src/net/target-url';
 import { parseSigningSecret } from '../../src/webhooks/signing-secret';
-import { SigningScheme } from '../../src/webhooks/webhook';
+import { Ordering, SigningScheme, WebhookHealth } from '../../src/webhooks/webhook';
 import { DEFAULT_MAX_CONCURRENCY, DEFAULT_TIMEOUT_SECONDS } from '../../src/webhooks/webhook-input';
 import { expectContract } from '../support/contract-file';
+import { tableRows } from '../support/documentation';
 
 const document = readFileSync(join(__dirname, '..', '..', 'schema', 'webhook.md'), 'utf8');
 
@@ -64,12 +66,36 @@ function example(): string {
   ].join('\n');
 }
 
+const headerLines = (headers: readonly (readonly [name: string, value: string])[]) => headers.map(([name, value]) => `${name}: ${value}`);
+
+function structuredExample(): string {
+  const event = eventOf(row);
+  return ['```http', ...headerLines(STRUCTURED_HEADERS), '', structuredBody(event, row.payload), '```'].join('\n');
+}
+
+function binaryExample(): string {
+  return ['```http', ...headerLines(binaryHeaders(eventOf(row))), '', row.payload, '```'].join('\n');
+}
+
+const EXAMPLES: readonly (readonly [marker: string, make: () => string])[] = [
+  ['example', example],
+  ['cloudevents-structured', structuredExample],
+  ['cloudevents-binary', binaryExample],
+];
+
+/** The first words of a table's rows, as code. */
+const firstCells = (path: string, head: string) =>
+  tableRows(path, head).map(([cell]) => cell?.replaceAll('`', '').replace(' (default)', ''));
+
 describe('schema/webhook.md', () => {
-  test('has the worked example that the code would send', () => {
-    const written = document.replace(
-      /(<!-- example -->\n)[\s\S]*(<!-- \/example -->)/,
-      (_, open, close) => `${open}${example()}\n${close}`,
-    );
+  test('has the worked examples that the code would send', () => {
+    const written = EXAMPLES.reduce((text, [marker, make]) => {
+      expect(text).toContain(`<!-- ${marker} -->`);
+      return text.replace(
+        new RegExp(`(<!-- ${marker} -->\\n)[^]*?(<!-- /${marker} -->)`),
+        (_, open, close) => `${open}${make()}\n${close}`,
+      );
+    }, document);
     expect(written).toContain('webhook-signature: v1,');
     expectContract('webhook.md', written);
   });
@@ -89,8 +115,7 @@ describe('schema/webhook.md', () => {
   });
 
   test('names every outcome, the default schedule and the limits as they are', () => {
-    const outcomes = [...document.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, outcome]) => outcome);
-    expect(outcomes.sort()).toEqual(Object.values(AttemptOutcome).sort());
+    expect(firstCells('schema/webhook.md', '| outcome |').sort()).toEqual(Object.values(AttemptOutcome).sort());
     expect(document).toContain(`\`${SETTINGS.retrySchedule.default?.replaceAll(',', ', ')}\``);
     expect(MAX_PAYLOAD_BYTES).toBe(1024 * 1024);
     for (const limit of [
@@ -102,5 +127,11 @@ describe('schema/webhook.md', () => {
       `${MAX_TARGET_URL_LENGTH.toLocaleString('en')} characters`,
     ])
       expect(document).toContain(limit);
+  });
+
+  test('and the guide name every ordering and every state of health', () => {
+    expect(firstCells('schema/webhook.md', '| `ordering` |')).toEqual(Object.values(Ordering));
+    expect(firstCells('schema/guide.md', '| `ordering` |')).toEqual(Object.values(Ordering));
+    expect(firstCells('schema/guide.md', '| `health` |').sort()).toEqual(Object.values(WebhookHealth).sort());
   });
 });

@@ -7,7 +7,7 @@ import { withRows } from '../support/rows';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
-/** As in the README. */
+/** As in the guide. */
 const EXAMPLE = `mutation {
   webhookCreate(input: { url: "https://partner.example/hooks", ordering: BY_KEY, retrySchedule: [5, 60, 600] }) {
     webhook { id ordering health healthReason }
@@ -235,7 +235,7 @@ describeEachDatabase('Order', (makeDatabase) => {
     });
   });
 
-  test('the example of the README: a webhook by key, made and read as it stands there', async () => {
+  test('the example of the guide: a webhook by key, made and read as it stands there', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();
       const { webhookCreate } = await shop.client.mutate<{ webhookCreate: { webhook: { id: string }; signingSecret: string } }>(

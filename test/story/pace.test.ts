@@ -80,7 +80,7 @@ describeEachDatabase('Pace', (makeDatabase) => {
     });
   });
 
-  /** The examples of the README's page on pace and health, word for word. */
+  /** The examples of the guide on pace and health, word for word. */
   test('a slow partner is given a pace, and asked how it does', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { encodeCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
+import { example } from '../support/documentation';
 import { Client, type Subscription } from '../support/graphql-client';
 import { createMysqlDatabase } from '../support/mariadb';
 import { mutate, mutated } from '../support/mutate';
@@ -87,9 +87,6 @@ async function allFailed(shop: TestApplication, total: number): Promise<void> {
 const idOf = ({ headers }: ReceivedRequest) => headers['webhook-id'] ?? '';
 const countsOf = ({ total, done, failed, status }: Job) => ({ total, done, failed, status });
 
-/** What the README says about it. */
-const README = readFileSync('README.md', 'utf8').split('\n## Replay\n')[1]?.split('\n## ')[0] ?? '';
-
 describeEachDatabase('Replay', (makeDatabase) => {
   test("sends a day's outage once more: each delivery once, under its own id, seen live to the end", async () => {
     await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
@@ -100,13 +97,13 @@ describeEachDatabase('Replay', (makeDatabase) => {
       await allFailed(shop, 200);
 
       receiver.answer('/hook', {});
-      const document = /```graphql\n(mutation[\s\S]*?)```/.exec(README)?.[1] ?? '';
+      const document = example('schema/guide.md', 'replay');
       const { deliveriesRetry } = await shop.client.mutate<{ deliveriesRetry: { retryJob: Job } }>(document, {
         since: '2026-01-31T00:00:00Z',
       });
       const { id, total } = deliveriesRetry.retryJob;
       expect(total).toBe(200);
-      const watched = /```graphql\n(subscription[\s\S]*?)```/.exec(README)?.[1] ?? '';
+      const watched = example('schema/guide.md', 'watch-replay');
       const [overSocket, overEvents] = await Promise.all([
         statesOf(shop.client.subscribe<{ retryJob: Job }>(watched, { id })),
         statesOf(shop.client.subscribeSse<{ retryJob: Job }>(WATCH, { id })),

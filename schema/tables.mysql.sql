@@ -262,6 +262,7 @@ CREATE TABLE `webhook_stats` (
   `succeeded` bigint NOT NULL,
   `failed` bigint NOT NULL,
   `histogram` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `bytes` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`webhook_id`,`started_at`,`instance_id`),
   KEY `webhook_stats_by_time` (`started_at`)
 ) ENGINE=InnoDB;

@@ -228,6 +228,7 @@ CREATE TABLE "webhook_stats" (
   "succeeded" bigint NOT NULL,
   "failed" bigint NOT NULL,
   "histogram" text NOT NULL,
+  bytes bigint NOT NULL DEFAULT 0,
   PRIMARY KEY ("webhook_id", "started_at", "instance_id")
 );
 

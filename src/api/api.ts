@@ -6,11 +6,14 @@ import { readAudit } from '../audit/read-audit';
 import { SECOND } from '../clock';
 import type { Core } from '../core';
 import { Deliveries } from '../deliveries/deliveries';
+import { unfinishedOfApplication, unfinishedOfWebhook } from '../deliveries/unfinished';
 import type { Delivery } from '../delivery/delivery';
+import { owners } from '../delivery/instances/owners';
+import { listInstances } from '../delivery/instances/roll';
 import { bodyId, readBodies, readBody } from '../delivery/request/bodies';
 import type { Shaper } from '../delivery/request/shaper';
 import type { EventStore } from '../events/event-store';
-import { applicationIdOf } from '../ids';
+import { applicationIdOf, isId } from '../ids';
 import type { Live } from '../live/live';
 import type { Observability } from '../observe/observability';
 import type { Tester } from '../probes/tester';
@@ -131,6 +134,11 @@ function servicesOf({ tenancy, audit, eventStore, delivery, live, observability,
     jobWatch: live.jobWatch,
     attempts: new Attempts(database),
     stats: observability.stats,
+    unfinished: async (ownerId) =>
+      isId('app', ownerId)
+        ? unfinishedOfApplication(database, ownerId)
+        : unfinishedOfWebhook(database, ownerId, ['', ...(await owners(database.read))]),
+    instances: () => listInstances(database.read),
     storedHealth: (webhookIds) => readHealth(database.read, webhookIds),
     costlyFilters: (webhookIds) => readCostlyFilters(database.read, webhookIds),
     caution: (webhookId, version) => delivery.throttling(webhookId, version),

@@ -19,6 +19,7 @@ const ANY: Need = [];
 const EVENTS: Need = [Scope.EVENTS_READ];
 const WEBHOOKS: Need = [Scope.WEBHOOKS_READ];
 const DELIVERIES: Need = [Scope.DELIVERIES_READ];
+const AUDIT: Need = [Scope.AUDIT_READ];
 const EVENT_PAYLOADS: Need = [Scope.EVENTS_READ, Scope.PAYLOADS_READ];
 const DELIVERY_BODIES: Need = [Scope.DELIVERIES_READ, Scope.PAYLOADS_READ];
 
@@ -39,6 +40,10 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     retentionDays: EVENTS,
     eventCursor: EVENTS,
     updateCursor: DELIVERIES,
+    webhooks: WEBHOOKS,
+    keys: AUDIT,
+    backlog: DELIVERIES,
+    series: DELIVERIES,
   },
   // A key sees itself and no other; admin keys see all.
   ApiKey: {
@@ -101,6 +106,8 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     health: WEBHOOKS,
     healthReason: WEBHOOKS, // without the ordering key for a key that may not read events
     stats: WEBHOOKS,
+    series: WEBHOOKS,
+    backlog: WEBHOOKS,
     version: WEBHOOKS,
     createdAt: WEBHOOKS,
     updatedAt: WEBHOOKS,
@@ -157,11 +164,15 @@ const MORE_PARTS: ReadonlySet<string> = new Set([
   'AuditEvent',
   'AttemptTimings',
   'ClientCertificate',
+  'DeliveryBacklog',
   'DeliveryUpdate',
   'DeliveryUpdatePage',
   'Header',
+  'HubStatus',
+  'Instance',
   'OAuth',
   'PayloadPreview',
+  'StatsPoint',
   'WebhookStats',
 ]);
 

@@ -19,6 +19,7 @@ import { AuditResolver } from './resolvers/audit-resolver';
 import { AttemptResolver, DeliveryResolver, DeliveryUpdateResolver } from './resolvers/delivery-resolver';
 import { EventResolver } from './resolvers/event-resolver';
 import { EventTypeResolver } from './resolvers/event-type-resolver';
+import { HubResolver } from './resolvers/hub-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
 import { RetryJobResolver } from './resolvers/retry-job-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
@@ -55,6 +56,7 @@ export function createSchema(): GraphQLSchema {
       DeliveryUpdateResolver,
       AttemptResolver,
       RetryJobResolver,
+      HubResolver,
       NodeResolver,
     ],
     orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt, RetryJob],

@@ -9,7 +9,9 @@ import type { AuditPage, AuditSelection } from '../audit/read-audit';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
+import type { Unfinished } from '../deliveries/unfinished';
 import type { LoggedUpdate } from '../deliveries/update-log';
+import type { InstanceRow } from '../delivery/instances/roll';
 import type { Shaper } from '../delivery/request/shaper';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
@@ -57,7 +59,10 @@ export interface Services {
   readonly retryJobs: RetryJobs;
   readonly jobWatch: JobWatch<RetryJob>;
   readonly attempts: Attempts;
-  readonly stats: Pick<Stats, 'read'>;
+  readonly stats: Pick<Stats, 'read' | 'series'>;
+  /** What is to be delivered yet: of a webhook, or of an application. */
+  readonly unfinished: (ownerId: string) => Promise<Unfinished>;
+  readonly instances: () => Promise<readonly InstanceRow[]>;
   readonly costlyFilters: (webhookIds: readonly string[]) => Promise<readonly CostlyFilter[]>;
   readonly storedHealth: (webhookIds: readonly string[]) => Promise<readonly StoredHealth[]>;
   /** What this instance does about the receiver of a webhook. */

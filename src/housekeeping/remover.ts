@@ -65,6 +65,7 @@ const SHARES: readonly Share[] = [
   { table: 'webhook_health', key: 'webhook_id', where: byWebhook },
   { table: 'webhook_filter_health', key: 'webhook_id', where: byWebhook },
   { table: 'webhook_stats', key: 'webhook_id', where: byWebhook },
+  { table: 'webhook_stats', key: 'started_at', where: (applicationId) => ['webhook_id = ?', applicationId] },
   {
     table: 'webhook_secrets',
     key: 'id',

@@ -38,10 +38,12 @@ async function fieldsOf(client: Client): Promise<Fields> {
 }
 
 /** A field with what it needs to be selected: any argument it must have, any selection below it. */
+const AN_HOUR_AGO = new Date(Date.now() - 3_600_000).toISOString();
+
 function selectionOf({ name, args, type }: SchemaField): string {
   let named = type;
   while (named.ofType) named = named.ofType;
-  const given = args.some((arg) => arg.name === 'path') ? '(path: "no")' : '';
+  const given = args.some((arg) => arg.name === 'path') ? '(path: "no")' : name === 'series' ? `(from: "${AN_HOUR_AGO}")` : '';
   return `${name}${given}${named.kind === 'OBJECT' ? ' { __typename }' : ''}`;
 }
 
@@ -85,6 +87,7 @@ function rootsOf(
   const none = '"whk_00000000000000000000"';
   return [
     list('viewer', 'admin'),
+    list('hub', 'version'),
     list('apiKeys', 'nodes { id }'),
     list('auditEvents', 'nodes { id }'),
     query('application', 'Application'),
@@ -303,6 +306,7 @@ test('Every field is read by the scopes that this table says, whatever query, mu
     expect(known.filter((name) => !all.has(name) && !isForAdmins.has(name))).toEqual([
       'ApiKey.expiresAt',
       'ApiKey.allowedNetworks',
+      'Application.keys',
       'Query.apiKeys',
       'Query.auditEvents',
     ]);

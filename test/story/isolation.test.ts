@@ -69,6 +69,7 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
     [`delivery(id: "${of.deliveryId}") { id }`, null],
     [`retryJob(id: "${of.jobId}") { id }`, null],
     ['applications { nodes { id } }', 'FORBIDDEN'],
+    ['hub { version instances { id } }', 'FORBIDDEN'],
     [`webhooks(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`events(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`deliveries(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],

@@ -21,11 +21,11 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Webhook.url Webhook.description Webhook.eventTypes Webhook.headers Webhook.retrySchedule Webhook.timeoutSeconds ' +
     'Webhook.maxConcurrency Webhook.ordering Webhook.ratePerSecond Webhook.filter Webhook.payloadQuery Webhook.signing Webhook.format ' +
     'Webhook.verification Webhook.allowedRatePerMinute Webhook.secretHint Webhook.publicKey Webhook.clientCertificate Webhook.oauth Webhook.status Webhook.health ' +
-    'Webhook.healthReason Webhook.stats Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
+    'Webhook.healthReason Webhook.stats Webhook.series Webhook.backlog Application.webhooks Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
   'WEBHOOKS_READ, WEBHOOKS_WRITE': 'Webhook.id',
   'DELIVERIES_READ + WEBHOOKS_READ, DELIVERIES_READ + WEBHOOKS_WRITE': 'Webhook.deliveries Webhook.tests',
   DELIVERIES_READ:
-    'Application.updateCursor ' +
+    'Application.updateCursor Application.backlog Application.series ' +
     'Delivery.eventId Delivery.eventType Delivery.status Delivery.attemptCount Delivery.nextAttemptAt Delivery.createdAt ' +
     'Delivery.completedAt Delivery.attempts Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
     'Attempt.statusCode Attempt.error Attempt.requestHeaders Attempt.responseHeaders Attempt.responseTruncated Attempt.curl ' +
@@ -42,16 +42,16 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Mutation.webhookCreate Mutation.webhookUpdate Mutation.webhookDelete Mutation.webhookPause Mutation.webhookResume ' +
     'Mutation.webhookSecretRotate Mutation.webhookTest',
   DELIVERIES_WRITE: 'Mutation.deliveryRetry Mutation.deliveryCancel Mutation.deliveriesRetry Mutation.eventReplay Mutation.retryJobCancel',
-  AUDIT_READ: 'Query.apiKeys Query.auditEvents',
+  AUDIT_READ: 'Query.apiKeys Query.auditEvents Application.keys',
   'admin keys':
-    'Query.applications Mutation.applicationCreate Mutation.applicationUpdate Mutation.applicationDelete Mutation.apiKeyCreate ' +
+    'Query.applications Query.hub Mutation.applicationCreate Mutation.applicationUpdate Mutation.applicationDelete Mutation.apiKeyCreate ' +
     // A key that is revoked reads nothing.
     'Mutation.apiKeyRevoke ApiKey.revokedAt',
 };
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|PayloadPreview|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

@@ -4,7 +4,7 @@ import { Application } from '../../applications/application';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { isId } from '../../ids';
 import { NOTHING } from '../../store/page';
-import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
 import { auditedApplication, type Context, mayEnter, requireAdmin, requireCaller } from '../context';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
@@ -62,7 +62,16 @@ export class Viewer {
   apiKey!: ApiKey;
 }
 
-const ApiKeyConnection = connectionType(ApiKey);
+export const ApiKeyConnection = connectionType(ApiKey);
+
+/** Keys of an application, or with null the admin keys. */
+export async function keyConnection(context: Context, owner: string | null, page: PageArguments): Promise<Connection<ApiKey>> {
+  const { lastUses, apiKeys } = context.services;
+  const request = pageRequest(page, (cursor) => decodeKeyCursor(cursor, (key) => isId('key', key)));
+  await lastUses.flush();
+  const mayRead = owner === null || (await mayEnter(context, owner));
+  return connection(mayRead ? await apiKeys.list(owner, request) : NOTHING, (row) => encodeKeyCursor(row.id), request);
+}
 
 @Resolver(() => ApiKey)
 export class ApiKeyResolver {
@@ -87,11 +96,7 @@ export class ApiKeyResolver {
     applicationId?: string | null,
     @After() after?: string | null,
   ): Promise<Connection<ApiKey>> {
-    const owner = auditedApplication(context, applicationId);
-    const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('key', key)));
-    await context.services.lastUses.flush();
-    const mayRead = owner === null || (await mayEnter(context, owner));
-    return connection(mayRead ? await context.services.apiKeys.list(owner, request) : NOTHING, (row) => encodeKeyCursor(row.id), request);
+    return keyConnection(context, auditedApplication(context, applicationId), { first, after });
   }
 
   @Mutation(() => ApiKeyCreatePayload, { description: 'Makes a key for an application, or another admin key. Needs an admin key.' })

@@ -1,12 +1,18 @@
 import { GraphQLJSON } from 'graphql-scalars';
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import type { ApiKey } from '../../applications/api-key';
 import { Application } from '../../applications/application';
 import { decodeKeyCursor, encodeCursor, encodeKeyCursor, type LogName } from '../../cursor';
 import { HubError } from '../../errors';
 import { isId } from '../../ids';
+import type { Webhook } from '../../webhooks/webhook';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { type Context, requireAdmin, requireCaller } from '../context';
+import { readSeries } from '../series';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
+import { DeliveryBacklog, From, SeriesStep, StatsPoint, Step, To } from '../webhook-stats';
+import { ApiKeyConnection, keyConnection } from './api-key-resolver';
+import { WebhookConnection, WebhookFilter, webhookConnection } from './webhook-resolver';
 
 @InputType({ description: 'A new application.' })
 export class ApplicationCreateInput {
@@ -82,6 +88,46 @@ export class ApplicationResolver {
   })
   updateCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
     return endOf(context, 'update', application.id);
+  }
+
+  @FieldResolver(() => WebhookConnection, { description: 'Its webhooks, as `webhooks` lists them. Needs the scope WEBHOOKS_READ.' })
+  webhooks(
+    @Ctx() context: Context,
+    @Root() { id }: Application,
+    @First() first?: number | null,
+    @After() after?: string | null,
+    @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
+  ): Promise<Connection<Webhook>> {
+    return context.budget.reading(() => webhookConnection(context, id, { first, after }, filter));
+  }
+
+  @FieldResolver(() => ApiKeyConnection, { description: 'Its keys, as `apiKeys` lists them. Needs the scope AUDIT_READ.' })
+  keys(
+    @Ctx() context: Context,
+    @Root() { id }: Application,
+    @First() first?: number | null,
+    @After() after?: string | null,
+  ): Promise<Connection<ApiKey>> {
+    return context.budget.reading(() => keyConnection(context, id, { first, after }));
+  }
+
+  @FieldResolver(() => DeliveryBacklog, { description: 'What its webhooks are to get yet. Needs the scope DELIVERIES_READ.' })
+  backlog(@Ctx() { services, budget }: Context, @Root() { id }: Application): Promise<DeliveryBacklog> {
+    return budget.reading(() => services.unfinished(id));
+  }
+
+  @FieldResolver(() => [StatsPoint], {
+    description:
+      'How the attempts of all its webhooks went a step, oldest first, deleted ones and steps without an attempt among them. Kept for 7 days, however long deliveries are. Needs the scope DELIVERIES_READ.',
+  })
+  async series(
+    @Ctx() { services, budget }: Context,
+    @Root() { id }: Application,
+    @From() from: Date,
+    @To() to?: Date | null,
+    @Step() step?: SeriesStep | null,
+  ): Promise<readonly StatsPoint[]> {
+    return readSeries({ services, budget }, id, { from, to, step });
   }
 
   @Query(() => Application, {

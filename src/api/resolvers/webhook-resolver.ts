@@ -18,11 +18,12 @@ import {
   WebhookVerification,
 } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
-import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
 import { applicationFor, type Context, maySee, OfApplication } from '../context';
 import { mayRead } from '../field-access';
+import { readSeries } from '../series';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
-import { StatsWindow, WebhookStats, WINDOW_MS } from '../webhook-stats';
+import { DeliveryBacklog, From, SeriesStep, StatsPoint, StatsWindow, Step, To, WebhookStats, WINDOW_MS } from '../webhook-stats';
 import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
 
 @InputType({ description: 'An HTTP header to send.' })
@@ -201,7 +202,19 @@ export class WebhookSecretRotatePayload extends WebhookPayload {
   previousExpiresAt?: Date | null;
 }
 
-const WebhookConnection = connectionType(Webhook);
+export const WebhookConnection = connectionType(Webhook);
+
+/** Webhooks of one application. */
+export async function webhookConnection(
+  { services }: Context,
+  owner: string,
+  page: PageArguments,
+  filter: WebhookFilter | null | undefined,
+): Promise<Connection<Webhook>> {
+  refuseLongList('filter.statuses', filter?.statuses);
+  const request = pageRequest(page, (cursor) => decodeKeyCursor(cursor, (key) => isId('whk', key) && applicationIdOf(key) === owner));
+  return connection(await services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
+}
 
 /** Without the event and its ordering key, for who may not read events. */
 const ORDER_BLOCKED = 'An event that keeps failing holds up those after it until it succeeds, fails for good or is cancelled.';
@@ -237,6 +250,24 @@ export class WebhookResolver {
     window: StatsWindow | null,
   ): Promise<WebhookStats> {
     return services.stats.read(webhook.id, WINDOW_MS[window ?? StatsWindow.DAY]);
+  }
+
+  @FieldResolver(() => [StatsPoint], {
+    description: 'The same a step, oldest first, steps without an attempt among them. Kept for 7 days, however long deliveries are.',
+  })
+  async series(
+    @Ctx() { services, budget }: Context,
+    @Root() webhook: Webhook,
+    @From() from: Date,
+    @To() to?: Date | null,
+    @Step() step?: SeriesStep | null,
+  ): Promise<readonly StatsPoint[]> {
+    return readSeries({ services, budget }, webhook.id, { from, to, step });
+  }
+
+  @FieldResolver(() => DeliveryBacklog, { description: 'What it is to get yet.' })
+  async backlog(@Ctx() { services, budget }: Context, @Root() webhook: Webhook): Promise<DeliveryBacklog> {
+    return budget.reading(() => services.unfinished(webhook.id));
   }
 
   @FieldResolver(() => DeliveryConnection, { description: 'Newest first; needs the scope DELIVERIES_READ.' })
@@ -276,12 +307,7 @@ export class WebhookResolver {
     @After() after?: string | null,
     @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
   ): Promise<Connection<Webhook>> {
-    const owner = applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument');
-    refuseLongList('filter.statuses', filter?.statuses);
-    const request = pageRequest({ first, after }, (cursor) =>
-      decodeKeyCursor(cursor, (key) => isId('whk', key) && applicationIdOf(key) === owner),
-    );
-    return connection(await context.services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
+    return webhookConnection(context, applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument'), { first, after }, filter);
   }
 
   @Mutation(() => WebhookCreatePayload, { description: 'It gets the very next event.' })

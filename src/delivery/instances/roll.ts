@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { SECOND } from '../../clock';
-import type { Database, Tx } from '../../store/database';
+import type { Database, Queries, Tx } from '../../store/database';
 import { VERSION } from '../../version';
 
 /** The others take over a little after the lease of an instance has ended: within 15 s of its last heartbeat, however their rounds fall. */
@@ -21,6 +21,33 @@ export async function signOff(tx: Tx, instanceId: string): Promise<void> {
 /** It has nothing in memory any more that could be cancelled. */
 export async function dropCancellations(tx: Tx, instanceId: string): Promise<void> {
   await tx.execute('DELETE FROM cancellations WHERE owner = ?', [instanceId]);
+}
+
+/** An instance as it has signed on. */
+export interface InstanceRow {
+  readonly id: string;
+  readonly host: string;
+  readonly startedAt: Date;
+  readonly heartbeatAt: Date;
+  /** Null: of a version that did not say. */
+  readonly version: string | null;
+}
+
+/** Far more than anybody runs. */
+const MAX_INSTANCES_LISTED = 1_000;
+
+/** Those that have signed on and were not struck off, the oldest first. */
+export async function listInstances({ query }: Queries): Promise<InstanceRow[]> {
+  const rows = await query<{ id: string; host: string; started_at: number; heartbeat_at: number; version: string | null }>(
+    `SELECT id, host, started_at, heartbeat_at, version FROM instances ORDER BY started_at, id LIMIT ${MAX_INSTANCES_LISTED}`,
+  );
+  return rows.map(({ id, host, started_at, heartbeat_at, version }) => ({
+    id,
+    host,
+    startedAt: new Date(Number(started_at)),
+    heartbeatAt: new Date(Number(heartbeat_at)),
+    version,
+  }));
 }
 
 /**

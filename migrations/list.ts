@@ -5,6 +5,7 @@ import { AddWebhookCredentials1764800600000 } from './1764800600000-add-webhook-
 import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scopes-and-sealed-headers';
 import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-and-key-networks';
 import { AddCancellations1764900000000 } from './1764900000000-add-cancellations';
+import { AddManualAttempts1765300000000 } from './1765300000000-add-manual-attempts';
 import { AddStatsBytes1765500000000 } from './1765500000000-add-stats-bytes';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
@@ -16,5 +17,6 @@ export const migrations = [
   AddScopesAndSealedHeaders1764800700000,
   AddAuditAndKeyNetworks1764800800000,
   AddCancellations1764900000000,
+  AddManualAttempts1765300000000,
   AddStatsBytes1765500000000,
 ];

@@ -97,6 +97,8 @@ CREATE TABLE `deliveries` (
   `ordering_key` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `created_at` bigint NOT NULL,
   `completed_at` bigint DEFAULT NULL,
+  `manual_attempts` int NOT NULL DEFAULT 0,
+  `automatic_due_at` bigint DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `deliveries_due` (`owner`,`webhook_id`,`due_at`),
   KEY `deliveries_by_webhook` (`webhook_id`,`id`),

@@ -95,7 +95,9 @@ CREATE TABLE "deliveries" (
   "body_key" varchar(48),
   "ordering_key" varchar(255),
   "created_at" bigint NOT NULL,
-  "completed_at" bigint
+  "completed_at" bigint,
+  manual_attempts integer NOT NULL DEFAULT 0,
+  automatic_due_at bigint
 ) WITHOUT ROWID;
 
 CREATE INDEX "deliveries_by_status" ON "deliveries" ("application_id", "status", "id");

@@ -1,3 +1,4 @@
+import { type GraphQLResolveInfo, Kind } from 'graphql';
 import { Arg, type ClassType, Field, Int, ObjectType } from 'type-graphql';
 import { HubError } from '../errors';
 import type { Page, PageRequest } from '../store/page';
@@ -10,7 +11,9 @@ export class PageInfo {
   @Field(() => Boolean, { description: 'Whether there is more after `endCursor`.' })
   hasNextPage!: boolean;
 
-  @Field(() => Boolean, { description: 'Whether this page was asked for with `after`.' })
+  @Field(() => Boolean, {
+    description: 'Whether there is more before `startCursor`; of a page that was asked for with `first`, whether it was with `after`.',
+  })
   hasPreviousPage!: boolean;
 
   @Field(() => String, { nullable: true, description: 'The cursor of the first edge.' })
@@ -65,9 +68,13 @@ export interface PageArguments {
 /** `first` and `after` as a list takes them; `decode` turns the cursor into the row's key or throws. */
 export function pageRequest({ first: given, after }: PageArguments, decode: (cursor: string) => string): PageRequest {
   const first = given ?? DEFAULT_FIRST;
-  if (!Number.isInteger(first) || first < 1 || first > MAX_FIRST)
-    throw new HubError('BAD_USER_INPUT', `first: expected a whole number from 1 to ${MAX_FIRST}, got ${first}`);
+  checkSize('first', first);
   return { first, after: after === undefined || after === null ? undefined : decode(after) };
+}
+
+function checkSize(name: 'first' | 'last', size: number): void {
+  if (!Number.isInteger(size) || size < 1 || size > MAX_FIRST)
+    throw new HubError('BAD_USER_INPUT', `${name}: expected a whole number from 1 to ${MAX_FIRST}, got ${size}`);
 }
 
 export function connection<Row>({ rows, hasNextPage }: Page<Row>, cursorOf: (row: Row) => string, request: PageRequest): Connection<Row> {
@@ -82,6 +89,54 @@ export function connection<Row>({ rows, hasNextPage }: Page<Row>, cursorOf: (row
       endCursor: edges.at(-1)?.cursor ?? null,
     },
   };
+}
+
+export interface EitherEndArguments extends PageArguments {
+  readonly last?: number | null;
+  readonly before?: string | null;
+}
+
+/** A page from one end of a list: from the beginning with `first`, from the end with `last`, within `after` and `before`. */
+export interface EitherEndRequest {
+  /** In the direction in which the list is read. */
+  readonly request: PageRequest;
+  readonly isFromEnd: boolean;
+}
+
+export function eitherEndRequest({ first, last, after, before }: EitherEndArguments, decode: (cursor: string) => string): EitherEndRequest {
+  const isFromEnd = typeof last === 'number';
+  if (isFromEnd && typeof first === 'number') throw new HubError('BAD_USER_INPUT', 'last: expected either first or last, got both');
+  if (isFromEnd) checkSize('last', last);
+  const { after: begin, first: most } = pageRequest({ first: isFromEnd ? last : first, after }, decode);
+  const end = before === undefined || before === null ? undefined : decoded(before, decode);
+  return { request: isFromEnd ? { first: most, after: end, before: begin } : { first: most, after: begin, before: end }, isFromEnd };
+}
+
+/** Whether an argument was written, or has its default. */
+export function isGiven({ fieldNodes, variableValues }: GraphQLResolveInfo, name: string): boolean {
+  const value = fieldNodes[0]?.arguments?.find((argument) => argument.name.value === name)?.value;
+  return value !== undefined && (value.kind !== Kind.VARIABLE || Object.hasOwn(variableValues, value.name.value));
+}
+
+/** As `decode` says it of `after`. */
+function decoded(before: string, decode: (cursor: string) => string): string {
+  try {
+    return decode(before);
+  } catch (error) {
+    if (error instanceof HubError) throw new HubError(error.code, error.message.replace(/^after:/, 'before:'));
+    throw error;
+  }
+}
+
+/** A page that was read from either end, in the order of the list. */
+export function eitherEndConnection<Row>(
+  { rows, hasNextPage: hasMore }: Page<Row>,
+  cursorOf: (row: Row) => string,
+  { request, isFromEnd }: EitherEndRequest,
+): Connection<Row> {
+  if (!isFromEnd) return connection({ rows, hasNextPage: hasMore }, cursorOf, request);
+  const { pageInfo, ...rest } = connection({ rows: [...rows].reverse(), hasNextPage: hasMore }, cursorOf, request);
+  return { ...rest, pageInfo: { ...pageInfo, hasNextPage: request.after !== undefined, hasPreviousPage: hasMore } };
 }
 
 /** How many of a list: the argument that all of them share. */

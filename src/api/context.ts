@@ -88,8 +88,9 @@ class LazyLoaders implements Loaders {
   }
 
   get attempt(): Loaders['attempt'] {
+    const columns = { hasBodies: this.#budget.asksFor('responseBody') };
     const read = (ids: readonly string[]) =>
-      readWithin(this.#budget, attemptBytes, () => inOrder(ids, this.#services.attempts.byIds(ids), (row) => row.id));
+      readWithin(this.#budget, attemptBytes, () => inOrder(ids, this.#services.attempts.byIds(ids, columns), (row) => row.id));
     return this.#loader('attempt', () => new DataLoader(read, { maxBatchSize: ATTEMPTS_A_READ }));
   }
 
@@ -164,7 +165,7 @@ interface HeavyList<Row> {
 /** A page of rows that may be large: the first of them tell how many more are read at once. It ends early where the budget does. */
 export async function readHeavyPage<Row>(
   { budget }: Context,
-  { first, after }: PageRequest,
+  { first, after, before }: PageRequest,
   { list, keyOf, bytesOf }: HeavyList<Row>,
 ): Promise<Page<Row>> {
   const rows: Row[] = [];
@@ -174,7 +175,7 @@ export async function readHeavyPage<Row>(
     const fitting = rows.length === 0 ? FIRST_READ : Math.floor((BYTES_A_READ * rows.length) / Math.max(1, bytes));
     const last = rows.at(-1);
     const page = await budget.reading(() =>
-      list({ first: Math.min(missing, Math.max(1, fitting)), after: last === undefined ? after : keyOf(last) }),
+      list({ first: Math.min(missing, Math.max(1, fitting)), after: last === undefined ? after : keyOf(last), before }),
     );
     const added = page.rows.reduce((sum, row) => sum + bytesOf(row), 0);
     bytes += added;

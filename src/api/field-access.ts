@@ -129,6 +129,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     completedAt: DELIVERIES,
     requestBody: DELIVERY_BODIES,
     attempts: DELIVERIES,
+    lastAttempt: DELIVERIES,
   },
   Attempt: {
     id: ANY,

@@ -123,7 +123,7 @@ const estimate: ComplexityEstimator = ({ args, childComplexity, field }) =>
 
 /** How many of what is below a field there can be. What is out of range the resolver refuses, with its own words. */
 function repeats(args: Readonly<Record<string, unknown>>, typeName: string): number {
-  if (typeName.endsWith('Connection')) return clamp(args.first, DEFAULT_FIRST, MAX_FIRST);
+  if (typeName.endsWith('Connection')) return clamp(args.last ?? args.first, DEFAULT_FIRST, MAX_FIRST);
   if (typeName.endsWith('UpdatePage')) return clamp(args.maxBatch, DEFAULT_BATCH, MAX_BATCH);
   const { events } = (args.input ?? {}) as { events?: unknown };
   return Array.isArray(events) ? events.length : 1;

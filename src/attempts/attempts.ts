@@ -77,8 +77,9 @@ export class Attempts {
     return isId('att', id) ? this.#database.read.manager.findOneBy(Attempt, { id }) : null;
   }
 
-  async byIds(ids: readonly string[]): Promise<Attempt[]> {
-    return this.#database.read.manager.createQueryBuilder(Attempt, 'a').where('a.id IN (:...ids)', { ids }).getMany();
+  async byIds(ids: readonly string[], { hasBodies } = WHOLE): Promise<Attempt[]> {
+    const select = this.#database.read.manager.createQueryBuilder(Attempt, 'a').where('a.id IN (:...ids)', { ids });
+    return (hasBodies ? select : select.select(SLIM)).getMany();
   }
 
   /** The same, last to first. */

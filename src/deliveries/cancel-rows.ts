@@ -33,7 +33,7 @@ export async function cancelRows(tx: Tx, rows: readonly Cancellable[], at: numbe
 export async function markCancelled(tx: Tx, ids: readonly string[], at: number): Promise<void> {
   const { sql, parameters } = tx.dialect.oneOf('id', ids);
   await tx.execute(
-    `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, completed_at = ? WHERE ${sql}`,
+    `UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL, next_trigger = NULL, automatic_due_at = NULL, completed_at = ? WHERE ${sql}`,
     [at, ...parameters],
   );
 }

@@ -54,14 +54,15 @@ export class Deliveries {
   }
 
   /**
-   * Makes a new attempt due now, whatever became of the earlier ones; the `webhook-id` stays. One that is being sent
-   * already is left as it is, one whose webhook is paused or disabled waits for it.
+   * Makes a new attempt due now, whatever became of the earlier ones; the `webhook-id` stays. It is an extra: where it
+   * fails, the next automatic attempt is due when it was. One that is due or being sent already is left to that attempt,
+   * one whose webhook is paused or disabled waits for it.
    */
   async retry(id: string): Promise<Delivery> {
     const { database, clock, facts } = this.#deps;
     const { delivery, updates } = await database.transaction(async (tx) => {
       const found = await lock(tx, id);
-      if (found.owner !== null && found.owner !== '') return { delivery: found, updates: undefined }; // an attempt is under way already
+      if (found.owner !== null && (found.owner !== '' || (await isDue(tx, id)))) return { delivery: found, updates: undefined };
       await refuseDeletedWebhook(tx, found.webhookId);
       await refuseRedactedEvent(tx, found);
       found.status = found.attemptCount === 0 ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
@@ -70,7 +71,7 @@ export class Deliveries {
       found.nextTrigger = AttemptTrigger.MANUAL;
       found.completedAt = null;
       await tx.execute(
-        `UPDATE deliveries SET status = ?, owner = '', due_at = ${tx.dialect.now}, next_trigger = ?, completed_at = NULL WHERE id = ?`,
+        `UPDATE deliveries SET automatic_due_at = due_at, status = ?, owner = '', due_at = ${tx.dialect.now}, next_trigger = ?, completed_at = NULL WHERE id = ?`,
         [found.status, found.nextTrigger, id],
       );
       return { delivery: found, updates: await appendUpdates(tx, [updateOf(found, clock.now())]) };
@@ -179,6 +180,11 @@ async function lock(tx: Tx, id: string): Promise<Delivery> {
   if (!isId('dlv', id)) return unknown();
   await tx.query(`SELECT id FROM deliveries WHERE id = ? ${tx.dialect.forUpdate}`, [id]);
   return (await tx.manager.findOneBy(Delivery, { id })) ?? unknown();
+}
+
+async function isDue(tx: Tx, id: string): Promise<boolean> {
+  const [due] = await tx.query(`SELECT id FROM deliveries WHERE id = ? AND due_at <= ${tx.dialect.now}`, [id]);
+  return due !== undefined;
 }
 
 /** The instance that has it in memory drops it, unless its request is under way. */

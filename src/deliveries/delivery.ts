@@ -19,8 +19,8 @@ registerEnumType(DeliveryStatus, {
   valuesConfig: {
     PENDING: { description: 'No attempt has ended yet.' },
     RETRYING: { description: 'The last attempt failed; another one follows.' },
-    SUCCEEDED: { description: 'The receiver answered 2xx.' },
-    FAILED: { description: 'Every attempt failed.' },
+    SUCCEEDED: { description: 'The receiver answered 2xx to the last attempt.' },
+    FAILED: { description: 'The last attempt failed, and no other follows.' },
     CANCELLED: { description: 'Somebody stopped it, or its webhook was deleted.' },
   },
 });

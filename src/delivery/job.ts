@@ -8,7 +8,11 @@ export interface Job {
   readonly event: Event;
   /** How many attempts it has behind it; fences the settling. */
   readonly attemptCount: number;
+  /** How many of those somebody asked for: they use up no place in the retry schedule. */
+  readonly manualAttempts: number;
   readonly trigger: AttemptTrigger;
+  /** Of a MANUAL one: when the next automatic attempt is due, should it fail; null: there is none. By the database's clock. */
+  readonly automaticDueAt: number | null;
   /** The body that an earlier attempt has fixed; null: none has. */
   readonly body: FixedBody | null;
   /** Milliseconds since the epoch. */

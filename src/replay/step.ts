@@ -255,7 +255,7 @@ async function putItemsBack(tx: Tx, running: readonly Item[], { withdrawn, insta
     const owner = withdrawn.has(item.delivery_id) ? instanceId : '';
     const isRetrying = item.prior_status === DeliveryStatus.RETRYING;
     const changed = await tx.execute(
-      `UPDATE deliveries SET status = ?, owner = ?, due_at = ?, next_trigger = NULL, completed_at = ?
+      `UPDATE deliveries SET status = ?, owner = ?, due_at = ?, next_trigger = NULL, automatic_due_at = NULL, completed_at = ?
         WHERE id = ? AND owner = ? AND attempt_count = ?`,
       [
         item.prior_status,
@@ -344,7 +344,7 @@ async function makeDue(
     [id, webhookIdOf(rows[0]?.id ?? ''), ...own.parameters],
   );
   await tx.execute(
-    `UPDATE deliveries SET status = CASE WHEN attempt_count = 0 THEN 'PENDING' ELSE 'RETRYING' END, owner = '',
+    `UPDATE deliveries SET automatic_due_at = due_at, status = CASE WHEN attempt_count = 0 THEN 'PENDING' ELSE 'RETRYING' END, owner = '',
         due_at = ${tx.dialect.now}, next_trigger = ?, completed_at = NULL WHERE ${sql}`,
     [AttemptTrigger.MANUAL, ...parameters],
   );

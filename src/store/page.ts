@@ -14,14 +14,18 @@ export interface PageRequest {
   readonly first: number;
   /** The key of the row before the page. */
   readonly after: string | undefined;
+  /** The key of the row behind the page, which the page does not reach. */
+  readonly before?: string | undefined;
 }
 
 /** Keyset paging: whatever is added or removed meanwhile, no row is shown twice or left out between two pages. */
 export async function readPage<Row extends ObjectLiteral>(
   select: SelectQueryBuilder<Row>,
-  { column, direction, first, after }: PageRequest & { readonly column: string; readonly direction: 'ASC' | 'DESC' },
+  { column, direction, first, after, before }: PageRequest & { readonly column: string; readonly direction: 'ASC' | 'DESC' },
 ): Promise<Page<Row>> {
-  if (after !== undefined) select.andWhere(`${column} ${direction === 'ASC' ? '>' : '<'} :after`, { after });
+  const [onward, back] = direction === 'ASC' ? ['>', '<'] : ['<', '>'];
+  if (after !== undefined) select.andWhere(`${column} ${onward} :after`, { after });
+  if (before !== undefined) select.andWhere(`${column} ${back} :before`, { before });
   const rows = await select
     .orderBy(column, direction)
     .limit(first + 1)

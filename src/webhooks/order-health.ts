@@ -26,13 +26,15 @@ export async function orderProblem(queries: Queries, { id, ordering }: Webhook):
 /** What has failed and is to be tried again waits for its time, or is its owner's while it is being sent. */
 async function readBlocking(queries: Queries, webhookId: string): Promise<Blocking[]> {
   const columns = 'id, ordering_key, attempt_count, owner, due_at';
+  // What had failed for good, or succeeded, and is tried again by hand holds nothing up for long.
+  const isAwaited = 'attempt_count > 0 AND (next_trigger IS NULL OR automatic_due_at IS NOT NULL)';
   const from = `FROM deliveries ${queries.dialect.throughIndex('deliveries_due')} WHERE`;
   const waiting = await queries.query<Blocking>(
-    `SELECT ${columns} ${from} owner = '' AND webhook_id = ? AND due_at > 0 AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MAX_ROWS}`,
+    `SELECT ${columns} ${from} owner = '' AND webhook_id = ? AND due_at > 0 AND ${isAwaited} LIMIT ${MAX_ROWS}`,
     [webhookId],
   );
   const underWay = await queries.query<Blocking>(
-    `SELECT ${columns} ${from} owner = (SELECT owner FROM webhook_owners WHERE webhook_id = ?) AND webhook_id = ? AND attempt_count > 0 AND next_trigger IS NULL LIMIT ${MAX_ROWS}`,
+    `SELECT ${columns} ${from} owner = (SELECT owner FROM webhook_owners WHERE webhook_id = ?) AND webhook_id = ? AND ${isAwaited} LIMIT ${MAX_ROWS}`,
     [webhookId, webhookId],
   );
   return [...waiting, ...underWay];

@@ -1,13 +1,16 @@
 import * as fc from 'fast-check';
 import { systemClock } from '../../src/clock';
+import { Deliveries } from '../../src/deliveries/deliveries';
 import { DeliveryStatus } from '../../src/deliveries/delivery';
 import { releaseRows } from '../../src/deliveries/release-rows';
 import { appendUpdates, readUpdates } from '../../src/deliveries/update-log';
 import { claimDue } from '../../src/delivery/claim/claim-due';
+import { JobLoader } from '../../src/delivery/claim/load-jobs';
 import { Reconciler } from '../../src/delivery/claim/reconciler';
 import { judge, settle } from '../../src/delivery/completion/settle';
+import { Events } from '../../src/events/events';
 import { Facts } from '../../src/facts';
-import { deliveryId, newApplicationId, newInstanceId } from '../../src/ids';
+import { deliveryId, newApplicationId, newInstanceId, webhookIdOf } from '../../src/ids';
 import { silentLog } from '../../src/log';
 import { CommitInDoubt } from '../../src/store/database';
 import { describeEachDatabase } from '../support/databases';
@@ -288,6 +291,54 @@ describeEachDatabase('Settling', (makeDatabase) => {
       expect((await store.settle(verdicts)).fenced).toHaveLength(1);
       expect((await store.settle(verdicts.map((verdict) => afterAttempts(verdict, 1)))).fenced).toEqual([]);
       expect(await store.delivery(batch.deliveries[0]?.id ?? '')).toMatchObject({ attempt_count: 2 });
+    });
+  });
+
+  test('an attempt by hand takes no place in the schedule, and where it fails what was due before it is due again', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const applicationId = await store.application();
+      await store.webhook(applicationId);
+      const batch = await store.publish(applicationId, 3);
+      const ids = batch.deliveries.map(({ id }) => id);
+      const [retrying = '', failed = '', cancelled = ''] = ids;
+      const shared = { database: store.database, clock: systemClock, instanceId: store.instanceId, facts: new Facts() };
+      const deliveries = new Deliveries(shared);
+      await store.execute("UPDATE deliveries SET status = 'RETRYING', owner = '', due_at = 9999999999999, attempt_count = 1 WHERE id = ?", [
+        retrying,
+      ]);
+      await store.execute("UPDATE deliveries SET status = 'FAILED', owner = NULL, due_at = NULL, attempt_count = 4 WHERE id = ?", [failed]);
+      await store.execute("UPDATE deliveries SET status = 'CANCELLED', owner = NULL, due_at = NULL WHERE id = ?", [cancelled]);
+      for (let round = 1; round <= 3; round++) {
+        for (const id of ids) await deliveries.retry(id);
+        for (const id of ids) await deliveries.retry(id); // due already: left to the attempt that is
+        const loader = new JobLoader({ ...shared, events: new Events(store.database) });
+        const claim = async () => {
+          const [found] = await store.database.transaction((tx) =>
+            claimDue(tx, [{ webhookId: webhookIdOf(retrying), room: { deliveries: 10, bytes: 1_000_000 } }], store.instanceId),
+          );
+          return found?.rows ?? [];
+        };
+        expect((await claim()).map(({ id }) => id).sort()).toEqual(ids);
+        await releaseRows(store.database, store.instanceId, ids); // its instance died before it wrote anything down
+        const jobs = await loader.load(await claim());
+        expect(jobs.map(({ trigger, automaticDueAt }) => [trigger, automaticDueAt])).toEqual(
+          ids.map((id) => ['MANUAL', id === retrying ? 9_999_999_999_999 : null]),
+        );
+        const [verdict] = await store.verdicts(batch, () => FAILURE);
+        if (verdict === undefined) throw new Error('expected a verdict');
+        const verdicts = jobs.map((job) => judge({ ...verdict.finished, job }, 0));
+        expect(verdicts.map(({ status }) => status)).toEqual(['RETRYING', 'FAILED', 'FAILED']);
+        expect((await store.settle(verdicts)).fenced).toEqual([]);
+        const rows = await store.rows(
+          'SELECT status, owner, due_at, attempt_count, manual_attempts, automatic_due_at FROM deliveries ORDER BY id',
+        );
+        const over = { owner: null, due_at: null, manual_attempts: round, automatic_due_at: null };
+        expect(rows).toEqual([
+          { ...over, status: 'RETRYING', owner: '', due_at: 9_999_999_999_999, attempt_count: 1 + round },
+          { ...over, status: 'FAILED', attempt_count: 4 + round },
+          { ...over, status: 'FAILED', attempt_count: round },
+        ]);
+      }
     });
   });
 

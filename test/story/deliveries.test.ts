@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { Attempts } from '../../src/attempts/attempts';
 import { encodeKeyCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
 import type { Client, Variables } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
 import type { Answer } from '../support/receiver';
+import { changeRows } from '../support/rows';
 import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
 
@@ -70,24 +72,27 @@ describeEachDatabase('Deliveries', (makeDatabase) => {
       const { delivery, userErrors } = await act(shop.client, 'deliveryRetry', waiting.id);
       expect(userErrors).toEqual([]);
       expect(delivery).toMatchObject({ id: waiting.id, status: 'RETRYING', attemptCount: 1, completedAt: null });
-      // The second attempt uses up the schedule.
-      const failed = await onlyOne(shop.client, 'FAILED');
-      expect(failed).toMatchObject({ attemptCount: 2, nextAttemptAt: null, completedAt: expect.any(String) });
-
-      // Failed for good; it fails again, and for good again.
-      expect((await act(shop.client, 'deliveryRetry', failed.id)).delivery).toMatchObject({ status: 'RETRYING', completedAt: null });
-      await receiver.waitFor(3, '/hook');
-      await onlyOne(shop.client, 'FAILED');
+      // It is an extra: the next automatic attempt stays due when it was, however often somebody asks.
+      const attempted = (count: number) =>
+        until(
+          async () => {
+            const now = await read(shop.client, waiting.id);
+            return now.attemptCount === count && now;
+          },
+          { description: `attempt ${count} to be recorded` },
+        );
+      expect(await attempted(2)).toMatchObject({ status: 'RETRYING', nextAttemptAt: waiting.nextAttemptAt, completedAt: null });
+      await act(shop.client, 'deliveryRetry', waiting.id);
+      expect(await attempted(3)).toMatchObject({ status: 'RETRYING', nextAttemptAt: waiting.nextAttemptAt });
       status = 204;
-      await act(shop.client, 'deliveryRetry', failed.id);
+      await act(shop.client, 'deliveryRetry', waiting.id);
       const succeeded = await onlyOne(shop.client, 'SUCCEEDED');
+      expect(succeeded).toMatchObject({ attemptCount: 4, nextAttemptAt: null, completedAt: expect.any(String) });
 
       // One that has succeeded is sent again.
       await act(shop.client, 'deliveryRetry', succeeded.id);
       const requests = await receiver.waitFor(5, '/hook');
-      const again = await until(async () => (await read(shop.client, succeeded.id)).attemptCount === 5 && read(shop.client, succeeded.id), {
-        description: 'the fifth attempt to be recorded',
-      });
+      const again = await attempted(5);
       expect(again).toMatchObject({
         status: 'SUCCEEDED',
         attempts: {
@@ -104,6 +109,57 @@ describeEachDatabase('Deliveries', (makeDatabase) => {
       expect(new Set(requests.map(({ body }) => body.toString())).size).toBe(1);
       expect(requests.map(({ headers }) => headers['livehook-attempt'])).toEqual(['1', '2', '3', '4', '5']);
       expect(requests.every(({ verified }) => verified)).toBe(true);
+    });
+  });
+
+  test('that are tried by hand keep their places in the schedule; one that had failed for good and fails again is FAILED', async () => {
+    await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
+      const shop = await application();
+      let finish: (answer: Answer) => void = () => {};
+      const hung = new Promise<Answer>((resolve) => {
+        finish = resolve;
+      });
+      receiver.answer('/hook', (_request, nth) => (nth === 5 ? hung : { status: 500 }));
+      await shop.webhook('/hook', { retrySchedule: [3600, 3600] });
+      await shop.publish();
+      const { id } = await onlyOne(shop.client, 'RETRYING');
+      const recorded = async (count: number, status: string) => {
+        const isThere = async () => {
+          const now = await read(shop.client, id);
+          return now.attemptCount === count && now.status === status && now;
+        };
+        return until(isThere, { description: `attempt ${count} to be recorded` });
+      };
+      const comeDue = () => changeRows(databaseUrl, "UPDATE deliveries SET due_at = 1 WHERE status = 'RETRYING'");
+      await act(shop.client, 'deliveryRetry', id);
+      await recorded(2, 'RETRYING');
+      await comeDue();
+      const second = await recorded(3, 'RETRYING');
+      await act(shop.client, 'deliveryRetry', id);
+      expect(await recorded(4, 'RETRYING')).toMatchObject({ nextAttemptAt: second.nextAttemptAt });
+      await comeDue();
+      await receiver.waitFor(5, '/hook');
+
+      // While it is being sent nothing is added to it.
+      const { delivery, userErrors } = await act(shop.client, 'deliveryRetry', id);
+      expect([delivery?.status, delivery?.attemptCount, userErrors]).toEqual(['RETRYING', 4, []]);
+      finish({ status: 500 });
+      await recorded(5, 'FAILED');
+      await act(shop.client, 'deliveryRetry', id);
+      expect(await recorded(6, 'FAILED')).toMatchObject({
+        nextAttemptAt: null,
+        completedAt: expect.any(String),
+        attempts: {
+          nodes: [
+            attempt(1, 'FIRST', 500),
+            attempt(2, 'MANUAL', 500),
+            attempt(3, 'AUTOMATIC', 500),
+            attempt(4, 'MANUAL', 500),
+            attempt(5, 'AUTOMATIC', 500),
+            attempt(6, 'MANUAL', 500),
+          ],
+        },
+      });
     });
   });
 
@@ -318,6 +374,49 @@ describeEachDatabase('Deliveries', (makeDatabase) => {
       const attempts = await pages((args) => `parent: delivery(id: "${id}") { list: attempts(${args}) ${page} }`);
       expect(attempts).toHaveLength(5);
       expect(attempts).toEqual([...attempts].sort());
+
+      // From either end; in the order of the list whichever it is.
+      interface Ends {
+        delivery: { attempts: { nodes: { number: number }[]; edges: { cursor: string }[]; pageInfo: Record<string, unknown> } };
+      }
+      const ends = async (args: string) => {
+        const { delivery } = await shop.client.query<Ends>(
+          `{ delivery(id: "${id}") { attempts${args} { nodes { number } edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }`,
+        );
+        const { nodes, edges, pageInfo } = delivery.attempts;
+        expect([pageInfo.startCursor, pageInfo.endCursor]).toEqual([edges[0]?.cursor ?? null, edges.at(-1)?.cursor ?? null]);
+        return [nodes.map(({ number }) => number), pageInfo.hasPreviousPage, pageInfo.hasNextPage];
+      };
+      const cursor = (number: number) => JSON.stringify(encodeKeyCursor(attempts[number - 1] ?? ''));
+      expect(await ends('')).toEqual([[1, 2, 3, 4, 5], false, false]);
+      expect(await ends('(last: 2)')).toEqual([[4, 5], true, false]);
+      expect(await ends(`(last: 2, before: ${cursor(4)})`)).toEqual([[2, 3], true, true]);
+      expect(await ends(`(last: 2, before: ${cursor(3)})`)).toEqual([[1, 2], false, true]);
+      expect(await ends(`(last: 9, before: ${cursor(5)}, after: ${cursor(2)})`)).toEqual([[3, 4], false, true]);
+      expect(await ends(`(first: 9, before: ${cursor(5)}, after: ${cursor(2)})`)).toEqual([[3, 4], true, false]);
+      expect(await ends(`(last: 1, before: ${cursor(1)})`)).toEqual([[], false, true]);
+      for (const [args, message] of [
+        ['(first: 1, last: 1)', 'last: expected either first or last, got both'],
+        ['(last: 0)', 'last: expected a whole number from 1 to 100, got 0'],
+        ['(last: 101)', 'last: expected a whole number from 1 to 100, got 101'],
+        [`(last: 1, before: "${encodeKeyCursor(id)}")`, 'before: expected a cursor of this list'],
+      ])
+        await expect(ends(args ?? '')).rejects.toThrow(message);
+
+      const optional = `query ($first: Int, $last: Int) { delivery(id: "${id}") { attempts(first: $first, last: $last) { nodes { number } } } }`;
+      const { delivery } = await shop.client.query<Ends>(optional, { last: 2 });
+      expect(delivery.attempts.nodes.map(({ number }) => number)).toEqual([4, 5]);
+
+      // The last attempt of each of a page is read by one statement.
+      const byIds = jest.spyOn(Attempts.prototype, 'byIds');
+      const { deliveries } = await shop.client.query<{ deliveries: { nodes: { id: string; lastAttempt: { number: number } | null }[] } }>(
+        '{ deliveries { nodes { id lastAttempt { number } } } }',
+      );
+      expect(deliveries.nodes.length).toBeGreaterThan(5);
+      for (const { id: one, lastAttempt } of deliveries.nodes)
+        expect([one, lastAttempt?.number ?? 0]).toEqual([one, (await read(shop.client, one)).attemptCount]);
+      expect(byIds).toHaveBeenCalledTimes(1);
+      byIds.mockRestore();
       const foreign = [
         `delivery(id: "${id}") { attempts(after: "${encodeKeyCursor(id)}") { nodes { id } } }`,
         `delivery(id: "${all[0]?.id}") { attempts(after: "${encodeKeyCursor(attempts[0] ?? '')}") { nodes { id } } }`,

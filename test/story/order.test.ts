@@ -3,7 +3,7 @@ import { Client } from '../support/graphql-client';
 import { createMysqlDatabase } from '../support/mariadb';
 import { mutated } from '../support/mutate';
 import type { Answer, Behaviour, ReceivedRequest } from '../support/receiver';
-import { withRows } from '../support/rows';
+import { changeRows, withRows } from '../support/rows';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
@@ -156,7 +156,7 @@ describeEachDatabase('Order', (makeDatabase) => {
   });
 
   test('a poisoned event blocks its own key alone, says so, and lets the next go when it has failed for good', async () => {
-    await withHub(makeDatabase, async ({ application, receiver, admin, client }) => {
+    await withHub(makeDatabase, async ({ application, receiver, admin, client, databaseUrl }) => {
       const shop = await application();
       const watch = new Watch();
       const poison = new Map([[2, 500]]);
@@ -187,10 +187,26 @@ describeEachDatabase('Order', (makeDatabase) => {
       const next = await deliveryOf(shop.client, 4);
       expect(next).toMatchObject({ status: 'PENDING', nextAttemptAt: expect.stringMatching(/^20/) });
 
-      await mutated(shop.client, 'deliveryRetry', { id: (await deliveryOf(shop.client, 2)).id });
+      // An attempt by hand that fails, too, changes nothing: the key stays blocked until the schedule's own.
+      const poisoned = await deliveryOf(shop.client, 2);
+      await mutated(shop.client, 'deliveryRetry', { id: poisoned.id });
+      const again = async () => {
+        const { healthReason } = await health(shop.client, id);
+        return healthReason?.startsWith('Event 2 blocks the ordering key "B": 2 attempts failed, the next is due at') && healthReason;
+      };
+      expect(await until(again, { description: 'the second attempt to be recorded' })).toContain(poisoned.nextAttemptAt);
+      expect(watch.succeeded).toHaveLength(5);
+
+      await changeRows(databaseUrl, "UPDATE deliveries SET due_at = 1 WHERE status = 'RETRYING'");
       await succeeded(watch, 7);
       expect(watch.succeeded.slice(-2)).toEqual([4, 7]);
-      expect(watch.attempts.filter((sequence) => sequence === 2)).toHaveLength(2);
+      expect(watch.attempts.filter((sequence) => sequence === 2)).toHaveLength(3);
+      expect(await deliveryOf(shop.client, 2)).toMatchObject({ status: 'FAILED' });
+      // One that had failed for good holds up nothing once it has failed again.
+      await mutated(shop.client, 'deliveryRetry', { id: poisoned.id });
+      await until(() => watch.attempts.filter((sequence) => sequence === 2).length === 4, { description: 'the fourth attempt' });
+      await publishInTurn(shop, ['B']);
+      await succeeded(watch, 8);
       expect(await deliveryOf(shop.client, 2)).toMatchObject({ status: 'FAILED' });
       expect(await health(shop.client, id)).toEqual({ health: 'HEALTHY', healthReason: null });
     });

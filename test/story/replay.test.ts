@@ -144,6 +144,31 @@ describeEachDatabase('Replay', (makeDatabase) => {
     });
   });
 
+  test('leaves to those that wait for their next attempt when it is due, where they fail once more', async () => {
+    await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
+      const shop = await application();
+      receiver.answer('/hook', { status: 500 });
+      await shop.webhook('/hook', { retrySchedule: [3600] });
+      await publishMany(shop, 5);
+      await until(async () => (await tally(databaseUrl)).RETRYING === 5, { description: '5 deliveries to wait' });
+      const due = () =>
+        withRows(databaseUrl, async (query) =>
+          (await query<{ due_at: number }>('SELECT due_at FROM deliveries ORDER BY id')).map(({ due_at }) => Number(due_at)),
+        );
+      const before = await due();
+      for (let round = 1; round <= 2; round++) {
+        const { id } = await retry(shop.client, { statuses: ['RETRYING'] });
+        expect(countsOf(await finished(shop.client, id))).toEqual({ total: 5, done: 5, failed: 5, status: 'COMPLETED' });
+        expect(await tally(databaseUrl)).toEqual({ RETRYING: 5 });
+        expect(await due()).toEqual(before);
+      }
+      receiver.answer('/hook', {});
+      expect(countsOf(await finished(shop.client, (await retry(shop.client, { statuses: ['RETRYING'] })).id))).toMatchObject({ failed: 0 });
+      expect(await tally(databaseUrl)).toEqual({ SUCCEEDED: 5 });
+      expect(new Set(receiver.requests('/hook').map(({ headers }) => headers['livehook-attempt']))).toEqual(new Set(['1', '2', '3', '4']));
+    });
+  });
+
   test('only counts in a dry run', async () => {
     await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
       const shop = await application();

@@ -27,7 +27,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
   DELIVERIES_READ:
     'Application.updateCursor Application.backlog Application.series ' +
     'Delivery.eventId Delivery.eventType Delivery.status Delivery.attemptCount Delivery.nextAttemptAt Delivery.createdAt ' +
-    'Delivery.completedAt Delivery.attempts Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
+    'Delivery.completedAt Delivery.attempts Delivery.lastAttempt Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
     'Attempt.statusCode Attempt.error Attempt.requestHeaders Attempt.responseHeaders Attempt.responseTruncated Attempt.curl ' +
     'RetryJob.kind RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
     'Query.deliveries Query.delivery Query.retryJob Query.retryJobs Subscription.deliveryUpdates Subscription.retryJob',

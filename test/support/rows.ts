@@ -66,3 +66,10 @@ export async function everyRowCount(databaseUrl: string): Promise<Record<string,
     return counts;
   });
 }
+
+/** Changes a test's database beside the hub. */
+export async function changeRows(databaseUrl: string, sql: string, parameters: readonly unknown[] = []): Promise<void> {
+  await withRows(databaseUrl, async (_query, database) => {
+    await database.transaction((tx) => tx.execute(sql, parameters));
+  });
+}

@@ -1,9 +1,11 @@
+import type { GraphQLResolveInfo } from 'graphql';
 import {
   Arg,
   Ctx,
   Field,
   FieldResolver,
   ID,
+  Info,
   InputType,
   Int,
   Mutation,
@@ -28,7 +30,19 @@ import { DEFAULT_BATCH, DEFAULT_INTERVAL_MS, type UpdatePage, updateStream } fro
 import { eventTypePatternProblem } from '../../matching/event-type';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
 import { Webhook } from '../../webhooks/webhook';
-import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
+import {
+  After,
+  type Connection,
+  connection,
+  connectionType,
+  eitherEndConnection,
+  eitherEndRequest,
+  First,
+  isGiven,
+  MAX_FIRST,
+  type PageArguments,
+  pageRequest,
+} from '../connection';
 import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, readAttemptPage } from '../context';
 import { mayRead, mayReadPayloads } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
@@ -158,18 +172,36 @@ export class DeliveryResolver {
     return requestBodyOf(context, delivery);
   }
 
-  @FieldResolver(() => AttemptConnection, { description: 'First to last.' })
+  @FieldResolver(() => AttemptConnection, {
+    description: 'First to last. With `last` those at the end of the list, in the same order.',
+  })
   async attempts(
     @Ctx() context: Context,
     @Root() delivery: Delivery,
+    @Info() info: GraphQLResolveInfo,
     @First() first?: number | null,
+    @Arg('last', () => Int, { nullable: true, description: `The last so many: 1 to ${MAX_FIRST}; not together with \`first\`.` })
+    last?: number | null,
     @After() after?: string | null,
+    @Arg('before', () => String, {
+      nullable: true,
+      description: 'The `startCursor` of the page after, or the `cursor` of any edge: only what stands before it.',
+    })
+    before?: string | null,
   ): Promise<Connection<Attempt>> {
-    const request = pageRequest({ first, after }, (cursor) =>
+    const asked = eitherEndRequest({ first: isGiven(info, 'first') ? first : null, last, after, before }, (cursor) =>
       decodeKeyCursor(cursor, (key) => isId('att', key) && deliveryIdOf(key) === delivery.id),
     );
-    const page = await readAttemptPage(context, request, (part, columns) => context.services.attempts.list(delivery.id, part, columns));
-    return connection(page, (row) => encodeKeyCursor(row.id), request);
+    const { attempts } = context.services;
+    const page = await readAttemptPage(context, asked.request, (part, columns) =>
+      asked.isFromEnd ? attempts.listLatest(delivery.id, part, columns) : attempts.list(delivery.id, part, columns),
+    );
+    return eitherEndConnection(page, (row) => encodeKeyCursor(row.id), asked);
+  }
+
+  @FieldResolver(() => Attempt, { nullable: true, description: 'The newest of its attempts; null before the first has ended.' })
+  async lastAttempt(@Ctx() { loaders }: Context, @Root() { id, attemptCount }: Delivery): Promise<Attempt | null> {
+    return attemptCount === 0 ? null : loaders.attempt.load(attemptId(id, attemptCount));
   }
 
   @Query(() => Delivery, { nullable: true, description: 'By its id; null when there is none, or not for this key.' })
@@ -201,7 +233,7 @@ export class DeliveryResolver {
 
   @Mutation(() => DeliveryPayload, {
     description:
-      'A new attempt now, with the same `webhook-id`, whatever became of the earlier ones. One that is being sent is left to it; one whose webhook is paused or disabled waits for that.',
+      'A new attempt now, with the same `webhook-id`, whatever became of the earlier ones. It is an extra: it takes no place in the retry schedule, and where it fails the next automatic attempt stays due when it was; without one the delivery is FAILED. One that is due or being sent already is left to that attempt; one whose webhook is paused or disabled waits for that.',
   })
   async deliveryRetry(
     @Ctx() context: Context,

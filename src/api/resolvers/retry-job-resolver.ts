@@ -23,7 +23,7 @@ export class DeliveriesRetryInput {
   @Field(() => DeliveryFilter, {
     nullable: true,
     description:
-      'Which deliveries; without `statuses` the FAILED ones. RETRYING ones that wait for a later time are made due now. Those that are due or being sent already are left alone, PENDING ones among them, and neither counted. Lists, where given, are not empty.',
+      'Which deliveries; without `statuses` the FAILED ones. RETRYING ones that wait for a later time are tried now as well; where that fails, they wait for that time again. Those that are due or being sent already are left alone, PENDING ones among them, and neither counted. Lists, where given, are not empty.',
   })
   filter?: DeliveryFilter | null;
 

@@ -2,7 +2,7 @@ import type { Tx } from '../../store/database';
 import type { Room } from '../dispatcher';
 import { weightOf } from '../job';
 import { orderedAmong } from './claim-in-order';
-import type { ClaimedRow } from './load-jobs';
+import { CLAIMED_COLUMNS, type ClaimedRow } from './load-jobs';
 
 /** Of one webhook. */
 const MAX_ROWS_PER_WEBHOOK = 200;
@@ -57,7 +57,7 @@ export async function claimDue(tx: Tx, wanted: readonly Wanted[], instanceId: st
 async function findDue(tx: Tx, webhookId: string, room: Room): Promise<Claim> {
   const most = Math.min(room.deliveries, MAX_ROWS_PER_WEBHOOK);
   const due = await tx.query<ClaimedRow>(
-    `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key FROM deliveries
+    `SELECT ${CLAIMED_COLUMNS} FROM deliveries
       WHERE owner = '' AND webhook_id = ? AND due_at <= ${tx.dialect.now} ORDER BY due_at LIMIT ${most} ${tx.dialect.skipLocked}`,
     [webhookId],
   );

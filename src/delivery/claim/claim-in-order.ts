@@ -4,7 +4,7 @@ import { owners } from '../instances/owners';
 import { weightOf } from '../job';
 import { keyOf } from '../queue/ordered-queue';
 import { choose, type Space, type Waiting } from './choose';
-import type { ClaimedRow } from './load-jobs';
+import { CLAIMED_COLUMNS, type ClaimedRow } from './load-jobs';
 
 const ROWS_PER_PAGE = 200;
 /** A look goes past so many blocked deliveries and then lets others have the database. */
@@ -208,7 +208,7 @@ async function claimNext(tx: Tx, look: Look, heads: ReadonlyMap<string, string>,
 
 async function waitingAfter(queries: Queries, webhookId: string, position: string): Promise<OrderedRow[]> {
   return queries.query<OrderedRow>(
-    `SELECT id, attempt_count, next_trigger, created_at, payload_chars, body_key, ordering_key
+    `SELECT ${CLAIMED_COLUMNS}, ordering_key
        FROM deliveries ${queries.dialect.throughIndex('deliveries_due')}
       WHERE owner = '' AND webhook_id = ? AND due_at = 0 AND id > ? ORDER BY id LIMIT ${ROWS_PER_PAGE}`,
     [webhookId, position],

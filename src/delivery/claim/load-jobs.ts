@@ -11,10 +11,15 @@ import { type Job, weightWith } from '../job';
 import { bodyId, readBodies } from '../request/bodies';
 import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from '../request/body';
 
+/** The columns of a `ClaimedRow`. */
+export const CLAIMED_COLUMNS = 'id, attempt_count, manual_attempts, next_trigger, automatic_due_at, created_at, payload_chars, body_key';
+
 export interface ClaimedRow {
   readonly id: string;
   readonly attempt_count: number;
+  readonly manual_attempts: number;
   readonly next_trigger: AttemptTrigger | null;
+  readonly automatic_due_at: number | null;
   readonly created_at: number;
   readonly payload_chars: number;
   readonly body_key: string | null;
@@ -82,7 +87,17 @@ function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string
   const trigger = row.next_trigger ?? (attemptCount === 0 ? AttemptTrigger.FIRST : AttemptTrigger.AUTOMATIC);
   const body = fixedBody(row, event, bodies);
   const weight = weightWith(body, event.payloadText.length);
-  return { deliveryId: row.id, event, attemptCount, trigger, body, createdAt: Number(row.created_at), weight };
+  return {
+    deliveryId: row.id,
+    event,
+    attemptCount,
+    manualAttempts: Number(row.manual_attempts),
+    trigger,
+    automaticDueAt: row.automatic_due_at === null ? null : Number(row.automatic_due_at),
+    body,
+    createdAt: Number(row.created_at),
+    weight,
+  };
 }
 
 function fixedBody({ body_key: key }: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string>): FixedBody | null {

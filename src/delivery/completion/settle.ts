@@ -1,4 +1,4 @@
-import { Attempt, AttemptOutcome } from '../../attempts/attempt';
+import { Attempt, AttemptOutcome, AttemptTrigger } from '../../attempts/attempt';
 import { insertAttempts } from '../../attempts/attempts';
 import { packHeaders } from '../../attempts/packed-headers';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
@@ -11,7 +11,7 @@ import { isOwnEventType } from '../../matching/event-type';
 import type { Database, Tx } from '../../store/database';
 import type { Finished } from '../attempt';
 import { nextDelayMs } from '../flow-control/retry-policy';
-import { charsWith } from '../job';
+import { charsWith, type Job } from '../job';
 import { bodyId, insertBodies, type StoredBody } from '../request/bodies';
 import { isDerived, STANDARD_BODY } from '../request/body';
 import { aboutWebhook, reasonOf } from './operational-event';
@@ -28,19 +28,28 @@ export interface Verdict {
 
 /** Pure: the state that follows from an attempt. A receiver that is gone (410) is not asked again. */
 export function judge(finished: Finished, random: number): Verdict {
-  const { exchange, job, webhook, startedAt } = finished;
+  const { exchange, job, startedAt } = finished;
   const endedAt = startedAt + exchange.durationMs;
   if (exchange.outcome === 'SUCCESS') return { finished, status: DeliveryStatus.SUCCEEDED, delayMs: null, endedAt };
-  const delayMs = isGone(finished)
-    ? null
-    : nextDelayMs({
-        number: job.attemptCount + 1,
-        delaysMs: webhook.retryDelaysMs,
-        retryAfter: exchange.responseHeaders.find(([name]) => name === 'retry-after')?.[1],
-        now: endedAt,
-        random,
-      });
+  const delayMs = isGone(finished) ? null : isManual(job) ? resumeMs(job, endedAt) : delayAfter(finished, endedAt, random);
   return { finished, status: delayMs === null ? DeliveryStatus.FAILED : DeliveryStatus.RETRYING, delayMs, endedAt };
+}
+
+function delayAfter({ exchange, job, webhook }: Finished, endedAt: number, random: number): number | null {
+  return nextDelayMs({
+    number: job.attemptCount + 1 - job.manualAttempts,
+    delaysMs: webhook.retryDelaysMs,
+    retryAfter: exchange.responseHeaders.find(([name]) => name === 'retry-after')?.[1],
+    now: endedAt,
+    random,
+  });
+}
+
+const isManual = ({ trigger }: Job) => trigger === AttemptTrigger.MANUAL;
+
+/** An attempt by hand is an extra: the next automatic one stays due when it was, where there is one. */
+function resumeMs({ automaticDueAt }: Job, endedAt: number): number | null {
+  return automaticDueAt === null ? null : Math.max(0, automaticDueAt - endedAt);
 }
 
 export function isGone({ exchange }: Finished): boolean {
@@ -192,9 +201,12 @@ async function lockRows(tx: Tx, verdicts: readonly Verdict[]): Promise<Map<strin
   return new Map(rows.map(({ id, owner, status, attempt_count }) => [id, { owner, status, attemptCount: Number(attempt_count) }]));
 }
 
+/** MySQL assigns from left to right: what `next_trigger` was has to be looked at before it is cleared. */
+const COUNTED = `attempt_count = attempt_count + 1, manual_attempts = manual_attempts + CASE WHEN next_trigger = 'MANUAL' THEN 1 ELSE 0 END,
+  next_trigger = NULL, body_key = COALESCE(body_key, '')`;
+
 /** Takes the status and the time of completion. */
-const FINISHED = `status = ?, attempt_count = attempt_count + 1, owner = NULL, due_at = NULL, next_trigger = NULL,
-  body_key = COALESCE(body_key, ''), completed_at = ?`;
+const FINISHED = `${COUNTED}, status = ?, owner = NULL, due_at = NULL, automatic_due_at = NULL, completed_at = ?`;
 
 async function moveFinished(
   tx: Tx,
@@ -213,17 +225,33 @@ const MAX_CASES = 50;
 
 /** Due times by the database's clock, so that instances whose clocks differ agree on them. */
 async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
-  const those = verdicts.filter(({ status }) => status === DeliveryStatus.RETRYING);
+  const retrying = verdicts.filter(({ status }) => status === DeliveryStatus.RETRYING);
+  await resume(
+    tx,
+    retrying.filter(({ finished: { job } }) => isManual(job)),
+  );
+  const those = retrying.filter(({ finished: { job } }) => !isManual(job));
   for (let start = 0; start < those.length; start += MAX_CASES) {
     const part = those.slice(start, start + MAX_CASES);
     const delays = part.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
     const { sql, parameters } = oneOfThose(tx, part);
     await tx.execute(
-      `UPDATE deliveries SET status = 'RETRYING', attempt_count = attempt_count + 1, owner = '', next_trigger = NULL, body_key = COALESCE(body_key, ''),
+      `UPDATE deliveries SET ${COUNTED}, status = 'RETRYING', owner = '',
          due_at = ${tx.dialect.now} + CASE id ${part.map(() => 'WHEN ? THEN ?').join(' ')} ELSE 0 END WHERE ${sql}`,
       [...delays, ...parameters],
     );
   }
+}
+
+/** After an attempt by hand they wait for what they waited for before it. */
+async function resume(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
+  if (verdicts.length === 0) return;
+  const { sql, parameters } = oneOfThose(tx, verdicts);
+  await tx.execute(
+    `UPDATE deliveries SET ${COUNTED}, status = 'RETRYING', owner = '', due_at = COALESCE(automatic_due_at, ${tx.dialect.now}), automatic_due_at = NULL
+      WHERE ${sql}`,
+    parameters,
+  );
 }
 
 /** From the first attempt on a delivery sends the same bytes, whatever becomes of its webhook. */
@@ -266,7 +294,7 @@ async function unfixBodies(tx: Tx, verdicts: readonly Verdict[]): Promise<void> 
 async function countAttempt(tx: Tx, verdicts: readonly Verdict[]): Promise<void> {
   if (verdicts.length === 0) return;
   const { sql, parameters } = oneOfThose(tx, verdicts);
-  await tx.execute(`UPDATE deliveries SET attempt_count = attempt_count + 1 WHERE ${sql}`, parameters);
+  await tx.execute(`UPDATE deliveries SET attempt_count = attempt_count + 1 WHERE ${sql}`, parameters); // of what is finished the schedule has no say
 }
 
 function oneOfThose(tx: Tx, verdicts: readonly Verdict[]): { sql: string; parameters: unknown[] } {
@@ -319,7 +347,7 @@ function deliveryOf({ finished: { job, webhook, body }, status, delayMs, endedAt
   delivery.status = status;
   delivery.attemptCount = job.attemptCount + 1;
   delivery.owner = delayMs === null ? null : '';
-  delivery.dueAt = delayMs === null ? null : new Date(endedAt + delayMs);
+  delivery.dueAt = delayMs === null ? null : new Date(job.automaticDueAt ?? endedAt + delayMs);
   delivery.nextTrigger = null;
   delivery.orderingKey = job.event.orderingKey;
   delivery.bodyKey = body?.key ?? null;

@@ -29,7 +29,7 @@ import { Replay } from './replay/replay';
 import { Slices } from './slices';
 import { VERSION } from './version';
 import { HeaderSealing } from './webhooks/header-sealing';
-import { sealFor } from './webhooks/secret-key';
+import { SecretKey } from './webhooks/secret-key';
 import { WebhookCache } from './webhooks/webhook-cache';
 import { Webhooks } from './webhooks/webhooks';
 
@@ -64,6 +64,7 @@ export interface LiveStatus extends OpenStreams {
 /** The composition root: makes the modules in the order of the flow, starts them in it and stops them in reverse. */
 export class Hub {
   readonly #core: Core;
+  readonly #secretKey: SecretKey;
   readonly #tenancy: Tenancy;
   readonly #audit: AuditLog;
   readonly #outbound: Outbound;
@@ -85,7 +86,8 @@ export class Hub {
     const database = createDatabase(config.databaseUrl, log);
     const [instanceId, userAgent, facts] = [newInstanceId(), `Livehook/${VERSION}`, new Facts()];
     const core: Core = { instanceId, config, database, clock, log, random, userAgent, facts };
-    const [seal, shaper, slices, schema] = [sealFor(config), new Shaper(), new Slices(), createSchema()];
+    const [secretKey, shaper, slices, schema] = [new SecretKey(config), new Shaper(), new Slices(), createSchema()];
+    const { seal } = secretKey;
     const compilePayloadQuery = payloadQueryCompiler(schema);
 
     const outbound = new Outbound(core);
@@ -105,11 +107,12 @@ export class Hub {
     const tester = new Tester({ ...core, webhooks: cache, eventTypes, sender: outbound, shaper });
     const live = new Live({ ...core, events, jobs: replay.jobs });
     const observability = new Observability({ ...core, webhooks: cache, delivery, committer, live, siblings });
-    const edge = { schema, compilePayloadQuery, tenancy, audit, webhooks, eventStore, tester, jobs: replay.jobs };
+    const edge = { schema, secretKey, compilePayloadQuery, tenancy, audit, webhooks, eventStore, tester, jobs: replay.jobs };
     this.#api = new Api({ ...core, ...edge, delivery, shaper, live, observability, slices });
     this.#housekeeping = new Housekeeping(core);
     this.#notifier = new Notifier({ ...core, redis: config.redisUrl });
     this.#core = core;
+    this.#secretKey = secretKey;
     this.#outbound = outbound;
     this.#tenancy = tenancy;
     this.#audit = audit;
@@ -171,9 +174,15 @@ export class Hub {
   async #openDatabase(): Promise<void> {
     const { database, log } = this.#core;
     await database.open();
-    const migrations = await database.migrate();
-    if (migrations.length > 0) log.info({ migrations }, 'database.migrated');
-    await database.eraseTraces(); // of what was redacted right before a crash
+    try {
+      const migrations = await database.migrate();
+      if (migrations.length > 0) log.info({ migrations }, 'database.migrated');
+      await this.#secretKey.settle(database.read);
+      await database.eraseTraces(); // of what was redacted right before a crash
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
   }
 
   /** Without any admin key that lets somebody in nobody could make one over the API: better not to serve than to seem fine. */

@@ -23,6 +23,7 @@ import { readCostlyFilters } from '../webhooks/costly-filter';
 import { readHealth } from '../webhooks/health';
 import { orderProblem } from '../webhooks/order-health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
+import type { SecretKey } from '../webhooks/secret-key';
 import type { Webhooks } from '../webhooks/webhooks';
 import { KeyLimits } from './key-limits';
 import { MetricsServer } from './metrics-access';
@@ -35,6 +36,7 @@ interface Deps extends Core {
   readonly tenancy: Tenancy;
   readonly audit: AuditLog;
   readonly webhooks: Webhooks;
+  readonly secretKey: SecretKey;
   readonly eventStore: EventStore;
   readonly delivery: Delivery;
   readonly shaper: Shaper;
@@ -100,11 +102,18 @@ export class Api {
   }
 
   async #readiness(): Promise<Readiness> {
+    const { database, secretKey, log } = this.#deps;
     try {
-      const isMigrated = await this.#deps.database.isMigrated();
-      return { isReady: isMigrated, database: 'reachable', migrations: isMigrated ? 'applied' : 'missing' };
+      const isMigrated = await database.isMigrated();
+      const isFitting = await secretKey.fits(database.read, log);
+      return {
+        isReady: isMigrated && isFitting,
+        database: 'reachable',
+        migrations: isMigrated ? 'applied' : 'missing',
+        secretKey: isFitting ? 'fitting' : 'not fitting',
+      };
     } catch {
-      return { isReady: false, database: 'unreachable', migrations: 'unknown' };
+      return { isReady: false, database: 'unreachable', migrations: 'unknown', secretKey: 'unknown' };
     }
   }
 }

@@ -28,6 +28,8 @@ export interface Readiness {
   readonly isReady: boolean;
   readonly database: string;
   readonly migrations: string;
+  /** Whether it opens the secrets that are stored. */
+  readonly secretKey: string;
 }
 
 /** What clients hold open. */

@@ -9,6 +9,7 @@ import { type Selection, Selector } from '../fanout/select';
 import type { Log } from '../log';
 import { nextTurn, Slices } from '../slices';
 import { CommitInDoubt, type Database } from '../store/database';
+import { SecretKeyMissing } from '../webhooks/seal';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import {
   type AppendedEvent,
@@ -314,7 +315,7 @@ export class GroupCommitter {
     } catch (error) {
       reservation.release();
       // Whatever is wrong with one of them must not be the end of its neighbours.
-      if (batch.length > 1 && !(error instanceof HubError)) for (const one of batch) await this.#commit([one]);
+      if (batch.length > 1 && isOfOne(error)) for (const one of batch) await this.#commit([one]);
       else for (const { waiting } of batch) this.#fail(waiting, this.#explained(error));
     }
   }
@@ -407,6 +408,11 @@ export class GroupCommitter {
 /** Refuses what is left of a request. */
 function fail({ request, answers, reject }: Waiting, error: unknown): void {
   reject(answers.length > 0 ? new PartlyStored(answers, request.events.length, error) : error);
+}
+
+/** What is wrong with one of a batch, or may be, and says nothing of the others. */
+function isOfOne(error: unknown): boolean {
+  return !(error instanceof HubError) || error instanceof SecretKeyMissing;
 }
 
 function shuttingDown(): HubError {

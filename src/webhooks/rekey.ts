@@ -1,21 +1,8 @@
 import type { Database } from '../store/database';
-import { SEALED_COLUMNS } from './credentials';
 import type { Seal } from './seal';
+import { SEALED_PLACES, type SealedPlace } from './sealed-places';
 
 const ROWS_PER_STEP = 200;
-
-interface Sealed {
-  readonly table: string;
-  readonly column: string;
-  /** What a row's secret is sealed for. */
-  readonly ownerOf: (id: string) => string;
-}
-
-const SEALED: readonly Sealed[] = [
-  { table: 'webhook_secrets', column: 'sealed', ownerOf: (id) => id },
-  { table: 'webhooks', column: 'sealed_headers', ownerOf: (id) => id },
-  ...SEALED_COLUMNS.map(([column, ownerOf]) => ({ table: 'webhooks', column, ownerOf })),
-];
 
 interface Rekeyed {
   readonly changed: number;
@@ -25,7 +12,7 @@ interface Rekeyed {
 /** Seals again what was sealed with former keys, a few hundred rows a transaction; instances may be running meanwhile. */
 export async function rekeySecrets(database: Database, seal: Seal): Promise<Rekeyed> {
   let [changed, total] = [0, 0];
-  for (const place of SEALED) {
+  for (const place of SEALED_PLACES) {
     const done = await rekeyColumn(database, seal, place);
     changed += done.changed;
     total += done.total;
@@ -33,7 +20,7 @@ export async function rekeySecrets(database: Database, seal: Seal): Promise<Reke
   return { changed, total };
 }
 
-async function rekeyColumn(database: Database, seal: Seal, { table, column, ownerOf }: Sealed): Promise<Rekeyed> {
+async function rekeyColumn(database: Database, seal: Seal, { table, column, ownerOf }: SealedPlace): Promise<Rekeyed> {
   let changed = 0;
   let total = 0;
   for (let after = ''; ; ) {

@@ -1,7 +1,20 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { HubError } from '../errors';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+/** How a key is named in front of what it has sealed. */
+export const KEY_ID_CHARS = 8;
+
+/** A stored secret needs a key that this instance does not have: others may have it, and it may be given to this one. */
+export class SecretKeyMissing extends HubError {
+  constructor(keyId: string, known: readonly string[]) {
+    super('UNAVAILABLE', 'The hub cannot read a secret that it has stored, for want of its key: nothing was stored, try again.');
+    this.cause = new Error(
+      `a secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${keyId}, known are ${known.join(', ')}`,
+    );
+  }
+}
 
 /**
  * Encrypts secrets at rest, those that webhooks sign with and those in their headers: AES-256-GCM, bound to the row that holds it, so that a secret moved to another
@@ -12,6 +25,7 @@ export class Seal {
   /** Of the key that new secrets are sealed with. */
   readonly keyId: string;
   readonly #keys = new Map<string, Buffer>();
+  #hasMissed = false;
 
   /**
    * `previous` keys open what was sealed before, until `livehook secrets rekey` has sealed it again.
@@ -25,6 +39,24 @@ export class Seal {
     }
   }
 
+  /** The ids of the keys that it can open with. */
+  get keyIds(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  knows(keyId: string): boolean {
+    return this.#keys.has(keyId);
+  }
+
+  /** Whether it has met a secret of a key that it does not know. */
+  get hasMissed(): boolean {
+    return this.#hasMissed;
+  }
+
+  forgetMissed(): void {
+    this.#hasMissed = false;
+  }
+
   close(secret: Buffer, owner: string): string {
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.#keyOf(this.keyId), iv).setAAD(Buffer.from(owner));
@@ -32,7 +64,10 @@ export class Seal {
     return `${this.keyId}.${Buffer.concat([iv, cipher.getAuthTag(), ciphertext]).toString('base64url')}`;
   }
 
-  /** Throws when it was sealed with a key that is not known here, for another owner, or was changed. */
+  /**
+   * Throws when it was sealed for another owner, or was changed.
+   * @throws SecretKeyMissing when it was sealed with a key that is not known here
+   */
   open(sealed: string, owner: string): Buffer {
     const [keyId = '', body = ''] = sealed.split('.');
     const bytes = Buffer.from(body, 'base64url');
@@ -44,15 +79,13 @@ export class Seal {
 
   #keyOf(keyId: string): Buffer {
     const key = this.#keys.get(keyId);
-    if (key === undefined)
-      throw new Error(
-        `a secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${keyId}, known are ${[...this.#keys.keys()].join(', ')}`,
-      );
-    return key;
+    if (key !== undefined) return key;
+    this.#hasMissed = true;
+    throw new SecretKeyMissing(keyId, this.keyIds);
   }
 }
 
 /** Tells keys apart without saying anything about them. */
 function keyIdOf(key: Buffer): string {
-  return createHash('sha256').update('livehook secret key').update(key).digest('hex').slice(0, 8);
+  return createHash('sha256').update('livehook secret key').update(key).digest('hex').slice(0, KEY_ID_CHARS);
 }

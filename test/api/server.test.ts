@@ -112,7 +112,7 @@ describe('the probes', () => {
       const ready = await fetch(`${url}/readyz`);
       expect([ready.status, await ready.json()]).toEqual([
         200,
-        { status: 'ready', isReady: true, database: 'reachable', migrations: 'applied' },
+        { status: 'ready', isReady: true, database: 'reachable', migrations: 'applied', secretKey: 'fitting' },
       ]);
     });
   });

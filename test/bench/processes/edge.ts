@@ -80,7 +80,7 @@ const questions = {
       mostConnections: config.connections,
       trustedProxies: [],
       introspection: 'true',
-      readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied' }),
+      readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied', secretKey: 'fitting' }),
       metrics: undefined,
       isSecure: false,
     });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import ms from 'ms';
 import { DAY, HOUR, SECOND } from './clock';
 import { shown } from './errors';
@@ -227,7 +228,7 @@ export const SETTINGS = {
   logLevel: setting({
     name: 'LIVEHOOK_LOG_LEVEL',
     default: 'info',
-    description: 'debug, info, warn, error or silent; JSON lines on standard error',
+    description: 'debug, info, warn, error or silent; JSON lines on standard error, on a terminal lines for people',
     parse: parseLogLevel,
   }),
 };
@@ -336,6 +337,14 @@ export function describeConfig(config: Config): Record<string, unknown> {
   }
   const { databaseUrl } = config;
   facts[SETTINGS.databaseUrl.name] = databaseUrl.kind === 'sqlite' ? `sqlite:${databaseUrl.path}` : shownMysql(databaseUrl);
+  return facts;
+}
+
+/** The same, of the settings that are not at their defaults: for people, who would not find them among fifty others. */
+export function describeChanges(config: Config): Record<string, unknown> {
+  const facts = describeConfig(config);
+  for (const [key, { name, default: fallback, parse }] of Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][])
+    if (isDeepStrictEqual(config[key], fallback === null ? undefined : parse(fallback))) delete facts[name];
   return facts;
 }
 

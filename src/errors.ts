@@ -22,6 +22,15 @@ export class HubError extends Error {
   }
 }
 
+/** What surrounds the hub does not let it start: one sentence for its operator, who can do something about it. */
+export class CannotStart extends Error {
+  override readonly name = 'CannotStart';
+
+  constructor(message: string, cause: unknown) {
+    super(message, { cause });
+  }
+}
+
 /** Codes of `userErrors`: what is wrong with one part of the input. */
 export enum UserErrorCode {
   REQUIRED = 'REQUIRED',

@@ -145,9 +145,19 @@ export class Hub {
     this.#live.start();
     this.#housekeeping.start();
     this.#notifier.start();
-    const url = await this.#api.start();
+    const url = await this.#listen();
     log.info({ url, instanceId, version: VERSION }, 'hub.started');
     return { url, metricsUrl: this.#api.metricsUrl, generatedAdminKey, adminKeyProblem };
+  }
+
+  /** Without a port all that has been started ends in good order. */
+  async #listen(): Promise<string> {
+    try {
+      return await this.#api.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   /** Drains: answers what came, ends what is in flight, writes it down, releases the rest for others. */

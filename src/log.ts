@@ -1,4 +1,5 @@
 import pino from 'pino';
+import { readableLine } from './readable-line';
 
 /** Every event that the hub logs, by level. README.md in src/observe says of each what it means and what to do. */
 export const LOG_EVENTS = {
@@ -98,12 +99,37 @@ export interface Log {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** JSON lines on standard error, so that standard output stays free for what a command prints. */
-export function createLog(level: LogLevel): Log {
+/**
+ * On standard error, so that standard output stays free for what a command prints: JSON lines, or on a terminal lines for
+ * people.
+ */
+export function createLog(level: LogLevel, held?: HeldLines): Log {
+  const standardError = pino.destination({ dest: 2, sync: true });
+  const shown = process.stderr.isTTY ? { write: (line: string) => standardError.write(readableLine(line)) } : standardError;
   return pino(
     { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' },
-    pino.destination({ dest: 2, sync: true }),
+    held ? held.before(shown) : shown,
   );
+}
+
+interface Destination {
+  write(line: string): unknown;
+}
+
+/** What is logged before something else is printed, which is to stand above it. */
+export class HeldLines {
+  #lines: string[] | undefined = [];
+  #destination: Destination | undefined;
+
+  before(destination: Destination): Destination {
+    this.#destination = destination;
+    return { write: (line) => (this.#lines ? this.#lines.push(line) : destination.write(line)) };
+  }
+
+  release(): void {
+    for (const line of this.#lines ?? []) this.#destination?.write(line);
+    this.#lines = undefined;
+  }
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { createProgram } from './cli/program';
 import { ConfigError } from './config';
-import { HubError } from './errors';
+import { CannotStart, HubError } from './errors';
 
 createProgram()
   .parseAsync(process.argv)
@@ -13,7 +13,7 @@ createProgram()
 
 /** A sentence for what the surroundings are to blame for; a stack for what we are. */
 function reasonOf(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
+  if (error instanceof ConfigError || error instanceof CannotStart) return error.message;
   if (error instanceof HubError) return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
   const { code, message, stack } = error as NodeJS.ErrnoException;
   return typeof code === 'string' ? message : (stack ?? String(error));

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Connections } from './connections';
+import { listen } from './listen';
 import { isRead, sendError, sendText } from './respond';
 
 /** Scrapers are few; of more the oldest have to go. */
@@ -53,12 +53,7 @@ export class MetricsServer {
 
   /** Listens and returns the address. */
   async start(host: string, port: number): Promise<string> {
-    await new Promise<void>((resolve, reject) => {
-      this.#http.once('error', reject);
-      this.#http.listen(port, host, resolve);
-    });
-    const { address, port: actual, family } = this.#http.address() as AddressInfo;
-    return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}/metrics`;
+    return `${await listen(this.#http, host, port, 'LIVEHOOK_METRICS_PORT')}/metrics`;
   }
 
   async stop(): Promise<void> {

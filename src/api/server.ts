@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
 import { MINUTE, SECOND } from '../clock';
@@ -16,6 +15,7 @@ import { GraphqlWs } from './graphql-ws';
 import { identifier } from './identify';
 import { Intake } from './intake';
 import type { IntrospectionAccess } from './introspection';
+import { listen } from './listen';
 import { type MetricsDeps, serveMetrics } from './metrics-access';
 import { Operations } from './operations';
 import { Pipelines } from './pipelines';
@@ -129,12 +129,7 @@ export class ApiServer {
       ws: new GraphqlWs({ operations, apiKeys, identify, addressOf, intake, unsent, clock, log }),
     };
     await this.#graphql.http.start();
-    await new Promise<void>((resolve, reject) => {
-      this.#http.once('error', reject);
-      this.#http.listen(port, host, resolve);
-    });
-    const { address, port: actual, family } = this.#http.address() as AddressInfo;
-    return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+    return listen(this.#http, host, port, 'PORT');
   }
 
   /** Takes no more connections, ends the streams, lets requests under way finish within 10 s. */

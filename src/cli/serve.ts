@@ -1,9 +1,9 @@
 import cluster from 'node:cluster';
 import { systemClock } from '../clock';
-import { type Config, ConfigError, describeConfig, readConfig } from '../config';
+import { type Config, ConfigError, describeChanges, describeConfig, readConfig } from '../config';
 import { shown } from '../errors';
 import { Hub, type Started } from '../hub';
-import { createLog, type Log } from '../log';
+import { createLog, HeldLines, type Log } from '../log';
 import { Processes } from './processes';
 import { onShutdownSignal } from './shutdown-signal';
 import { Sibling } from './sibling';
@@ -15,27 +15,39 @@ const MAX_PROCESSES = 64;
 export async function serve(options: { readonly processes: string }): Promise<void> {
   const config = readConfig(process.env);
   const processes = parseProcesses(options.processes, config);
-  const log = createLog(config.logLevel);
+  // On a terminal the address stands above the log; a process of several prints none.
+  const held = process.stderr.isTTY && cluster.isPrimary ? new HeldLines() : undefined;
+  const log = createLog(config.logLevel, held);
   process.on('unhandledRejection', (reason) =>
     log.error({ error: reason instanceof Error ? reason.stack : String(reason) }, 'process.unhandled_rejection'),
   );
   if (cluster.isWorker) return serveAsOneOf(config, log);
-  log.info(describeConfig(config), 'hub.configured');
-  return processes === 1 ? serveAlone(config, log) : serveWith(processes, config, log);
+  log.info(process.stderr.isTTY ? describeChanges(config) : describeConfig(config), 'hub.configured');
+  const started = (facts: Started) => {
+    announce(facts, config);
+    held?.release();
+  };
+  try {
+    await (processes === 1 ? serveAlone(config, log, started) : serveWith(processes, config, log, started));
+  } finally {
+    held?.release();
+  }
 }
 
-async function serveAlone(config: Config, log: Log): Promise<void> {
+type Announce = (started: Started) => void;
+
+async function serveAlone(config: Config, log: Log, started: Announce): Promise<void> {
   const told = new Promise<void>((resolve) => onSignals({ stop: resolve }));
   const hub = new Hub({ config, log });
-  announce(await hub.start());
+  started(await hub.start());
   await told;
   await hub.stop();
   process.exit(0); // a name server that is still being asked would hold the process for seconds
 }
 
 /** Serves nothing itself: the hubs are in the processes that it starts. */
-async function serveWith(count: number, { port }: Config, log: Log): Promise<void> {
-  const processes = new Processes({ count, port, clock: systemClock, log, started: announce });
+async function serveWith(count: number, { port }: Config, log: Log, started: Announce): Promise<void> {
+  const processes = new Processes({ count, port, clock: systemClock, log, started });
   onSignals({ stop: () => processes.stop(), end: () => processes.kill() });
   process.exit(await processes.run());
 }
@@ -69,14 +81,15 @@ function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readon
   for (const signal of SIGNALS) process.on(signal, told);
 }
 
-function announce({ url, metricsUrl, generatedAdminKey, adminKeyProblem }: Started): void {
-  process.stdout.write(`Livehook is listening on ${url}\n`);
-  if (metricsUrl !== undefined) process.stdout.write(`Metrics are at ${metricsUrl}\n`);
-  if (adminKeyProblem !== undefined) process.stdout.write(`\nLIVEHOOK_ADMIN_KEY lets nobody in: ${adminKeyProblem}\n`);
-  if (generatedAdminKey !== undefined)
-    process.stdout.write(
-      `\nYour first admin key, shown this once:\n\n  ${generatedAdminKey}\n\nDashboard: ${url}/   GraphiQL: ${url}/graphql\n`,
-    );
+function announce({ url, metricsUrl, generatedAdminKey, adminKeyProblem }: Started, { publicUrl }: Config): void {
+  const print = (text: string) => process.stdout.write(text);
+  print(`Livehook is listening on ${url}\n`);
+  if (metricsUrl !== undefined) print(`Metrics are at ${metricsUrl}\n`);
+  if (adminKeyProblem !== undefined) print(`\nLIVEHOOK_ADMIN_KEY lets nobody in: ${adminKeyProblem}\n`);
+  if (generatedAdminKey !== undefined) print(`\nYour first admin key, shown this once:\n\n  ${generatedAdminKey}\n`);
+  // For people: what starts hubs by itself waits for the first line, and has the address from it.
+  const base = publicUrl ?? url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+  if (generatedAdminKey !== undefined || process.stdout.isTTY) print(`\nDashboard: ${base}/   GraphiQL: ${base}/graphql\n\n`);
 }
 
 function parseProcesses(text: string, { databaseUrl }: Config): number {

@@ -10,6 +10,7 @@ import { Eraser } from './eraser';
 import { LoopTurn } from './loop-turn';
 import { mysqlDialect } from './mysql';
 import { MIN_PACKET_BYTES, PATIENCE, type PacketLimit, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
+import { openFailure } from './open-failure';
 import { begin } from './open-transaction';
 import { sqliteDialect } from './sqlite';
 import { protectFiles } from './sqlite-files';
@@ -59,6 +60,7 @@ interface Deps {
  */
 export class Database {
   readonly dialect: Dialect;
+  readonly #url: DatabaseUrl;
   readonly #writer: DataSource;
   readonly #reader: DataSource;
   readonly #readManager: EntityManager;
@@ -74,6 +76,7 @@ export class Database {
   #isMigrating = false;
 
   constructor({ url, log, clock, records, patience = PATIENCE }: Deps) {
+    this.#url = url;
     this.#log = log;
     this.#clock = clock;
     this.#loopTurn = new LoopTurn(clock);
@@ -86,8 +89,9 @@ export class Database {
     this.#readManager = managerOver(this.#reader, (work) => this.#guard(work));
   }
 
+  /** @throws CannotStart where what surrounds the hub is to blame */
   async open(): Promise<void> {
-    await this.#guard(async () => {
+    try {
       if (this.#path !== undefined) protectFiles(this.#path, this.#log);
       await this.#writer.initialize();
       if (this.dialect.supportsManyInstances)
@@ -97,7 +101,9 @@ export class Database {
           packets: this.#packets,
         });
       if (this.#reader !== this.#writer) await this.#reader.initialize();
-    });
+    } catch (error) {
+      throw openFailure(error, this.#url, this.dialect);
+    }
     if (this.#packets.bytes < MIN_PACKET_BYTES)
       this.#log.warn({ bytes: this.#packets.bytes, expected: MIN_PACKET_BYTES }, 'database.small_max_allowed_packet');
   }
@@ -107,10 +113,17 @@ export class Database {
     await this.#turn;
     if (this.#reader !== this.#writer && this.#reader.isInitialized) await this.#reader.destroy();
     if (!this.#writer.isInitialized) return;
-    if (!this.dialect.supportsManyInstances) return this.#writer.destroy();
+    if (!this.dialect.supportsManyInstances) return this.#closeFile();
     // A server that hangs or is gone does not answer a close.
     const closing = this.#writer.destroy().catch((error: Error) => this.#log.debug({ error: error.message }, 'database.not_closed'));
     await Promise.race([closing, new Promise<void>((done) => this.#clock.after(CLOSE_MS, done))]);
+  }
+
+  /** The file is whole afterwards, to be copied without the log of writes beside it; unless another program is just reading it. */
+  async #closeFile(): Promise<void> {
+    const isWhole = await this.#truncateLog().catch(() => false);
+    if (!isWhole) this.#log.warn({ file: this.#path, todo: 'copy it together with its -wal file' }, 'database.log_not_emptied');
+    await this.#writer.destroy();
   }
 
   /** Runs what is missing of `migrations/`; returns the names of what ran. Instances that start together take turns. */

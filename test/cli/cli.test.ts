@@ -1,4 +1,6 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { once } from 'node:events';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createProgram } from '../../src/cli/program';
@@ -84,7 +86,12 @@ describe('livehook', () => {
       expect((await stat(join(folder, 'livehook.db.key'))).mode & 0o777).toBe(0o600);
       expect(Buffer.from(await readFile(join(folder, 'livehook.db.key'), 'utf8'), 'base64')).toHaveLength(32);
 
-      const second = new Command(['serve'], { PORT: '0', LIVEHOOK_LOG_LEVEL: 'silent' }, folder);
+      // The file is whole: whoever copies it needs nothing beside it but its key.
+      const copy = join(folder, 'copy');
+      await mkdir(copy);
+      for (const name of ['livehook.db', 'livehook.db.key']) await copyFile(join(folder, name), join(copy, name));
+
+      const second = new Command(['serve'], { PORT: '0', LIVEHOOK_LOG_LEVEL: 'silent' }, copy);
       const again = await second.prints(/listening/);
       expect(await new Client(urlIn(again), key).query('{ viewer { admin } }')).toEqual({ viewer: { admin: true } });
       second.kill('SIGINT');
@@ -92,6 +99,112 @@ describe('livehook', () => {
       expect({ code, err }).toEqual({ code: 0, err: '' });
       expect(out).not.toContain('lhk_');
     });
+  });
+});
+
+describe('livehook serve on a terminal', () => {
+  const onLinux = process.platform === 'linux' ? test : test.skip; // `script` is another one elsewhere
+
+  onLinux('prints the address and the dashboard above a log for people, at every start; the key once', async () => {
+    await withFolder(async (folder) => {
+      const logs: string[] = [];
+      for (const environment of [{ NO_COLOR: '1' }, { LIVEHOOK_PUBLIC_URL: 'https://hooks.example.com' }]) {
+        const served = Command.onTerminal(['serve'], { PORT: '0', ...environment }, folder);
+        await served.prints(/hub\.started/);
+        served.type('\x03');
+        const { code, out } = await served.ended();
+        expect(code).toBe(0);
+        expect(out).toMatch(/hub\.stopped/);
+        expect(out).not.toMatch(/\{"level"|"event":/);
+        logs.push(out.replaceAll('\r', ''));
+      }
+      const [first = '', second = ''] = logs;
+      expect(first.replace(/lhk_\S+/, 'lhk_…').replace(/:\d{4,5}\b/g, ':4000')).toMatch(
+        /^Livehook is listening on http:\/\/127.0.0.1:4000\n\nYour first admin key, shown this once:\n\n {2}lhk_…\n\nDashboard: http:\/\/127.0.0.1:4000\/ {3}GraphiQL: http:\/\/127.0.0.1:4000\/graphql\n\n\d\d:\d\d:\d\d\.\d{3} INFO {2}hub.configured {2}PORT=0\n/,
+      );
+      expect(first).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}hub\.started {2}url=http:\S+ instanceId=\S+ version=\S+$/m);
+      expect(second).toMatch(
+        /^Livehook is listening on http:\/\/127\.0\.0\.1:\d+\n\nDashboard: https:\/\/hooks\.example\.com\/ {3}GraphiQL: https:\/\/hooks\.example\.com\/graphql\n\n/,
+      );
+      expect(second).toContain('\x1b[32mINFO');
+      expect(second).not.toContain('lhk_');
+    });
+  });
+
+  onLinux('prints the log of a start that fails, and says in a sentence why', async () => {
+    await withFolder(async (folder) => {
+      const served = Command.onTerminal(['serve'], { HOST: '203.0.113.1', PORT: '0', NO_COLOR: '1' }, folder);
+      const { code, out } = await served.ended();
+      expect(code).toBe(1);
+      expect(out).toMatch(
+        /INFO {2}hub\.configured .*\r\n[\s\S]*hub\.stopped\r\nlivehook: HOST: expected an address of this machine, .*; got 203\.0\.113\.1\r\n$/,
+      );
+    });
+  });
+});
+
+describe('livehook that cannot start says in one sentence why, and exits 1', () => {
+  const settings: Record<string, (folder: string) => Promise<Record<string, string>>> = {
+    'an address of another machine': async () => ({ HOST: '203.0.113.1' }),
+    'a name of no address': async () => ({ HOST: 'nowhere.invalid' }),
+    'a database that listens nowhere': async () => ({
+      DATABASE_URL: 'mysql://root:s3cret@127.0.0.1:1/livehook',
+      LIVEHOOK_SECRET_KEY: Buffer.alloc(32).toString('base64'),
+    }),
+    'a folder for a file': async (folder) => ({ DATABASE_URL: `sqlite:${folder}` }),
+    'a file that is something else': async (folder) => {
+      await writeFile(join(folder, 'other.db'), 'something else '.repeat(1000));
+      return { DATABASE_URL: `sqlite:${join(folder, 'other.db')}` };
+    },
+    'a key in a file that is not there': async () => ({ LIVEHOOK_ADMIN_KEY_FILE: '/nowhere/key' }),
+  };
+  const sentences: Record<string, RegExp> = {
+    'an address of another machine': /^livehook: HOST: expected an address of this machine, .*; got 203\.0\.113\.1\n$/,
+    'a name of no address': /^livehook: HOST: expected an address of this machine, .*: nowhere\.invalid\n$/,
+    'a database that listens nowhere': /^livehook: DATABASE_URL: the database at 127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED.*\n$/,
+    'a folder for a file': /^livehook: DATABASE_URL: the file \S+ cannot be opened for reading and writing \(.*\)\n$/,
+    'a file that is something else': /^livehook: DATABASE_URL: expected a SQLite database .*, got something else: \S+other\.db\n$/,
+    'a key in a file that is not there':
+      /^livehook: Invalid configuration:\n {2}LIVEHOOK_ADMIN_KEY_FILE: expected the path of a file .*\n$/,
+  };
+
+  test.each(Object.keys(settings))('%s', async (name) => {
+    await withFolder(async (folder) => {
+      const environment = { PORT: '0', LIVEHOOK_LOG_LEVEL: 'silent', ...(await settings[name]?.(folder)) };
+      const { code, out, err } = await run(['serve'], environment, folder);
+      expect({ code, out }).toEqual({ code: 1, out: '' });
+      expect(err).toMatch(sentences[name] ?? /never/);
+      expect(err).not.toContain('s3cret');
+    });
+  });
+
+  test.each(['PORT', 'LIVEHOOK_METRICS_PORT'])('%s that another program has; what was started ends in good order', async (setting) => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    await withFolder(async (folder) => {
+      const environment = { PORT: '0', LIVEHOOK_LOG_LEVEL: 'silent', [setting]: String(port) };
+      const { code, err } = await run(['serve'], environment, folder);
+      expect(code).toBe(1);
+      expect(err).toBe(
+        `livehook: ${setting}: port ${port} of 127.0.0.1 is in use by another program, perhaps another hub: end that one, or set ${setting} to another port\n`,
+      );
+      await withRows(`sqlite:${join(folder, 'livehook.db')}`, async (query) => expect(await query('SELECT id FROM instances')).toEqual([]));
+    });
+    other.close();
+  });
+
+  test('a wrong password for MariaDB', async () => {
+    const { url, drop } = await createMysqlDatabase();
+    const wrong = new URL(url);
+    wrong.password = 's3cret';
+    const { code, out, err } = await run(['serve'], testEnvironment(wrong.href));
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(
+      /^livehook: DATABASE_URL: the database at \S+ does not let this user in: check the user and the password \(Access denied .*\)\n$/,
+    );
+    expect(err).not.toContain('s3cret');
+    await drop();
   });
 });
 

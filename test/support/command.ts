@@ -20,12 +20,24 @@ export class Command {
   #err = '';
   readonly #waiting = new Set<() => void>();
 
+  /** On a terminal, which puts standard output and standard error together; by `script` of util-linux. */
+  static onTerminal(args: readonly string[], environment: Readonly<Record<string, string>>, folder: string): Command {
+    const words = [process.execPath, '--require', HOOK, MAIN, ...args].map((word) => `'${word}'`);
+    return new Command(['-qefc', `exec ${words.join(' ')}`, '/dev/null'], { TERM: 'xterm', ...environment }, folder, 'script');
+  }
+
   /** `environment` is all that it gets, beside what node needs to start. */
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}, folder?: string) {
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    folder?: string,
+    program: 'livehook' | 'script' = 'livehook',
+  ) {
     const { PATH = '' } = process.env;
-    this.#child = spawn(process.execPath, ['--require', HOOK, MAIN, ...args], {
+    const [file, all] = program === 'script' ? [program, args] : [process.execPath, ['--require', HOOK, MAIN, ...args]];
+    this.#child = spawn(file, all, {
       env: { PATH, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [program === 'script' ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       ...(folder !== undefined && { cwd: folder }),
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -54,6 +66,11 @@ export class Command {
       throw new Error(`ended with ${code} before it printed ${pattern}:\n${out}${err}`);
     });
     return Promise.race([printed, early]);
+  }
+
+  /** On a terminal: presses keys. */
+  type(keys: string): void {
+    this.#child.stdin?.write(keys);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -108,7 +108,8 @@ describe('livehook serve on a terminal', () => {
   onLinux('prints the address and the dashboard above a log for people, at every start; the key once', async () => {
     await withFolder(async (folder) => {
       const logs: string[] = [];
-      for (const environment of [{ NO_COLOR: '1' }, { LIVEHOOK_PUBLIC_URL: 'https://hooks.example.com' }]) {
+      const environments: Record<string, string>[] = [{ NO_COLOR: '1' }, { LIVEHOOK_PUBLIC_URL: 'https://hooks.example.com' }];
+      for (const environment of environments) {
         const served = Command.onTerminal(['serve'], { PORT: '0', ...environment }, folder);
         await served.prints(/hub\.started/);
         served.type('\x03');

@@ -309,7 +309,7 @@ describe('The edge on MariaDB', () => {
           const ready = await fetch(`${url}/readyz`);
           expect([ready.status, await ready.json()]).toEqual([
             503,
-            { status: 'not ready', isReady: false, database: 'unreachable', migrations: 'unknown' },
+            { status: 'not ready', isReady: false, database: 'unreachable', migrations: 'unknown', secretKey: 'unknown' },
           ]);
           expect((await fetch(`${url}/healthz`)).status).toBe(200);
           const publish = 'mutation { eventPublish(input: { type: "a", payload: 1 }) { event { sequence } } }';

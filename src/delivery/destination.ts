@@ -2,6 +2,7 @@ import type { Cancel } from '../clock';
 import { Ordering } from '../webhooks/webhook';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
 import type { FlowControl } from './flow-control/flow-control';
+import type { Job } from './job';
 import { FifoQueue, MAX_WAITING_PER_WEBHOOK } from './queue/fifo-queue';
 import { MAX_WAITING_PER_ORDERED_WEBHOOK, OrderedQueue } from './queue/ordered-queue';
 import type { WebhookQueue } from './queue/webhook-queue';
@@ -16,6 +17,8 @@ export class Destination {
   reserved = 0;
   /** Bytes of whatever is promised, queued, in flight or waits to be written down. */
   weight = 0;
+  /** Claimed for their next attempt before it was known here that the last one is written down. */
+  readonly early = new Map<string, Job>();
   /** Others wait in the database. */
   hasBacklog = false;
   /** The backlog was asked for. */
@@ -56,6 +59,14 @@ export class Destination {
   /** Nothing of it is in memory, and nothing has to be remembered about it. */
   get isIdle(): boolean {
     return this.weight === 0 && !this.hasBacklog;
+  }
+
+  /** Takes out what waits and is wanted: the one way out for what is not sent. */
+  take(isWanted: (job: Job) => boolean): readonly Job[] {
+    const taken = this.queue.take(isWanted);
+    for (const job of this.early.values()) if (isWanted(job)) taken.push(job);
+    for (const { deliveryId } of taken) this.early.delete(deliveryId);
+    return taken;
   }
 
   /** Goes by the webhook as it is now. What waits is to be taken out first where its order has changed. */

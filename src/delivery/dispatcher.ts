@@ -71,6 +71,7 @@ export interface OpenClaim {
 /** A delivery in memory. */
 interface Owned {
   readonly destination: Destination;
+  readonly attemptCount: number;
   weight: number;
   /** Lets go of the body that was made for it, where one was. */
   release: (() => void) | undefined;
@@ -260,11 +261,12 @@ export class Dispatcher {
     const touched = new Set<Destination>();
     for (const { finished, status } of verdicts) {
       const { deliveryId } = finished.job;
-      const destination = this.#unload(deliveryId);
+      const destination = this.#unload(finished.job);
       if (destination === undefined) continue;
       touched.add(destination);
       const blocked = destination.queue.finished(deliveryId, status === DeliveryStatus.RETRYING ? 'RETRYING' : 'ENDED');
       this.#left(destination, blocked, 'RELEASED');
+      this.#takeUpEarly(destination, deliveryId);
     }
     for (const destination of touched) this.#goOn(destination);
     if ((wasFull && !this.isFull) || this.#letIn()) this.#deps.facts.roomFreed.emit({});
@@ -277,7 +279,7 @@ export class Dispatcher {
       const webhook = byId.get(webhookId);
       if (webhook !== undefined && webhook === destination.webhook) continue; // as it was
       const mayStay = webhook?.isSending === true && webhook.ordering === destination.webhook.ordering;
-      const jobs = mayStay ? [] : destination.queue.take(all);
+      const jobs = mayStay ? [] : destination.take(all);
       destination.isGone = webhook === undefined;
       if (destination.isGone) destination.hasBacklog = false;
       if (webhook) destination.follow(webhook);
@@ -332,7 +334,7 @@ export class Dispatcher {
 
   /** Takes out of a queue what waits there and is wanted. */
   #takeOut(destination: Destination, isWanted: (job: Job) => boolean, how: DeliveriesLeft['how']): readonly Job[] {
-    const jobs = destination.queue.take(isWanted);
+    const jobs = destination.take(isWanted);
     this.#left(destination, jobs, how);
     if (jobs.length > 0) this.#goOn(destination);
     return jobs;
@@ -342,7 +344,7 @@ export class Dispatcher {
   #left({ webhook }: Destination, jobs: readonly Job[], how: DeliveriesLeft['how']): void {
     if (jobs.length === 0) return;
     const { facts, releaser } = this.#deps;
-    for (const { deliveryId } of jobs) this.#unload(deliveryId);
+    for (const job of jobs) this.#unload(job);
     facts.deliveriesLeft.emit({ webhook, jobs, how });
     if (how === 'RELEASED') releaser.release(jobs.map(({ deliveryId }) => deliveryId));
   }
@@ -394,7 +396,7 @@ export class Dispatcher {
     const known = this.#destinations.get(webhook.id);
     if (known) {
       if (webhook.version > known.webhook.version) {
-        const jobs = webhook.ordering === known.webhook.ordering ? [] : known.queue.take(all); // what is queued has the former order
+        const jobs = webhook.ordering === known.webhook.ordering ? [] : known.take(all); // what is queued has the former order
         known.follow(webhook);
         this.#left(known, jobs, 'RELEASED');
       }
@@ -496,17 +498,32 @@ export class Dispatcher {
       if (jobs.length > 0) this.#deps.releaser.release(jobs.map(({ deliveryId }) => deliveryId));
       return;
     }
-    const fresh = jobs.filter(({ deliveryId }) => !this.#owned.has(deliveryId)); // claimed again while its last attempt is being written: the fence decides
-    for (const { deliveryId, weight } of fresh) {
-      this.#owned.set(deliveryId, { destination, weight, release: undefined });
+    const fresh = jobs.filter((job) => !this.#isKnown(destination, job));
+    for (const { deliveryId, attemptCount, weight } of fresh) {
+      this.#owned.set(deliveryId, { destination, attemptCount, weight, release: undefined });
       this.#load(destination, weight);
     }
     destination.queue.push(fresh);
   }
 
-  #unload(deliveryId: string): Destination | undefined {
+  /** Whether a delivery that was claimed is in memory already. For the attempt that it has here: the fence decides. For the next one: that waits. */
+  #isKnown(destination: Destination, job: Job): boolean {
+    const owned = this.#owned.get(job.deliveryId);
+    if (owned && owned.attemptCount < job.attemptCount) destination.early.set(job.deliveryId, job);
+    return owned !== undefined;
+  }
+
+  #takeUpEarly(destination: Destination, deliveryId: string): void {
+    const job = destination.early.get(deliveryId);
+    if (job === undefined) return;
+    destination.early.delete(deliveryId);
+    this.#enqueue(destination, [job]);
+  }
+
+  /** Returns where it was, unless what is there is another attempt of the delivery. */
+  #unload({ deliveryId, attemptCount }: Job): Destination | undefined {
     const owned = this.#owned.get(deliveryId);
-    if (owned === undefined) return undefined;
+    if (owned?.attemptCount !== attemptCount) return undefined;
     this.#owned.delete(deliveryId);
     this.#load(owned.destination, -owned.weight);
     owned.release?.();
@@ -568,9 +585,10 @@ export class Dispatcher {
 
   /** One that was out was not sent. Behind it nothing of an ordered webhook may go before it is claimed again. */
   #abandon(destination: Destination, job: Job): void {
-    destination.queue.dropped(job.deliveryId);
-    if (destination.webhook.ordering === Ordering.NONE) this.#left(destination, [job], 'RELEASED');
-    else this.#left(destination, [job, ...destination.queue.take(all)], 'RELEASED');
+    const { deliveryId } = job;
+    const isWithIt = destination.webhook.ordering === Ordering.NONE ? (other: Job) => other.deliveryId === deliveryId : all;
+    destination.queue.dropped(deliveryId);
+    this.#left(destination, [job, ...destination.take(isWithIt)], 'RELEASED');
   }
 
   /** What an exchange says of its receiver. Where nothing may be sent for a while, what waits goes back to the database. */

@@ -193,6 +193,42 @@ eachOrdering('Of a webhook with the order %s', (ordering) => {
     expect(rig.told).toEqual([]);
   });
 
+  describe('what is claimed for its next attempt before it is known that the last one is written down', () => {
+    const claimedAgain = async () => {
+      const { rig, webhook } = await busy(ordering);
+      rig.facts.deliveriesCancelled.emit({ deliveryIds: idsOf(webhook, 2, 3, 4) });
+      await rig.end(1, ANSWERED_500);
+      rig.claimed(webhook, [jobFor(webhook, 1, { key: 'a', attemptCount: 1 })]);
+      await turns();
+      expect(rig.sentSequences).toEqual([1]);
+      return { rig, webhook };
+    };
+
+    test('is sent once it is', async () => {
+      const { rig } = await claimedAgain();
+      await rig.settle();
+      expect(rig.sent.map(({ job }) => [job.event.sequence, job.attemptCount])).toEqual([
+        [1, 0],
+        [1, 1],
+      ]);
+      await rig.complete(1);
+      expect([rig.dispatcher.bytes, rig.released]).toEqual([0, []]);
+    });
+
+    test('is not sent when it is cancelled, withdrawn or given back before that', async () => {
+      for (const way of ['FORGOTTEN', 'WITHDRAWN', 'RELEASED'] as const) {
+        const { rig, webhook } = await claimedAgain();
+        rig.left.length = 0;
+        if (way === 'FORGOTTEN') rig.facts.deliveriesCancelled.emit({ deliveryIds: idsOf(webhook, 1) });
+        else if (way === 'WITHDRAWN') expect(rig.dispatcher.withdraw(idsOf(webhook, 1))).toEqual(idsOf(webhook, 1));
+        else rig.changed(webhook.applicationId, { ...webhook, isSending: false, version: 2 });
+        expect(rig.told).toEqual([[way, [1]]]);
+        await rig.settle();
+        expect([rig.sentSequences, rig.releasedSequences, rig.dispatcher.bytes]).toEqual([[1], way === 'RELEASED' ? [1] : [], 0]);
+      }
+    });
+  });
+
   test('what is claimed while it is in memory is not taken in twice', async () => {
     const { rig, webhook } = await busy(ordering);
     rig.claimed(

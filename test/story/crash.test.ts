@@ -210,39 +210,42 @@ const REFUSING = {
 };
 
 describeEachDatabase('A delivery that is given up', (makeDatabase) => {
-  test('is told of in the log, whatever happens between the two', async () => {
-    const { url: databaseUrl } = await makeDatabase();
-    const receiver = await Receiver.listen();
-    const dying = await build.serve(databaseUrl);
-    let surviving: HubProcess | undefined;
-    try {
-      const applicationId = await createApplication(dying);
-      const { webhookCreate } = await new Client(dying.url, ADMIN_KEY).mutate<{ webhookCreate: { webhook: { id: string } } }>(
-        'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { message } } }',
-        { input: { applicationId, url: receiver.url('/down'), retrySchedule: [] } },
-      );
-      receiver.answer('/down', { status: 500 });
-      await withRows(databaseUrl, async (query, database) => {
-        const refusing = database.dialect.supportsManyInstances ? REFUSING.MariaDB : REFUSING.SQLite;
-        await database.transaction((tx) => tx.execute(refusing));
-        await publish(dying, applicationId, 1);
-        const isGivenUp = async () => (await query<{ status: string }>('SELECT status FROM deliveries'))[0]?.status === 'FAILED';
-        await until(async () => dying.log.includes('settle.failed') || (await isGivenUp()), {
-          description: 'the attempt to be written down',
+  test.each(['NONE', 'BY_KEY', 'STRICT'])(
+    'of a webhook with the order %s is told of in the log, whatever happens between the two',
+    async (ordering) => {
+      const { url: databaseUrl } = await makeDatabase();
+      const receiver = await Receiver.listen();
+      const dying = await build.serve(databaseUrl);
+      let surviving: HubProcess | undefined;
+      try {
+        const applicationId = await createApplication(dying);
+        const { webhookCreate } = await new Client(dying.url, ADMIN_KEY).mutate<{ webhookCreate: { webhook: { id: string } } }>(
+          'mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } userErrors { message } } }',
+          { input: { applicationId, url: receiver.url('/down'), ordering, retrySchedule: [] } },
+        );
+        receiver.answer('/down', { status: 500 });
+        await withRows(databaseUrl, async (query, database) => {
+          const refusing = database.dialect.supportsManyInstances ? REFUSING.MariaDB : REFUSING.SQLite;
+          await database.transaction((tx) => tx.execute(refusing));
+          await publish(dying, applicationId, 1);
+          const isGivenUp = async () => (await query<{ status: string }>('SELECT status FROM deliveries'))[0]?.status === 'FAILED';
+          await until(async () => dying.log.includes('settle.failed') || (await isGivenUp()), {
+            description: 'the attempt to be written down',
+          });
+          await dying.kill('SIGKILL');
+          await database.transaction((tx) => tx.execute('DROP TRIGGER refusing'));
+          surviving = await build.serve(databaseUrl);
+          await until(isGivenUp, { description: 'the delivery to be given up' });
+          const told = await query<{ payload: string }>("SELECT payload FROM events WHERE type = 'livehook.delivery.failed'");
+          expect(told.map(({ payload }) => JSON.parse(payload).webhookId)).toEqual([webhookCreate.webhook.id]);
         });
+      } finally {
         await dying.kill('SIGKILL');
-        await database.transaction((tx) => tx.execute('DROP TRIGGER refusing'));
-        surviving = await build.serve(databaseUrl);
-        await until(isGivenUp, { description: 'the delivery to be given up' });
-        const told = await query<{ payload: string }>("SELECT payload FROM events WHERE type = 'livehook.delivery.failed'");
-        expect(told.map(({ payload }) => JSON.parse(payload).webhookId)).toEqual([webhookCreate.webhook.id]);
-      });
-    } finally {
-      await dying.kill('SIGKILL');
-      await surviving?.kill('SIGKILL');
-      await receiver.close();
-    }
-  });
+        await surviving?.kill('SIGKILL');
+        await receiver.close();
+      }
+    },
+  );
 });
 
 function isSubset(wanted: readonly string[], found: ReadonlySet<string | undefined>): boolean {

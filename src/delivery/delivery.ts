@@ -65,7 +65,7 @@ export class Delivery {
     const completer = new Completer(deps);
     const attempter = new Attempter(deps);
     const dispatcher = new Dispatcher({ ...deps, membership, releaser, completer, attempter });
-    const loader = new JobLoader(deps);
+    const loader = new JobLoader({ ...deps, releaser });
     const orderedClaimer = new OrderedClaimer({ ...deps, membership, releaser, dispatcher, loader });
     this.#membership = membership;
     this.#releaser = releaser;

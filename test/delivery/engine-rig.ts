@@ -40,6 +40,8 @@ export class EngineRig {
   readonly finished: Finished[] = [];
   /** Statements that match it fail. */
   failing: RegExp | undefined;
+  /** The most that one statement of a transaction has read. */
+  mostRows = 0;
   /** Called before a transaction begins. */
   beforeTransaction: () => Promise<unknown> = async () => {};
   isLeaseHeld = true;
@@ -75,7 +77,7 @@ export class EngineRig {
     };
     const completer = { add: (one: Finished) => finished.push(one) > 0 };
     this.dispatcher = new Dispatcher({ ...shared, random: () => 0, attempter, completer, releaser, membership });
-    const loader = new JobLoader({ ...shared, events: new Events(database) });
+    const loader = new JobLoader({ ...shared, events: new Events(database), releaser });
     this.orderedClaimer = new OrderedClaimer({ ...shared, webhooks, loader, releaser, membership, dispatcher: this.dispatcher });
     this.poller = new Poller({
       ...shared,
@@ -197,9 +199,18 @@ export class EngineRig {
     }
   }
 
+  #counting(tx: Tx): Tx {
+    const query = async <Row>(sql: string, parameters?: readonly unknown[]) => {
+      const rows = await tx.query<Row>(sql, parameters);
+      this.mostRows = Math.max(this.mostRows, rows.length);
+      return rows;
+    };
+    return { ...tx, query };
+  }
+
   #watched(): Database {
     const { database } = this.#store;
-    const wrap = (tx: Tx) => (this.failing ? failingAt(this.failing)(tx) : tx);
+    const wrap = (tx: Tx) => this.#counting(this.failing ? failingAt(this.failing)(tx) : tx);
     const fail = (sql: string) => {
       if (this.failing?.test(sql)) throw new Error(`injected at ${sql.slice(0, 40)}`);
     };

@@ -80,6 +80,28 @@ describeEachDatabase('Claiming in order', (makeDatabase) => {
     });
   });
 
+  test('goes back to the first of a key that waited for a retry when a later one of the key fails as well', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const { applicationId, webhookId, rig } = await ordered(store, Ordering.BY_KEY);
+      await storeKeyed(store, applicationId, ['a', 'a', 'a', 'a']);
+      const set = (sequence: number, values: string) =>
+        store.execute(`UPDATE deliveries SET ${values} WHERE id = ?`, [deliveryId(sequence, webhookId)]);
+      const { now } = store.database.dialect;
+      // Both had ended; somebody asks for a retry of each while 3 is under way.
+      for (const sequence of [1, 2]) await set(sequence, "status = 'FAILED', owner = NULL, due_at = NULL, attempt_count = 1");
+      await rig.look(webhookId);
+      expect(rig.sentSequences).toEqual([3]);
+      await set(1, `status = 'RETRYING', owner = '', due_at = ${now} + 60000`);
+      await set(2, `status = 'RETRYING', owner = '', due_at = ${now}`);
+      await rig.look(webhookId);
+      // The first is cancelled before the look that comes of the failure.
+      rig.beforeTransaction = () => set(1, "status = 'CANCELLED', owner = NULL, due_at = NULL");
+      await rig.complete(3, ANSWERED_500);
+      expect(rig.sentSequences).toEqual([3, 2]);
+      await rig.stop();
+    });
+  });
+
   test('a withdrawn delivery blocks what stands behind it until it was moved on', async () => {
     await withStore(makeDatabase, async (store) => {
       for (const ordering of [Ordering.BY_KEY, Ordering.STRICT]) {
@@ -273,6 +295,21 @@ describeEachDatabase('Claiming in order', (makeDatabase) => {
       await rig.look(webhookId);
       await rig.complete(1, ANSWERED_500);
       expect(rig.sentSequences).toEqual([1, 452]);
+      await rig.stop();
+    });
+  });
+
+  test('knows thousands of blocked keys, and reads them a page at a time', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const { applicationId, webhookId, rig } = await ordered(store, Ordering.BY_KEY);
+      const count = 4_500;
+      await storeKeyed(store, applicationId, [...Array.from({ length: count }, (_, no) => `k${no}`), 'k0', `k${count - 1}`, 'free']);
+      await store.execute(
+        `UPDATE deliveries SET status = 'RETRYING', attempt_count = 1, due_at = ${store.database.dialect.now} + 600000 WHERE id <= ?`,
+        [deliveryId(count, webhookId)],
+      );
+      await rig.look(webhookId);
+      expect([rig.sentSequences, rig.mostRows]).toEqual([[count + 3], 2_000]);
       await rig.stop();
     });
   });

@@ -191,6 +191,21 @@ describeEachDatabase('The poller', (makeDatabase) => {
     });
   });
 
+  test('gives back what it has claimed when its events cannot be read', async () => {
+    await withStore(makeDatabase, async (store) => {
+      const { applicationId, webhookId, rig } = await polled(store);
+      await publish(store, applicationId, 2);
+      rig.failing = /FROM events/;
+      rig.facts.deliveriesDue.emit({ webhookId });
+      await rig.quiet();
+      expect(await store.rows('SELECT owner FROM deliveries')).toEqual([{ owner: '' }, { owner: '' }]);
+      rig.failing = undefined;
+      await rig.pass(1_000);
+      expect(rig.sentSequences).toEqual([1, 2]);
+      await rig.stop();
+    });
+  });
+
   test('does not send what is cancelled while it is being claimed', async () => {
     await withStore(makeDatabase, async (store) => {
       const { applicationId, webhookId, rig } = await polled(store);

@@ -12,6 +12,8 @@ const MAX_PAGES_PER_LOOK = 50;
 /** With more keys blocked than this nothing new is sent until some have come due. */
 const MAX_HEADS = 20_000;
 const MAX_DUE_PER_LOOK = 1_000;
+/** A statement on SQLite has the process to itself: 20,000 heads in one took it for 100 ms. */
+const HEADS_PER_PAGE = 2_000;
 
 export interface Look {
   readonly webhookId: string;
@@ -158,25 +160,49 @@ interface Heads {
 }
 
 /** What waits for a later attempt, or was withdrawn: the first of each key blocks what comes after it. */
-async function readHeads(tx: Tx, { webhookId, ordering }: Look, withdrawn: readonly KeyedRow[]): Promise<Heads> {
-  const rows = await tx.query<KeyedRow & { readonly due_in: number }>(
-    `SELECT id, ordering_key, due_at - ${tx.dialect.now} AS due_in FROM deliveries ${tx.dialect.throughIndex('deliveries_due')}
+async function readHeads(tx: Tx, look: Look, withdrawn: readonly KeyedRow[]): Promise<Heads> {
+  const heads = firstByKey(look.ordering, withdrawn);
+  let first: WaitingHead | undefined;
+  let last: WaitingHead | undefined;
+  for (let read = 0; read < MAX_HEADS; read += HEADS_PER_PAGE) {
+    const rows = await headsAfter(tx, look, last);
+    for (const [key, id] of firstByKey(look.ordering, rows)) keepFirst(heads, key, id);
+    first ??= rows[0];
+    last = rows.at(-1);
+    if (rows.length < HEADS_PER_PAGE) return { heads, dueInMs: first === undefined ? null : Number(first.due_in), isAll: true };
+  }
+  return { heads, dueInMs: first === undefined ? null : Number(first.due_in), isAll: false };
+}
+
+interface WaitingHead extends KeyedRow {
+  readonly due_at: number;
+  readonly due_in: number;
+}
+
+/** A page, those that come due first at its beginning. */
+function headsAfter(tx: Tx, { webhookId, ordering }: Look, last: WaitingHead | undefined): Promise<WaitingHead[]> {
+  const { now, throughIndex } = tx.dialect;
+  return tx.query<WaitingHead>(
+    `SELECT id, ordering_key, due_at, due_at - ${now} AS due_in FROM deliveries ${throughIndex('deliveries_due')}
       WHERE owner = '' AND webhook_id = ? AND due_at > 0 ${ordering === Ordering.BY_KEY ? 'AND ordering_key IS NOT NULL' : ''}
-      ORDER BY due_at LIMIT ${MAX_HEADS}`,
-    [webhookId],
+        ${last === undefined ? '' : 'AND due_at >= ? AND (due_at > ? OR id > ?)'}
+      ORDER BY due_at, id LIMIT ${HEADS_PER_PAGE}`,
+    last === undefined ? [webhookId] : [webhookId, last.due_at, last.due_at, last.id],
   );
-  const [first] = rows;
-  const heads = firstByKey(ordering, [...rows, ...withdrawn]);
-  return { heads, dueInMs: first === undefined ? null : Number(first.due_in), isAll: rows.length < MAX_HEADS };
 }
 
 function firstByKey(ordering: Ordering, rows: readonly KeyedRow[]): Map<string, string> {
   const first = new Map<string, string>();
   for (const { id, ordering_key } of rows) {
     const key = keyOf(ordering, ordering_key);
-    if (key !== null && id < (first.get(key) ?? '~')) first.set(key, id);
+    if (key !== null) keepFirst(first, key, id);
   }
   return first;
+}
+
+/** Of each key the delivery that comes before the others. */
+export function keepFirst(firsts: Map<string, string>, key: string, id: string): void {
+  if (id < (firsts.get(key) ?? '~')) firsts.set(key, id);
 }
 
 /** Those that nothing waits for any more: sent, cancelled, or due. */

@@ -10,6 +10,7 @@ import type { Database } from '../../store/database';
 import { type Job, weightWith } from '../job';
 import { bodyId, readBodies } from '../request/bodies';
 import { bodyOf, derivedBody, type FixedBody, isDerived, STANDARD_BODY } from '../request/body';
+import type { Releaser } from './releaser';
 
 /** The columns of a `ClaimedRow`. */
 export const CLAIMED_COLUMNS = 'id, attempt_count, manual_attempts, next_trigger, automatic_due_at, created_at, payload_chars, body_key';
@@ -30,6 +31,7 @@ interface Deps {
   readonly database: Database;
   readonly clock: Clock;
   readonly events: Pick<Events, 'bySequences'>;
+  readonly releaser: Pick<Releaser, 'release'>;
   readonly facts: Facts;
 }
 
@@ -41,8 +43,18 @@ export class JobLoader {
     this.#deps = deps;
   }
 
-  /** There is nothing left to send of a redacted event, no matter who asked for one more attempt: its deliveries are cancelled. */
+  /** What was claimed is released where its jobs cannot be made. */
   async load(rows: readonly ClaimedRow[]): Promise<Job[]> {
+    try {
+      return await this.#load(rows);
+    } catch (error) {
+      this.#deps.releaser.release(rows.map(({ id }) => id));
+      throw error;
+    }
+  }
+
+  /** There is nothing left to send of a redacted event, no matter who asked for one more attempt: its deliveries are cancelled. */
+  async #load(rows: readonly ClaimedRow[]): Promise<Job[]> {
     const jobs = await this.#read(rows);
     const redacted = jobs.filter(({ event }) => event.redactedAt !== null).map(({ deliveryId }) => deliveryId);
     if (redacted.length === 0) return jobs;

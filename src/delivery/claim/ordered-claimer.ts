@@ -12,7 +12,7 @@ import type { DeliveriesLeft } from '../facts';
 import type { Membership } from '../instances/membership';
 import type { Job } from '../job';
 import { keyOf } from '../queue/ordered-queue';
-import { before, claimInOrder, type Look, type View } from './claim-in-order';
+import { before, claimInOrder, keepFirst, type Look, type View } from './claim-in-order';
 import type { JobLoader } from './load-jobs';
 import type { Releaser } from './releaser';
 
@@ -235,7 +235,7 @@ export class OrderedClaimer {
   }
 
   async #follow(tenure: Tenure, view: View, { keeps }: OpenClaim): Promise<void> {
-    const { webhooks, facts, dispatcher } = this.#deps;
+    const { webhooks, facts, dispatcher, loader } = this.#deps;
     const { webhook } = tenure;
     switch (view.state) {
       case 'changed':
@@ -250,18 +250,7 @@ export class OrderedClaimer {
         facts.deliveryScheduled.emit({ delayMs: UNCLEAR_MS });
         return;
       case 'open':
-        return this.#take(tenure, view, (await this.#load(webhook, view)).filter(keeps));
-    }
-  }
-
-  async #load({ id }: LiveWebhook, { taken }: Extract<View, { state: 'open' }>): Promise<Job[]> {
-    const { loader, releaser } = this.#deps;
-    try {
-      return await loader.load(taken);
-    } catch (error) {
-      releaser.release(taken.map((row) => row.id));
-      await releaser.settled(id);
-      throw error;
+        return this.#take(tenure, view, (await loader.load(view.taken)).filter(keeps));
     }
   }
 
@@ -275,7 +264,8 @@ export class OrderedClaimer {
     tenure.isClear = true;
     tenure.position = view.position;
     if (tenure.rewoundTo !== null) rewind(tenure, tenure.rewoundTo);
-    tenure.heads = new Map([...view.heads, ...tenure.fresh]);
+    tenure.heads = new Map(view.heads);
+    for (const [key, id] of tenure.fresh) keepFirst(tenure.heads, key, id);
     const isBehind = (firsts: ReadonlyMap<string, string>, job: Job) => {
       const key = keyOf(webhook.ordering, job.event.orderingKey);
       return key !== null && (firsts.get(key) ?? '~') < job.deliveryId;
@@ -297,8 +287,8 @@ export class OrderedClaimer {
   /** It will be tried again: what stands behind it waits in the database. There is room for other keys. */
   #block(tenure: Tenure, deliveryId: string, key: string | null): void {
     if (key !== null) {
-      tenure.heads.set(key, deliveryId);
-      tenure.fresh.set(key, deliveryId);
+      keepFirst(tenure.heads, key, deliveryId);
+      keepFirst(tenure.fresh, key, deliveryId);
     }
     this.look(tenure.webhook.id);
   }

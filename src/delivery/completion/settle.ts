@@ -72,6 +72,7 @@ export async function settleBatch(
   verdicts: readonly Verdict[],
   instanceId: string,
 ): Promise<Settled> {
+  if (verdicts.length === 0) return { updates: new Map(), fenced: [] };
   if (areAllDelivered(verdicts)) {
     try {
       return await database.transaction((tx) => settleDelivered(tx, verdicts, instanceId));

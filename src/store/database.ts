@@ -201,7 +201,10 @@ export class Database {
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const runner = this.#writer.createQueryRunner();
     try {
-      const { tx, commit, rollback } = await begin(runner, this.dialect, this.#packets);
+      const { tx, commit, rollback } = await begin(runner, this.dialect, {
+        packets: this.#packets,
+        letOthersIn: () => this.#letOthersIn(),
+      });
       let isCommitting = false;
       try {
         const result = await work(tx);

@@ -53,8 +53,14 @@ interface Line {
   forget(): void;
 }
 
-export async function begin(runner: QueryRunner, dialect: Dialect, packets: PacketLimit): Promise<OpenTransaction> {
-  const line = dialect.literal ? new Packets(runner, dialect.literal, packets.bytes) : new Calls(runner);
+interface Surroundings {
+  readonly packets: PacketLimit;
+  /** On SQLite: resolves once another statement may have the event loop. */
+  readonly letOthersIn: () => Promise<void>;
+}
+
+export async function begin(runner: QueryRunner, dialect: Dialect, { packets, letOthersIn }: Surroundings): Promise<OpenTransaction> {
+  const line = dialect.literal ? new Packets(runner, dialect.literal, packets.bytes) : new Calls(runner, letOthersIn);
   await line.tell(dialect.begin, []);
   return {
     tx: txOver(line, runner, dialect),
@@ -86,12 +92,15 @@ function txOver(line: Line, { manager }: QueryRunner, dialect: Dialect): Tx {
 /** SQLite is a call away. */
 class Calls implements Line {
   readonly #runner: QueryRunner;
+  readonly #letOthersIn: () => Promise<void>;
 
-  constructor(runner: QueryRunner) {
+  constructor(runner: QueryRunner, letOthersIn: () => Promise<void>) {
     this.#runner = runner;
+    this.#letOthersIn = letOthersIn;
   }
 
-  ask(sql: string, parameters: readonly unknown[]): Promise<Result> {
+  async ask(sql: string, parameters: readonly unknown[]): Promise<Result> {
+    await this.#letOthersIn();
     return this.#runner.query(sql, [...parameters], true);
   }
 

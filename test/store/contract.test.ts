@@ -154,6 +154,12 @@ describeEachDatabase('Appending', (makeDatabase) => {
 });
 
 describeEachDatabase('Settling', (makeDatabase) => {
+  test('nothing at all is no fault', async () => {
+    await withStore(makeDatabase, async (store) => {
+      expect(await store.settle([])).toEqual({ updates: new Map(), fenced: [] });
+    });
+  });
+
   test('of a batch in which all went well nothing is kept when one of them is no longer this instance’s, but the others', async () => {
     await withStore(makeDatabase, async (store) => {
       const applicationId = await store.application();

@@ -87,23 +87,30 @@ test('Both databases have the same tables, columns and indices', async () => {
     DATABASES.map(async ([, , make]) => {
       const database = await make();
       const source = new DataSource(dataSourceOptions(readConfig(testEnvironment(database.url)).databaseUrl, 'writer'));
-      await source.initialize();
-      await source.runMigrations({ transaction: 'each' });
-      const runner = source.createQueryRunner();
-      const tables = await runner.getTables(await tableNames(source));
-      const shape = tables
-        .map(({ name, columns, indices }) => ({
-          name: name.split('.').at(-1),
-          columns: columns.map((column) => `${column.name}${column.isNullable ? '?' : ''}${column.isPrimary ? ' key' : ''}`),
-          indices: indices.map((index) => `${index.name}: ${index.columnNames.join(', ')}${index.isUnique ? ' unique' : ''}`).sort(),
-        }))
-        .sort((a, b) => String(a.name).localeCompare(String(b.name)));
-      await runner.release();
-      await source.destroy();
-      await database.drop();
-      return shape;
+      try {
+        return await shapeOf(source);
+      } finally {
+        await source.destroy();
+        await database.drop();
+      }
     }),
   );
   expect(shapes[0]?.length).toBeGreaterThan(5);
   expect(shapes[0]).toEqual(shapes[1]);
 });
+
+async function shapeOf(source: DataSource) {
+  await source.initialize();
+  await source.runMigrations({ transaction: 'each' });
+  const runner = source.createQueryRunner();
+  const tables = await runner.getTables(await tableNames(source));
+  const shape = tables
+    .map(({ name, columns, indices }) => ({
+      name: name.split('.').at(-1),
+      columns: columns.map((column) => `${column.name}${column.isNullable ? '?' : ''}${column.isPrimary ? ' key' : ''}`),
+      indices: indices.map((index) => `${index.name}: ${index.columnNames.join(', ')}${index.isUnique ? ' unique' : ''}`).sort(),
+    }))
+    .sort((a, b) => String(a.name).localeCompare(String(b.name)));
+  await runner.release();
+  return shape;
+}

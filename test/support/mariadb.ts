@@ -121,6 +121,8 @@ class PrivateServer implements Mariadb {
 function serverSettings(directory: string, port: number): Record<string, string> {
   return {
     datadir: join(directory, 'data'),
+    // Of its own: a server that starts removes the temporary tables of all others from a common one.
+    tmpdir: directory,
     socket: join(directory, 'data', 'mariadbd.sock'),
     'pid-file': join(directory, 'data', 'mariadbd.pid'),
     'init-file': join(directory, 'init.sql'),
@@ -147,7 +149,7 @@ const MAX_INSTALLS = 3;
 async function install(installer: string, directory: string): Promise<void> {
   const data = join(directory, 'data');
   await writeFile(join(directory, 'init.sql'), INIT_SQL);
-  const options = ['--no-defaults', `--datadir=${data}`, '--skip-test-db', '--skip-name-resolve', ...asUser()];
+  const options = ['--no-defaults', `--datadir=${data}`, `--tmpdir=${directory}`, '--skip-test-db', '--skip-name-resolve', ...asUser()];
   for (let tries = 1; ; tries++) {
     await mkdir(data);
     const installing = await GuardedProcess.start([installer, ...options], directory);

@@ -317,7 +317,7 @@ describeEachDatabase('Settling', (makeDatabase) => {
       for (let round = 1; round <= 3; round++) {
         for (const id of ids) await deliveries.retry(id);
         for (const id of ids) await deliveries.retry(id); // due already: left to the attempt that is
-        const loader = new JobLoader({ ...shared, events: new Events(store.database) });
+        const loader = new JobLoader({ ...shared, events: new Events(store.database), releaser: { release: () => {} } });
         const claim = async () => {
           const [found] = await store.database.transaction((tx) =>
             claimDue(tx, [{ webhookId: webhookIdOf(retrying), room: { deliveries: 10, bytes: 1_000_000 } }], store.instanceId),

@@ -2,17 +2,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApolloServer, type ApolloServerPlugin, HeaderMap } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { type ExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
+import type { Caller } from '../applications/api-keys';
 import type { Clock } from '../clock';
-import { HubError } from '../errors';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
-import type { Budget } from './budget';
 import type { AddressOf } from './client-address';
 import type { Meter } from './cpu-budget';
+import type { GraphqlSse } from './graphql-sse';
 import type { Identify } from './identify';
-import type { Intake } from './intake';
+import type { Holding, Intake } from './intake';
 import { LIMITS } from './limits';
-import { type Asking, type OperationRequest, type Operations, tooLongWithoutKey } from './operations';
+import type { Accepted, JsonType } from './negotiate';
+import { operationIn, operationInUrl } from './operation-request';
+import { type Asking, mayBeSubscription, type OperationRequest, type Operations, rateLimitOf, tooLongWithoutKey } from './operations';
 import { asGraphqlError, presentError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
 import { whenClosed } from './respond';
@@ -22,10 +24,24 @@ interface Deps {
   readonly schema: GraphQLSchema;
   readonly operations: Operations;
   readonly services: Services;
+  /** For subscriptions of clients that take a stream as well. */
+  readonly sse: GraphqlSse;
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly log: Log;
+}
+
+/** Of a client that takes JSON. */
+type AcceptedJson = Accepted & { readonly json: JsonType };
+
+interface Received {
+  readonly caller: Caller | null;
+  readonly holding: Holding;
+  /** Of a caller without a valid key. */
+  readonly meter: Meter | undefined;
+  readonly body: unknown;
+  readonly operation: OperationRequest | undefined;
 }
 
 /** Queries and mutations over plain HTTP, by the GraphQL-over-HTTP specification. */
@@ -72,34 +88,23 @@ export class GraphqlHttp {
     return this.#apollo.stop();
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { services, operations, identify, addressOf, intake } = this.#deps;
-    const caller = await identify(request, request.headers.authorization);
-    services.keyLimits.request(caller);
-    const holding = intake.hold(caller);
-    whenClosed(response, () => holding.release());
-    const isJson = /^application\/(graphql\+)?json\b/i.test(request.headers['content-type'] ?? '');
-    const text = request.method === 'POST' ? await readBody(request, holding) : '';
-    const meter = caller === null ? operations.meterUnauthenticated(text + url.search) : undefined;
-    const inQuery = request.method === 'POST' ? null : url.searchParams.get('variables');
-    const parse = () => {
-      if (inQuery) parseJson(inQuery, []); // Apollo reads them itself, however deep they are
-      return request.method === 'POST' && isJson ? parseJson(text) : text;
-    };
-    const body = meter ? meter.run(parse) : parse();
-    const operation = operationIn(body, url);
-    const tooLong = operation && tooLongWithoutKey(operation.query, caller);
-    if (tooLong) throw new BadRequest(413, tooLong.message);
+  async handle(request: IncomingMessage, response: ServerResponse, url: URL, accepted: AcceptedJson): Promise<void> {
+    const { services, operations, sse, addressOf } = this.#deps;
+    const { caller, holding, meter, body, operation } = await this.#read(request, response, url);
     const known = operation && isPlain(body) ? operations.knownIntrospection(operation, caller) : undefined;
-    const mediaType = mediaTypeFor(request.headers.accept);
-    if (known !== undefined && mediaType !== undefined) return sendAs(response, mediaType, known);
+    if (known !== undefined) return sendAs(response, accepted.json, known);
+    if (operation && (await this.#isSubscription(operation, meter))) {
+      if (!accepted.stream) throw new BadRequest(406, NEEDS_STREAM);
+      const checked = request.method === 'POST' ? operationIn(body) : operationInUrl(url);
+      return sse.serve(request, response, { caller, holding, operation: checked });
+    }
     const traceContext = traceContextOf(request.headers.traceparent, request.headers.tracestate);
     const unsent = services.unsent.open(request.socket, caller);
     whenClosed(response, () => unsent.release());
     const asking: Asking = { caller, traceContext, address: addressOf(request), unsent };
     if (meter) this.#meters.set(asking, meter);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
-      httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request), search: url.search, body },
+      httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request, accepted.json), search: url.search, body },
       context: async () => asking,
     });
     for (const [name, value] of answer.headers) response.setHeader(name, value);
@@ -110,6 +115,34 @@ export class GraphqlHttp {
     else unsent.made(bytes.length);
     response.setHeader('content-length', bytes.length);
     response.end(bytes);
+  }
+
+  async #read(request: IncomingMessage, response: ServerResponse, url: URL): Promise<Received> {
+    const { services, operations, identify, intake } = this.#deps;
+    const caller = await identify(request, request.headers.authorization);
+    services.keyLimits.request(caller);
+    const holding = intake.hold(caller);
+    whenClosed(response, () => holding.release());
+    const text = request.method === 'POST' ? await readBody(request, holding) : '';
+    const meter = caller === null ? operations.meterUnauthenticated(text + url.search) : undefined;
+    const inQuery = request.method === 'POST' ? null : url.searchParams.get('variables');
+    const parse = () => {
+      if (inQuery) parseJson(inQuery, []); // Apollo reads them itself, however deep they are
+      return request.method === 'POST' ? parseJson(text) : text;
+    };
+    const body = meter ? meter.run(parse) : parse();
+    const operation = operationOf(body, url);
+    const tooLong = operation && tooLongWithoutKey(operation.query, caller);
+    if (tooLong) throw new BadRequest(413, tooLong.message);
+    return { caller, holding, meter, body, operation };
+  }
+
+  async #isSubscription(operation: OperationRequest, meter: Meter | undefined): Promise<boolean> {
+    const { operations } = this.#deps;
+    if (!mayBeSubscription(operation.query)) return false;
+    await operations.turnToJudge(operation.query);
+    const judge = () => operations.isSubscription(operation);
+    return meter ? meter.run(judge) : judge();
   }
 }
 
@@ -123,31 +156,32 @@ function running({ schema, operations }: Deps, meters: WeakMap<Asking, Meter>): 
         const metered = <T>(work: () => T): T => (meter ? meter.run(work) : work());
         await operations.turnToJudge(document);
         const wrong = metered(() => operations.judge(document, request, asking.caller, { hasOwnVariableCheck: true }));
-        const errors = wrong.length === 0 && operation?.operation === 'subscription' ? [needsStream()] : wrong;
+        const errors =
+          wrong.length === 0 && operation?.operation === 'subscription'
+            ? [new GraphQLError(NEEDS_STREAM, { extensions: { code: 'BAD_REQUEST' } })]
+            : wrong;
         if (errors.length > 0 || !operation) return single(400, operations.presentResult({ errors }));
         const contextValue = operations.contextOf(document, operation.operation, asking);
         const args = { schema, document, variableValues: variables, operationName, contextValue };
         const result = await metered(() => operations.execute(args));
         await operations.turnFor(contextValue.budget);
-        return single(statusOf(result), operations.presentResult(result), contextValue.budget);
+        return single(statusOf(result), operations.presentResult(result));
       },
     }),
   };
 }
 
 /** A query that was ended since there was no room for its answer may be tried again, as one that was not begun. */
-function statusOf({ data, errors }: ExecutionResult): number | undefined {
-  if (data === undefined) return 400; // its variables are wrong
-  const [error] = data === null ? (errors ?? []) : [];
-  return error?.originalError instanceof HubError && error.originalError.code === 'RATE_LIMITED' ? 429 : undefined;
+function statusOf(result: ExecutionResult): number | undefined {
+  if (result.data === undefined) return 400; // its variables are wrong
+  return rateLimitOf(result) ? 429 : undefined;
 }
 
 function single(
   status: number | undefined,
   { data, errors }: { data?: ExecutionResult['data']; errors?: readonly GraphQLFormattedError[] },
-  budget?: Budget,
 ) {
-  const retryAfter = status === 429 ? budget?.problem?.retryAfterSeconds : undefined;
+  const retryAfter = status === 429 ? errors?.[0]?.extensions?.retryAfter : undefined;
   return {
     http: { status, headers: new HeaderMap(retryAfter === undefined ? [] : [['retry-after', String(retryAfter)]]) },
     body: { kind: 'single' as const, singleResult: { ...(data !== undefined && { data }), ...(errors && { errors }) } },
@@ -170,10 +204,11 @@ function metering(meters: WeakMap<Asking, Meter>, clock: Clock): ApolloServerPlu
   };
 }
 
-function operationIn(body: unknown, { searchParams }: URL): OperationRequest | undefined {
+/** Undefined: there is none, which Apollo finds out, too. */
+function operationOf(body: unknown, { searchParams }: URL): OperationRequest | undefined {
   if (typeof body !== 'object' || body === null) {
     const query = searchParams.get('query');
-    return query === null ? undefined : { query };
+    return query === null ? undefined : { query, operationName: searchParams.get('operationName') || undefined };
   }
   const { query, variables, operationName } = body as Record<string, unknown>;
   if (typeof query !== 'string' || (operationName !== undefined && operationName !== null && typeof operationName !== 'string'))
@@ -188,14 +223,6 @@ function isPlain(body: unknown): boolean {
   return extensions === undefined && typeof variables === 'object' && !Array.isArray(variables);
 }
 
-const RESPONSE_JSON = 'application/graphql-response+json';
-
-/** What to answer as, where that is plain to see; undefined: Apollo finds out, or refuses. */
-function mediaTypeFor(accept = '*/*'): string | undefined {
-  if (accept === '*/*' || accept === 'application/json') return 'application/json; charset=utf-8';
-  return accept === RESPONSE_JSON || accept === `${RESPONSE_JSON}, application/json` ? `${RESPONSE_JSON}; charset=utf-8` : undefined;
-}
-
 function sendAs(response: ServerResponse, mediaType: string, data: string): void {
   response.setHeader('content-type', mediaType);
   response.setHeader('cache-control', 'no-store');
@@ -203,10 +230,7 @@ function sendAs(response: ServerResponse, mediaType: string, data: string): void
   response.end(data);
 }
 
-function needsStream(): GraphQLError {
-  const message = 'A subscription needs a WebSocket (graphql-transport-ws) or server-sent events (accept: text/event-stream).';
-  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
-}
+const NEEDS_STREAM = 'A subscription needs a WebSocket (graphql-transport-ws) or server-sent events (accept: text/event-stream).';
 
 const REFUSED_OPERATION: ReadonlySet<unknown> = new Set([
   'GRAPHQL_PARSE_FAILED',
@@ -222,9 +246,11 @@ function legacyStatus(status: number, contentType: string | undefined, content: 
   return REFUSED_OPERATION.has(errors[0]?.extensions?.code) ? 200 : status;
 }
 
-function headerMap({ headers }: IncomingMessage): HeaderMap {
+/** With one media type, which was found to be the best: Apollo would choose by itself. */
+function headerMap({ headers }: IncomingMessage, accept: JsonType): HeaderMap {
   const map = new HeaderMap();
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) map.set(name, Array.isArray(value) ? value.join(', ') : value);
+  map.set('accept', accept);
   return map;
 }

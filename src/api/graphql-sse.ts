@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { FormattedExecutionResult } from 'graphql';
+import type { ExecutionResult, FormattedExecutionResult } from 'graphql';
 import type { ApiKeys, Caller } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
@@ -7,8 +7,10 @@ import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
 import type { Context } from './context';
 import type { Identify } from './identify';
-import type { Intake } from './intake';
-import type { OperationRequest, Operations } from './operations';
+import type { Holding, Intake } from './intake';
+import type { KeyLimits } from './key-limits';
+import { operationIn, operationInUrl } from './operation-request';
+import { type OperationRequest, type Operations, rateLimitOf } from './operations';
 import { asGraphqlError } from './present-error';
 import { BadRequest, parseJson, readBody } from './request-body';
 import { whenClosed } from './respond';
@@ -18,6 +20,7 @@ import type { Unsent, UnsentAnswer } from './unsent';
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
@@ -29,6 +32,13 @@ interface Streamed {
   readonly results: Results;
   readonly caller: Caller | null;
   readonly answer: UnsentAnswer;
+}
+
+/** A request that was read. */
+interface Received {
+  readonly caller: Caller | null;
+  readonly holding: Holding;
+  readonly operation: OperationRequest;
 }
 
 /** Proxies drop a stream that is silent for a minute or less. */
@@ -57,11 +67,21 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { operations, apiKeys, identify, addressOf, intake, unsent } = this.#deps;
+    const { keyLimits, identify, intake } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
+    keyLimits.request(caller);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
-    const operation = request.method === 'POST' ? operationOf(parseJson(await readBody(request, holding))) : operationInQuery(url);
+    const operation = request.method === 'POST' ? operationIn(parseJson(await readBody(request, holding))) : operationInUrl(url);
+    await this.serve(request, response, { caller, holding, operation });
+  }
+
+  /**
+   * Answers with a stream. What a client is to try again or to ask otherwise it is told by the status, in JSON; what is
+   * wrong with the operation, by the protocol, in the stream.
+   */
+  async serve(request: IncomingMessage, response: ServerResponse, { caller, holding, operation }: Received): Promise<void> {
+    const { operations, apiKeys, addressOf, unsent } = this.#deps;
     const answer = unsent.open(request.socket, caller);
     whenClosed(response, () => answer.release());
     await operations.turnToJudge(operation.query);
@@ -71,23 +91,24 @@ export class GraphqlSse {
       address: addressOf(request),
       unsent: answer,
     });
-    if ('args' in prepared && prepared.kind === 'mutation' && request.method !== 'POST')
-      throw new BadRequest(405, 'expected POST for a mutation');
-    if ('args' in prepared && prepared.kind === 'subscription') holding.keepForSubscription(prepared.args.document, operation.query.length);
-    response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store, no-transform',
-      'x-accel-buffering': 'no',
-    });
-    response.write(':\n\n');
-    if ('errors' in prepared) return this.#end(response, { errors: operations.present(prepared.errors) });
-    const result = await operations.run(prepared);
-    if (!(Symbol.asyncIterator in result)) {
-      const { budget } = prepared.args.contextValue as Context;
-      return this.#endWith(response, await operations.textOf(result, budget), answer);
+    if ('errors' in prepared) {
+      throwIfLimited(prepared);
+      begin(response);
+      return this.#end(response, { errors: operations.present(prepared.errors) });
     }
-    const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
-    await this.#stream(response, { results: result, caller, answer }, watchKey);
+    if (prepared.kind === 'mutation' && request.method !== 'POST') throw new BadRequest(405, 'expected POST for a mutation', 'POST');
+    if (prepared.kind === 'subscription') holding.keepForSubscription(prepared.args.document, operation.query.length);
+    const result = await operations.run(prepared);
+    if (Symbol.asyncIterator in result) {
+      begin(response);
+      const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
+      return this.#stream(response, { results: result, caller, answer }, watchKey);
+    }
+    throwIfLimited(result);
+    const { budget } = prepared.args.contextValue as Context;
+    const text = await operations.textOf(result, budget);
+    begin(response);
+    this.#endWith(response, text, answer);
   }
 
   /** Ends every stream; clients reconnect with their cursor, to another instance. */
@@ -190,6 +211,22 @@ export class GraphqlSse {
   }
 }
 
+/** The comment makes proxies and clients see the headers at once. */
+function begin(response: ServerResponse): void {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store, no-transform',
+    'x-accel-buffering': 'no',
+  });
+  response.write(':\n\n');
+}
+
+/** @throws HubError RATE_LIMITED */
+function throwIfLimited(result: ExecutionResult): void {
+  const limit = rateLimitOf(result);
+  if (limit) throw limit;
+}
+
 /** Until the socket takes more, or the stream is left. */
 function drained(response: ServerResponse, left: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -210,23 +247,4 @@ const COMPLETE = 'event: complete\ndata:\n\n';
 
 function frame(result: FormattedExecutionResult): string {
   return `${NEXT}${JSON.stringify(result)}${END}`;
-}
-
-function operationOf(body: unknown): OperationRequest {
-  const { query, variables, operationName } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
-  if (typeof query !== 'string') throw new BadRequest(400, 'expected `query`, the text of a GraphQL document');
-  if (variables !== undefined && variables !== null && (typeof variables !== 'object' || Array.isArray(variables)))
-    throw new BadRequest(400, 'expected `variables` to be an object');
-  if (operationName !== undefined && operationName !== null && typeof operationName !== 'string')
-    throw new BadRequest(400, 'expected `operationName` to be a string');
-  return { query, variables: variables as Record<string, unknown> | null | undefined, operationName };
-}
-
-function operationInQuery({ searchParams }: URL): OperationRequest {
-  const variables = searchParams.get('variables');
-  return operationOf({
-    query: searchParams.get('query') ?? undefined,
-    operationName: searchParams.get('operationName') ?? undefined,
-    variables: variables === null ? undefined : parseJson(variables, []),
-  });
 }

@@ -12,6 +12,7 @@ import type { AddressOf } from './client-address';
 import type { Context } from './context';
 import type { Identify } from './identify';
 import type { Intake } from './intake';
+import type { KeyLimits } from './key-limits';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
@@ -22,6 +23,7 @@ import { WsConnection } from './ws-connection';
 interface Deps {
   readonly operations: Operations;
   readonly apiKeys: ApiKeys;
+  readonly keyLimits: KeyLimits;
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
@@ -154,6 +156,7 @@ export class GraphqlWs {
       if (connection.running > MAX_OPERATIONS) throw tooManyOperations();
       const { traceparent, tracestate } = payload.extensions ?? {};
       const { caller } = connection;
+      this.#deps.keyLimits.request(caller);
       const unsent = this.#deps.unsent.open(connection, caller);
       const asking = {
         caller,

@@ -115,7 +115,6 @@ export class Operations {
   prepare(request: OperationRequest, asking: Asking): Prepared {
     const { caller } = asking;
     try {
-      this.#deps.services.keyLimits.request(caller);
       if (caller !== null) return this.#prepare(request, asking);
       const meter = this.meterUnauthenticated(request.query);
       return { ...meter.run(() => this.#prepare(request, asking)), meter };
@@ -250,6 +249,13 @@ export class Operations {
     return turn ? turn.then(write) : write();
   }
 
+  /** Whether an operation has results over time, as far as its document can be read. Wait for a turn to judge that. */
+  isSubscription({ query, operationName }: OperationRequest): boolean {
+    if (!mayBeSubscription(query)) return false;
+    const document = this.#parse(query);
+    return !(document instanceof GraphQLError) && getOperationAST(document, operationName)?.operation === OperationTypeNode.SUBSCRIPTION;
+  }
+
   /** Waits for a turn to write a large answer. Undefined: now. */
   turnFor({ isHeavy, answerBytes }: Budget): Promise<void> | undefined {
     return isHeavy ? this.#toWrite.take(answerBytes) : undefined;
@@ -303,6 +309,17 @@ export class Operations {
   #keep(query: string, document: DocumentNode): void {
     if (query.length <= MAX_DOCUMENT_CHARS && !this.#kept.has(query)) this.#kept.set(query, document);
   }
+}
+
+/** Why nothing was done of an operation that may succeed later, if that is so. */
+export function rateLimitOf({ data, errors }: ExecutionResult): HubError | undefined {
+  const cause = data ? undefined : errors?.[0]?.originalError;
+  return cause instanceof HubError && cause.code === 'RATE_LIMITED' ? cause : undefined;
+}
+
+/** Parsing tells the rest: most requests are spared it. */
+export function mayBeSubscription(query: string): boolean {
+  return /\bsubscription\b/.test(query);
 }
 
 /** Known before anything is parsed; undefined: it is not, or a valid key came with it. */

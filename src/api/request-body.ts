@@ -11,6 +11,8 @@ export class BadRequest extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** Methods that would do, with 405. */
+    readonly allow?: string,
   ) {
     super(message);
   }

@@ -37,9 +37,14 @@ export function sendText(response: ServerResponse, contentType: string, content:
   response.end(content);
 }
 
+/** As the JSON type that is set already, where its client prefers one. */
 export function sendError(response: ServerResponse, failure: Failure): void {
+  const content = errorText(failure);
   setRetryAfter(response, failure);
-  sendJson(response, failure.status, errorText(failure));
+  response.statusCode = failure.status;
+  setErrorType(response);
+  response.setHeader('content-length', Buffer.byteLength(content));
+  response.end(content);
 }
 
 export function sendPage(response: ServerResponse, page: string, policy: string): void {
@@ -93,11 +98,8 @@ export function failureOf(error: unknown): Failure {
 export function refuseUnread(request: IncomingMessage, response: ServerResponse, clock: Clock, failure: Failure): void {
   const content = errorText(failure);
   setRetryAfter(response, failure);
-  response.writeHead(failure.status, {
-    connection: 'close',
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(content),
-  });
+  setErrorType(response);
+  response.writeHead(failure.status, { connection: 'close', 'content-length': Buffer.byteLength(content) });
   response.write(content);
   response.once(
     'close',
@@ -105,6 +107,10 @@ export function refuseUnread(request: IncomingMessage, response: ServerResponse,
   );
   request.once('end', () => response.end());
   request.resume();
+}
+
+function setErrorType(response: ServerResponse): void {
+  if (!response.hasHeader('content-type')) response.setHeader('content-type', 'application/json; charset=utf-8');
 }
 
 function setRetryAfter(response: ServerResponse, { retryAfterSeconds }: Failure): void {

@@ -17,6 +17,7 @@ import { Intake } from './intake';
 import type { IntrospectionAccess } from './introspection';
 import { listen } from './listen';
 import { type MetricsDeps, serveMetrics } from './metrics-access';
+import { isJsonBody, negotiate } from './negotiate';
 import { Operations } from './operations';
 import { Pipelines } from './pipelines';
 import { BadRequest } from './request-body';
@@ -123,10 +124,11 @@ export class ApiServer {
     const identify = identifier(apiKeys, this.#connections, keyLimits, addressOf);
     const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
+    const sse = new GraphqlSse({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, clock });
     this.#graphql = {
-      http: new GraphqlHttp({ schema, operations, services, identify, addressOf, intake, log }),
-      sse: new GraphqlSse({ operations, apiKeys, identify, addressOf, intake, unsent, clock }),
-      ws: new GraphqlWs({ operations, apiKeys, identify, addressOf, intake, unsent, clock, log }),
+      sse,
+      http: new GraphqlHttp({ schema, operations, services, sse, identify, addressOf, intake, log }),
+      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, clock, log }),
     };
     await this.#graphql.http.start();
     return listen(this.#http, host, port, 'PORT');
@@ -208,12 +210,15 @@ export class ApiServer {
 
   async #serveGraphql(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     response.setHeader('vary', 'accept');
-    const { method } = request;
-    const accept = request.headers.accept ?? '';
-    if (accept.includes('text/event-stream') && (method === 'GET' || method === 'POST'))
-      return this.#graphql?.sse.handle(request, response, url);
-    if (isRead(request) && accept.includes('text/html')) return sendPage(response, graphiqlPage(), GRAPHIQL_CSP);
-    return this.#graphql?.http.handle(request, response, url);
+    const accepted = negotiate(request.headers.accept);
+    if (isRead(request) && accepted.prefersPage) return sendPage(response, graphiqlPage(), GRAPHIQL_CSP);
+    if (accepted.json) response.setHeader('content-type', accepted.json); // of errors, too
+    if (request.method !== 'GET' && request.method !== 'POST') throw new BadRequest(405, 'expected GET or POST', 'GET, POST');
+    if (request.method === 'POST' && !isJsonBody(request.headers['content-type']))
+      throw new BadRequest(415, 'expected a body with content-type: application/json, in UTF-8');
+    if (accepted.json) return this.#graphql?.http.handle(request, response, url, { ...accepted, json: accepted.json });
+    if (accepted.stream) return this.#graphql?.sse.handle(request, response, url);
+    throw new BadRequest(406, 'expected to accept application/graphql-response+json, application/json or text/event-stream');
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -227,6 +232,7 @@ export class ApiServer {
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (response.destroyed) return;
     const failure = failureOf(error);
+    if (error instanceof BadRequest && error.allow) response.setHeader('allow', error.allow);
     if (failure.status === 500) this.#deps.log.error({ error: (error as Error).stack }, 'request.fault');
     if (response.headersSent) response.destroy();
     else if (request.complete) sendError(response, failure);

@@ -338,7 +338,7 @@ describe('The edge on MariaDB', () => {
 test('a subscription over plain HTTP is told where to go', async () => {
   await withHub(createSqliteDatabase, async ({ url }) => {
     const { status, errors } = await new Client(url, ADMIN_KEY).request(EVENTS);
-    expect(status).toBe(400);
+    expect(status).toBe(406);
     expect(errors).toMatchObject([{ message: expect.stringContaining('accept: text/event-stream'), extensions: { code: 'BAD_REQUEST' } }]);
   });
 });

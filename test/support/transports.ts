@@ -23,7 +23,10 @@ async function firstOf(subscription: Subscription<unknown>): Promise<Result<unkn
     if (done) throw new Error('expected a result, but the operation ended without one');
     return value;
   } catch (error) {
-    if (error instanceof GraphqlFailure && error.errors.length > 0) return { errors: error.errors };
+    if (!(error instanceof GraphqlFailure)) throw error;
+    const refusal = (error.cause as { response?: Response } | undefined)?.response; // before there was a stream
+    if (refusal) return (await refusal.json()) as Result<unknown>;
+    if (error.errors.length > 0) return { errors: error.errors };
     throw error;
   } finally {
     await subscription.return();

@@ -27,6 +27,10 @@ const MAX_UNANSWERED = 10;
 /** Bytes that may wait for a client to read; beyond it the hub does not read either what the client asks for next. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
+const MAX_REASON_BYTES = 123;
+/** For an ellipsis, and for the mark that stands for a character which was cut. */
+const CUT_REASON_BYTES = 6;
+
 const GOING_AWAY = 1001;
 const MESSAGE_TOO_BIG = 1009;
 const INTERNAL_ERROR = 1011;
@@ -59,8 +63,7 @@ export class WsConnection {
   readonly #toMake: (() => void)[] = [];
   /** Until the socket has taken what it has: for all who wait for that. */
   #draining: Promise<void> | undefined;
-  /** The message that graphql-ws is reading, and what it holds of the intake. */
-  #message: unknown;
+  /** What the message that graphql-ws is reading holds of the intake. */
   #reading: Holding | undefined;
 
   constructor(client: WebSocket, request: IncomingMessage, deps: WsDeps) {
@@ -228,19 +231,12 @@ export class WsConnection {
     });
   }
 
-  /**
-   * graphql-ws closes for a message that is not protocol. One that is a `subscribe` with a wrong payload is the fault of
-   * one operation, and costs the others nothing.
-   */
-  readonly close = (code?: number, reason?: string): void => {
-    const id = code === CloseCode.BadRequest ? subscribeId(this.#message) : undefined;
-    if (id === undefined) this.#close(code, reason);
-    else this.#refuse(id, 'expected `query` to be a string, `variables` an object and `operationName` a string');
-  };
+  readonly close = (code?: number, reason?: string): void => this.#close(code, reason);
 
   readonly onMessage = (listener: Listener): void => {
     this.#client.on('message', (data) => {
       this.#arriving.release();
+      if (!this.isOpen) return; // ws reads on until the client's close comes
       void this.#receive(listener, data.toString());
     });
   };
@@ -293,7 +289,7 @@ export class WsConnection {
   #close(code?: number, reason?: string): void {
     this.#endStreams();
     if (this.#client.isPaused) this.#client.resume(); // or the client's own close would never be read
-    this.#client.close(code, reason);
+    this.#client.close(code, reason && fitted(reason));
   }
 
   #arrived(bytes: number): void {
@@ -312,10 +308,9 @@ export class WsConnection {
     this.#running++;
     try {
       holding.take(message.length);
-      this.#message = readJson(message, VARIABLES_AT);
+      const parsed = readJson(message, VARIABLES_AT);
       this.#reading = holding;
-      const read = listener(this.#message as string);
-      this.#message = undefined;
+      const read = listener(parsed as string);
       this.#reading = undefined;
       await read;
     } catch (error) {
@@ -387,8 +382,8 @@ function isServersMessage(error: unknown): boolean {
   return (error as Error).message.startsWith('Unexpected message of type');
 }
 
-/** The id of a `subscribe` message, whatever else is wrong with it. */
-function subscribeId(message: unknown): string | undefined {
-  const { type, id } = (typeof message === 'object' && message !== null ? message : {}) as { type?: unknown; id?: unknown };
-  return type === 'subscribe' && typeof id === 'string' && id !== '' ? id : undefined;
+/** A close frame has room for 123 bytes, and a reason may quote the id of an operation. */
+function fitted(reason: string): string {
+  const bytes = Buffer.from(reason);
+  return bytes.length <= MAX_REASON_BYTES ? reason : `${bytes.subarray(0, MAX_REASON_BYTES - CUT_REASON_BYTES)}…`;
 }

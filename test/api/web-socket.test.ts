@@ -26,7 +26,7 @@ async function withSocket(work: (scene: Scene) => Promise<void>): Promise<void> 
 
 async function stillLives({ shop, socket }: Scene): Promise<void> {
   const { sequence } = await shop.publish();
-  const message = await socket.next(({ id }) => id === 'live');
+  const message = await socket.next();
   expect(message).toEqual({ id: 'live', type: 'next', payload: { data: { event: { sequence } } } });
 }
 
@@ -45,19 +45,16 @@ describe('a WebSocket', () => {
     ['an unknown operation', { query: '{ __typename }', operationName: 'Other' }, 'OPERATION_RESOLUTION_FAILURE'],
     ['no operation', { query: 'fragment F on Query { __typename }' }, 'GRAPHQL_VALIDATION_FAILED'],
     ['a wrong variable', { query: 'query ($id: ID!) { event(id: $id) { id } }', variables: { id: {} } }, 'BAD_USER_INPUT'],
-    ['variables that are no object', { query: EVENTS, variables: [1] }, 'BAD_REQUEST'],
-    ['variables that are a string', { query: EVENTS, variables: '{}' }, 'BAD_REQUEST'],
-    ['an operation name that is no string', { query: EVENTS, operationName: 1 }, 'BAD_REQUEST'],
-    ['extensions that are no object', { query: EVENTS, extensions: 'x' }, 'BAD_REQUEST'],
-    ['a query that is no string', { query: { kind: 'Document' } }, 'BAD_REQUEST'],
-    ['no query', {}, 'BAD_REQUEST'],
   ])('answers %s with an error of that operation, and its other subscriptions go on', async (_what, payload, code) => {
     await withSocket(async (scene) => {
       const { socket } = scene;
       socket.send({ id: 'wrong', type: 'subscribe', payload });
       const answer = await socket.next();
       expect(answer).toMatchObject({ id: 'wrong', type: 'error', payload: [{ extensions: { code } }] });
-      await stillLives(scene);
+      await stillLives(scene); // and no `complete` came before
+      socket.send({ id: 'wrong', type: 'complete' }); // which may be under way when the error comes
+      socket.subscribe('wrong', '{ __typename }');
+      expect(await socket.next()).toMatchObject({ id: 'wrong', type: 'next', payload: { data: { __typename: 'Query' } } });
     });
   });
 
@@ -83,6 +80,24 @@ describe('a WebSocket', () => {
     ['has a type that only servers send', { type: 'next', id: '1', payload: { data: null } }],
     ['subscribes without an id', { type: 'subscribe', payload: { query: EVENTS } }],
     ['subscribes with an id that is no string', { type: 'subscribe', id: 7, payload: { query: EVENTS } }],
+    ['subscribes with an empty id', { type: 'subscribe', id: '', payload: { query: EVENTS } }],
+    ['subscribes without a payload', { type: 'subscribe', id: '1' }],
+    ['subscribes with a payload that is no object', { type: 'subscribe', id: '1', payload: EVENTS }],
+    ['subscribes with a list as payload', { type: 'subscribe', id: '1', payload: [{ query: EVENTS }] }],
+    ['subscribes without a query', { type: 'subscribe', id: '1', payload: {} }],
+    ['subscribes with a query that is null', { type: 'subscribe', id: '1', payload: { query: null } }],
+    ['subscribes with a query that is no string', { type: 'subscribe', id: '1', payload: { query: { kind: 'Document' } } }],
+    ['subscribes with variables that are a list', { type: 'subscribe', id: '1', payload: { query: EVENTS, variables: [1] } }],
+    ['subscribes with variables that are a string', { type: 'subscribe', id: '1', payload: { query: EVENTS, variables: '{}' } }],
+    ['subscribes with an operation name that is no string', { type: 'subscribe', id: '1', payload: { query: EVENTS, operationName: 1 } }],
+    ['subscribes with extensions that are no object', { type: 'subscribe', id: '1', payload: { query: EVENTS, extensions: 'x' } }],
+    ['completes without an id', { type: 'complete' }],
+    ['completes with an id that is no string', { type: 'complete', id: 7 }],
+    ['acknowledges, as only servers do', { type: 'connection_ack' }],
+    ['is an error, as only servers send it', { type: 'error', id: '1', payload: [{ message: 'x' }] }],
+    ['pings with a payload that is no object', { type: 'ping', payload: 'x' }],
+    ['pongs with a payload that is no object', { type: 'pong', payload: [] }],
+    ['has a type that is no string', { type: 7 }],
     ['is binary', Buffer.from([0, 255, 254])],
   ])('closes with 4400 on a frame that %s, and the hub goes on', async (_what, frame) => {
     await withSocket(async ({ socket, hub, shop }) => {
@@ -93,16 +108,121 @@ describe('a WebSocket', () => {
     });
   });
 
-  test('closes with 4409 when an id is used twice', async () => {
+  test('does nothing any more of what its client had sent after a message that closes it', async () => {
+    await withSocket(async ({ socket, shop }) => {
+      socket.send({ type: 'subscribe', id: '1' });
+      socket.subscribe('late', 'mutation { eventPublish(input: { type: "too.late", payload: {} }) { event { id } } }');
+      expect((await socket.closed).code).toBe(4400);
+      expect((await shop.publish({ type: 'first.one' })).sequence).toBe(1);
+    });
+  });
+
+  test.each<[what: string, id: string, reason: string]>([
+    ['a short id', 'live-1', 'Subscriber for live-1 already exists'],
+    ['the name of what every object has', '__proto__', 'Subscriber for __proto__ already exists'],
+    ['an id that is longer than a close frame', 'é'.repeat(500), `Subscriber for ${'é'.repeat(51)}…`],
+  ])('closes with 4409 when %s is used twice, whatever the operations', async (_what, id, reason) => {
+    for (const second of [EVENTS, '{ __typename }'])
+      await withSocket(async ({ socket, hub }) => {
+        socket.subscribe(id, EVENTS);
+        await until(() => hub.live.followers === 2, { description: 'the first of them to run' });
+        socket.subscribe(id, second);
+        expect(await socket.closed).toEqual({ code: 4409, reason });
+        await until(() => hub.live.followers === 0, { description: 'what the socket held to be let go' });
+      });
+  });
+
+  test('closes with 4409 when the id of a query is used again before its answer', async () => {
     await withSocket(async ({ socket }) => {
-      socket.subscribe('live', EVENTS);
-      expect((await socket.closed).code).toBe(4409);
+      for (let times = 0; times < 2; times++) socket.subscribe('query', '{ deliveries { nodes { id } } }');
+      expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for query already exists' });
+    });
+  });
+
+  test('lets an id be used again once its operation has completed, by either side', async () => {
+    await withSocket(async (scene) => {
+      const { socket, hub } = scene;
+      for (let times = 0; times < 2; times++) {
+        socket.subscribe('again', '{ __typename }');
+        expect(await socket.next()).toEqual({ id: 'again', type: 'next', payload: { data: { __typename: 'Query' } } });
+        expect(await socket.next()).toEqual({ id: 'again', type: 'complete' });
+        socket.send({ id: 'again', type: 'complete' }); // which may cross the hub's
+      }
+      socket.subscribe('again', EVENTS);
+      await until(() => hub.live.followers === 2, { description: 'the subscription to run' });
+      socket.send({ id: 'again', type: 'complete' });
+      await until(() => hub.live.followers === 1, { description: 'the subscription to end' });
+      await stillLives(scene); // and neither an event nor a `complete` came for the other
+    });
+  });
+
+  test('sends no answer to a query that its client has completed meanwhile', async () => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      socket.subscribe('given up', '{ deliveries { nodes { id } } }');
+      socket.send({ id: 'given up', type: 'complete' });
+      socket.subscribe('last', '{ __typename }');
+      expect((await socket.next()).id).toBe('last');
+      expect((await socket.next()).id).toBe('last');
+      await stillLives(scene);
+    });
+  });
+
+  test('ignores ids that it does not know, and pongs that nobody asked for', async () => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      for (const id of ['unknown', '__proto__']) socket.send({ id, type: 'complete' });
+      socket.send({ type: 'pong' });
+      socket.send({ type: 'pong', payload: { at: 1 } });
+      await stillLives(scene);
+    });
+  });
+
+  test('answers a ping with its payload, before connection_init as well', async () => {
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      const socket = await RawWebSocket.open(url);
+      socket.send({ type: 'ping', payload: { at: 1 } });
+      expect(await socket.next()).toEqual({ type: 'pong', payload: { at: 1 } });
+      for (const payload of [null, undefined]) {
+        socket.send({ type: 'ping', payload });
+        expect(await socket.next()).toEqual({ type: 'pong' });
+      }
+      socket.terminate();
+    });
+  });
+
+  test('acknowledges a connection_init without more than its type', async () => {
+    await withHub(createSqliteDatabase, async ({ url, application }) => {
+      const { key } = await application();
+      const socket = await RawWebSocket.open(url);
+      socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${key}` } });
+      expect(await socket.next()).toEqual({ type: 'connection_ack' });
+      socket.terminate();
+    });
+  });
+
+  test('closes with 4400 on a connection_init whose payload is no object', async () => {
+    await withHub(createSqliteDatabase, async ({ url }) => {
+      for (const payload of ['x', [], 7]) {
+        const socket = await RawWebSocket.open(url);
+        socket.send({ type: 'connection_init', payload });
+        expect(await socket.closed).toEqual({ code: 4400, reason: 'Invalid message received' });
+      }
     });
   });
 
   test('closes with 4429 on a second connection_init', async () => {
     await withSocket(async ({ socket }) => {
       socket.send({ type: 'connection_init' });
+      expect(await socket.closed).toEqual({ code: 4429, reason: 'Too many initialisation requests' });
+    });
+  });
+
+  test('closes with 4429 on a second connection_init while the first is being looked at', async () => {
+    await withHub(createSqliteDatabase, async ({ url, application }) => {
+      const { key } = await application();
+      const socket = await RawWebSocket.open(url);
+      for (let times = 0; times < 2; times++) socket.send({ type: 'connection_init', payload: { authorization: `Bearer ${key}` } });
       expect((await socket.closed).code).toBe(4429);
     });
   });
@@ -116,6 +236,7 @@ describe('a WebSocket', () => {
 
   test.each<[what: string, init: Record<string, unknown>]>([
     ['no key', { type: 'connection_init' }],
+    ['a payload that is null', { type: 'connection_init', payload: null }],
     ['a wrong key', { type: 'connection_init', payload: { authorization: 'Bearer lhk_no' } }],
     ['a key that is no string', { type: 'connection_init', payload: { authorization: ['Bearer x'] } }],
     ['another scheme', { type: 'connection_init', payload: { authorization: 'Basic eDp5' } }],

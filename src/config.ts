@@ -54,6 +54,13 @@ export const SETTINGS = {
     description: 'where others reach the hub, such as https://hooks.example.com; http://HOST:PORT when absent',
     parse: parsePublicUrl,
   }),
+  corsOrigins: setting({
+    name: 'LIVEHOOK_CORS_ORIGINS',
+    default: null,
+    description:
+      "comma-separated origins of web pages that may call /graphql, such as https://app.example.com, or *; only the hub's own pages when absent",
+    parse: parseCorsOrigins,
+  }),
   adminKey: setting({
     name: 'LIVEHOOK_ADMIN_KEY',
     default: null,
@@ -237,6 +244,7 @@ type Settings = typeof SETTINGS;
 type Values = { [K in keyof Settings]: ReturnType<Settings[K]['parse']> };
 type Optional =
   | 'publicUrl'
+  | 'corsOrigins'
   | 'metricsToken'
   | 'metricsPort'
   | 'redisUrl'
@@ -500,6 +508,21 @@ function parsePublicUrl(text: string): string {
   if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '')
     throw new Error('expected an http:// or https:// URL without credentials, query or fragment, such as https://hooks.example.com');
   return url.href.replace(/\/+$/, '');
+}
+
+/** As browsers write them, or `*`. */
+function parseCorsOrigins(text: string): readonly string[] | '*' {
+  if (text === '*') return text;
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => {
+      const url = parseUrl(part);
+      const isOrigin = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@*,\s]+$/i.test(part) && url !== undefined && url.host !== '';
+      if (!isOrigin) throw new Error('expected * alone, or origins separated by commas, without a path, such as https://app.example.com');
+      return url.origin === 'null' ? part.toLowerCase() : url.origin; // schemes of apps and extensions have no origin to URL
+    });
 }
 
 function parseMetricsToken(text: string): string {

@@ -3,7 +3,15 @@ import { readableLine } from './readable-line';
 
 /** Every event that the hub logs, by level. README.md in src/observe says of each what it means and what to do. */
 export const LOG_EVENTS = {
-  debug: ['database.not_closed', 'delivery.attempted', 'events.refused', 'request.served', 'socket.closed', 'transaction.repeated'],
+  debug: [
+    'database.not_closed',
+    'delivery.attempted',
+    'events.refused',
+    'request.served',
+    'socket.closed',
+    'socket.origin_refused',
+    'transaction.repeated',
+  ],
   info: [
     'application.removed',
     'attempts.settled',

@@ -25,6 +25,7 @@ import { orderProblem } from '../webhooks/order-health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { SecretKey } from '../webhooks/secret-key';
 import type { Webhooks } from '../webhooks/webhooks';
+import { CrossOrigin } from './cross-origin';
 import { KeyLimits } from './key-limits';
 import { MetricsServer } from './metrics-access';
 import { ApiServer, type OpenStreams, type Readiness, TIMEOUTS } from './server';
@@ -69,6 +70,7 @@ export class Api {
       mostConnections: config.connections,
       trustedProxies: config.trustedProxies ?? [],
       introspection: config.introspection,
+      crossOrigin: new CrossOrigin({ origins: config.corsOrigins, publicUrl: config.publicUrl }),
       services: servicesOf(deps, unsent),
     });
     observability.countStreams(() => ({ ...this.#server.open, unsentBytes: unsent.bytes }));

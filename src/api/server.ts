@@ -8,6 +8,7 @@ import type { Log } from '../log';
 import { parseUrl } from '../net/url';
 import { clientAddresses } from './client-address';
 import { Connections } from './connections';
+import type { CrossOrigin } from './cross-origin';
 import { GRAPHIQL_CSP, graphiqlPage } from './graphiql';
 import { GraphqlHttp } from './graphql-http';
 import { GraphqlSse } from './graphql-sse';
@@ -59,6 +60,7 @@ interface Deps {
   /** CIDRs of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly introspection: IntrospectionAccess;
+  readonly crossOrigin: CrossOrigin;
 }
 
 interface Graphql {
@@ -174,9 +176,12 @@ export class ApiServer {
     const url = urlOf(request);
     const isOverLimit = this.#connections.isOverLimit(request.socket);
     if (isOverLimit) response.setHeader('connection', 'close');
-    if (url?.pathname === '/graphql' && isOverLimit)
-      throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
-    if (url?.pathname === '/graphql') return this.#serveGraphql(request, response, url);
+    if (url?.pathname === '/graphql') {
+      response.setHeader('vary', 'accept');
+      if (this.#deps.crossOrigin.answers(request, response)) return;
+      if (isOverLimit) throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
+      return this.#serveGraphql(request, response, url);
+    }
     const page = url && isRead(request) ? this.#pages[url.pathname] : undefined;
     if (page) return page(response, request);
     sendStatic(request, response, url?.pathname ?? '');
@@ -209,7 +214,6 @@ export class ApiServer {
   }
 
   async #serveGraphql(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    response.setHeader('vary', 'accept');
     const accepted = negotiate(request.headers.accept);
     if (isRead(request) && accepted.prefersPage) return sendPage(response, graphiqlPage(), GRAPHIQL_CSP);
     if (accepted.json) response.setHeader('content-type', accepted.json); // of errors, too
@@ -224,9 +228,11 @@ export class ApiServer {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     if (hostsOf(request) > 1) endWith(socket, '400 Bad Request');
-    else if (this.#graphql && this.#http.listening && urlOf(request)?.pathname === '/graphql')
-      this.#graphql.ws.upgrade(request, socket, head, this.#connections.isOverLimit(request.socket));
-    else endWith(socket, '404 Not Found');
+    else if (!this.#graphql || !this.#http.listening || urlOf(request)?.pathname !== '/graphql') endWith(socket, '404 Not Found');
+    else if (!this.#deps.crossOrigin.permitsSocket(request)) {
+      this.#deps.log.debug({ origin: request.headers.origin, host: request.headers.host }, 'socket.origin_refused');
+      endWith(socket, '403 Forbidden');
+    } else this.#graphql.ws.upgrade(request, socket, head, this.#connections.isOverLimit(request.socket));
   }
 
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CrossOrigin } from '../../../src/api/cross-origin';
 import { KeyLimits } from '../../../src/api/key-limits';
 import { createSchema } from '../../../src/api/schema';
 import { ApiServer } from '../../../src/api/server';
@@ -80,6 +81,7 @@ const questions = {
       mostConnections: config.connections,
       trustedProxies: [],
       introspection: 'true',
+      crossOrigin: new CrossOrigin({ origins: undefined, publicUrl: undefined }),
       readiness: async () => ({ isReady: true, database: 'reachable', migrations: 'applied', secretKey: 'fitting' }),
       metrics: undefined,
       isSecure: false,

@@ -16,10 +16,10 @@ module.exports = {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   transform: {
     '^.+\\.ts$': ['@swc/jest', compile],
-    // It has `import('http')`, which jest's own module loader does not do: made into a `require`.
-    '/otlp-exporter-base/.+\\.js$': ['@swc/jest', { swcrc: false, module: compile.module, jsc: { target: 'es2022' } }],
+    // They have `import('http')`, or are ES modules, which jest's own module loader does not do: made into a `require`.
+    '/(otlp-exporter-base|auto-bind)/.+\\.js$': ['@swc/jest', { swcrc: false, module: compile.module, jsc: { target: 'es2022' } }],
   },
-  transformIgnorePatterns: ['/node_modules/(?!@opentelemetry/otlp-exporter-base/)'],
+  transformIgnorePatterns: ['/node_modules/(?!@opentelemetry/otlp-exporter-base/|auto-bind/)'],
   // The build lands in dist with a copy of the tests.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
   setupFiles: ['reflect-metadata', '<rootDir>/test/support/threads-hook.js'],

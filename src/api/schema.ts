@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import type { GraphQLScalarType, GraphQLSchema } from 'graphql';
+import { GraphQLScalarType, type GraphQLSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, type PubSub } from 'type-graphql';
 import { ApiKey } from '../applications/api-key';
@@ -42,6 +42,12 @@ const ROOT_DESCRIPTIONS = {
   Subscription: 'What happens, as it happens: over a WebSocket (`graphql-transport-ws`) or server-sent events.',
 } as const;
 
+/** The library names no specification of it, which code generators and clients look for. */
+const DateTime = new GraphQLScalarType({
+  ...GraphQLDateTime.toConfig(),
+  specifiedByURL: 'https://datatracker.ietf.org/doc/html/rfc3339#section-5.6',
+});
+
 export function createSchema(): GraphQLSchema {
   const schema = buildSchemaSync({
     resolvers: [
@@ -60,7 +66,7 @@ export function createSchema(): GraphQLSchema {
       NodeResolver,
     ],
     orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt, RetryJob],
-    scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
+    scalarsMap: [{ type: Date, scalar: DateTime }],
     pubSub: unusedPubSub,
     validate: false, // the stages check their input and answer with `userErrors`
     emitSchemaFile: false,

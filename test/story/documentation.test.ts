@@ -177,6 +177,7 @@ describeEachDatabase("The guide's examples", (makeDatabase) => {
       const shop = await application();
       const { webhookCreate } = await shop.client.mutate<{ webhookCreate: { signingSecret: string; userErrors: unknown[] } }>(
         example(GUIDE, 'shape').replace('https://partner.example/orders', receiver.url('/orders')),
+        JSON.parse(example(GUIDE, 'shape-variables')),
       );
       expect(webhookCreate.userErrors).toEqual([]);
       receiver.trust('/orders', webhookCreate.signingSecret);

@@ -6,6 +6,7 @@ import { AddScopesAndSealedHeaders1764800700000 } from './1764800700000-add-scop
 import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-and-key-networks';
 import { AddCancellations1764900000000 } from './1764900000000-add-cancellations';
 import { AddManualAttempts1765300000000 } from './1765300000000-add-manual-attempts';
+import { AddRefusalReasons1765300100000 } from './1765300100000-add-refusal-reasons';
 import { AddStatsBytes1765500000000 } from './1765500000000-add-stats-bytes';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
@@ -18,5 +19,6 @@ export const migrations = [
   AddAuditAndKeyNetworks1764800800000,
   AddCancellations1764900000000,
   AddManualAttempts1765300000000,
+  AddRefusalReasons1765300100000,
   AddStatsBytes1765500000000,
 ];

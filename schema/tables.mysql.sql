@@ -56,6 +56,7 @@ CREATE TABLE `audit_events` (
   `target_ids` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   `count` bigint NOT NULL,
   `created_at` bigint NOT NULL,
+  `reason` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
 

@@ -55,7 +55,8 @@ CREATE TABLE "audit_events" (
   "action" varchar(48) NOT NULL,
   "target_ids" text NOT NULL,
   "count" bigint NOT NULL,
-  "created_at" bigint NOT NULL
+  "created_at" bigint NOT NULL,
+  reason varchar(48)
 );
 
 CREATE TABLE "bodies" (

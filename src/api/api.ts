@@ -161,6 +161,7 @@ function servicesOf({ tenancy, audit, eventStore, delivery, live, observability,
       const bodies = await readBodies(database.read, applicationId, [eventSequence]);
       return bodies.get(bodyId(eventSequence, bodyKey ?? '')) ?? null;
     },
+    sign: (webhookId, eventId, body) => delivery.sign(webhookId, eventId, body),
     orderProblem: (webhook) => orderProblem(database.read, webhook),
     eventLog: live.eventLog,
     updateLog: live.updateLog,

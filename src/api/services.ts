@@ -76,6 +76,8 @@ export interface Services {
   readonly testBody: (attempt: Attempt) => Promise<string | null>;
   /** The stored body of a delivery whose `bodyKey` names one. */
   readonly fixedBody: (delivery: Delivery) => Promise<string | null>;
+  /** A signature of now, by the secrets that a webhook has now; null: there is no such webhook. */
+  readonly sign: (webhookId: string, eventId: string, body: string) => Promise<{ timestamp: number; value: string } | null>;
   /** In plain words which event blocks an ordered webhook; null: none does. */
   readonly orderProblem: (webhook: Webhook) => Promise<string | null>;
   readonly clock: Clock;

@@ -100,7 +100,6 @@ export class Attempt extends Node {
   @Column({ name: 'status_code', type: 'integer', nullable: true })
   statusCode!: number | null;
 
-  @Field(() => String, { nullable: true, description: 'What went wrong, in one sentence.' })
   @LongTextColumn('error', { nullable: true })
   error!: string | null;
 

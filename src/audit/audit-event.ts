@@ -1,5 +1,5 @@
 import { GraphQLSafeInt } from 'graphql-scalars';
-import { Field, ID, ObjectType } from 'type-graphql';
+import { Field, ID, ObjectType, registerEnumType } from 'type-graphql';
 
 /** What is noted: a noun and what was done to it. */
 export const AUDIT_ACTIONS = [
@@ -30,6 +30,25 @@ export const AUDIT_ACTIONS = [
 
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
+/** Why a token let nobody in: the values are those of `Refusal`. */
+export enum KeyRefusal {
+  UNKNOWN = 'unknown',
+  EXPIRED = 'expired',
+  REVOKED = 'revoked',
+  NETWORK = 'network',
+}
+
+registerEnumType(KeyRefusal, {
+  name: 'KeyRefusal',
+  description: 'Why a key was refused.',
+  valuesConfig: {
+    UNKNOWN: { description: 'The token is no key of this hub.' },
+    EXPIRED: { description: 'It has ended by itself.' },
+    REVOKED: { description: 'Somebody has ended it.' },
+    NETWORK: { description: 'It may not be used from that address.' },
+  },
+});
+
 @ObjectType({ description: 'Somebody did something, or several times the same.' })
 export class AuditEvent {
   @Field(() => ID, { description: 'In the order of time.' })
@@ -57,6 +76,12 @@ export class AuditEvent {
 
   @Field(() => GraphQLSafeInt, { description: 'How often: events published, payloads read, tokens refused; 1 for anything else.' })
   count!: number;
+
+  @Field(() => KeyRefusal, {
+    nullable: true,
+    description: 'Of `key.refused`: why; null for those of many addresses, which are counted together.',
+  })
+  reason!: KeyRefusal | null;
 
   @Field(() => Date, { description: 'When; of several, the first.' })
   at!: Date;

@@ -13,6 +13,12 @@ interface Deps {
   readonly facts: Facts;
 }
 
+interface KeyRefused {
+  readonly apiKey: { readonly id: string; readonly applicationId: string | null } | null;
+  readonly address: string | null;
+  readonly reason: NonNullable<Deed['reason']>;
+}
+
 const ROUND_MS = SECOND;
 const MAX_ROWS_PER_TRANSACTION = 500;
 /** Rows that wait while the database is away; then it lets nobody read or change anything, so few are added. */
@@ -35,7 +41,7 @@ export class AuditLog {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    deps.facts.keyRefused.on(({ apiKey, address }) => this.refused(apiKey, address));
+    deps.facts.keyRefused.on((refusal) => this.refused(refusal));
     this.#loop = new WakeableLoop({
       clock: deps.clock,
       everyMs: ROUND_MS,
@@ -71,13 +77,14 @@ export class AuditLog {
     if (eventIds.length > 0) this.#gathering.published(deed, eventIds, this.#deps.clock.now());
   }
 
-  refused(apiKey: { readonly id: string; readonly applicationId: string | null } | null, address: string | null): void {
+  refused({ apiKey, address, reason }: KeyRefused): void {
     const deed = {
       applicationId: apiKey?.applicationId ?? null,
       actorId: apiKey?.id ?? null,
       address,
       action: 'key.refused',
       targetIds: apiKey ? [apiKey.id] : [],
+      reason,
     } as const;
     this.#gathering.refused(deed, this.#deps.clock.now());
   }
@@ -125,13 +132,13 @@ export class AuditLog {
   }
 }
 
-const COLUMNS = ['id', 'actor_id', 'actor_partner', 'address', 'action', 'target_ids', 'count', 'created_at'] as const;
+const COLUMNS = ['id', 'actor_id', 'actor_partner', 'address', 'action', 'target_ids', 'count', 'reason', 'created_at'] as const;
 
 async function insert(tx: Tx, rows: readonly Noted[]): Promise<void> {
   await tx.insert(
     'audit_events',
     COLUMNS,
-    rows.map(({ applicationId, actorId, address, action, targetIds, count, at }) => [
+    rows.map(({ applicationId, actorId, address, action, targetIds, count, reason, at }) => [
       newAuditId(applicationId ?? HUBS_OWN, at),
       actorId,
       null,
@@ -139,6 +146,7 @@ async function insert(tx: Tx, rows: readonly Noted[]): Promise<void> {
       action,
       JSON.stringify(targetIds),
       count,
+      reason ?? null,
       at,
     ]),
   );

@@ -1,5 +1,5 @@
 import { MINUTE, SECOND } from '../clock';
-import type { AuditAction } from './audit-event';
+import type { AuditAction, KeyRefusal } from './audit-event';
 
 /** Who did what to what. */
 export interface Deed {
@@ -9,6 +9,8 @@ export interface Deed {
   readonly address: string | null;
   readonly action: AuditAction;
   readonly targetIds: readonly string[];
+  /** Of `key.refused`. */
+  readonly reason?: `${KeyRefusal}` | null;
 }
 
 /** Of one that came with no key: from the command line, or from a start of the hub. */
@@ -77,7 +79,7 @@ export class Gathering {
     const key = keyOf(deed);
     const isKnown = this.#gathered.has(key) || this.#refusedRows < MAX_REFUSED_ADDRESSES_PER_MINUTE;
     // With their keys they would be as many as there are keys.
-    const counted = isKnown ? deed : { ...deed, applicationId: null, actorId: null, address: null, targetIds: [] };
+    const counted = isKnown ? deed : { ...deed, applicationId: null, actorId: null, address: null, targetIds: [], reason: null };
     this.#of(keyOf(counted), counted, now, GATHER_MS.refuse).count++;
   }
 
@@ -104,6 +106,6 @@ export class Gathering {
   }
 }
 
-function keyOf({ action, applicationId, actorId, address }: Deed): string {
-  return `${action} ${applicationId} ${actorId} ${address}`;
+function keyOf({ action, applicationId, actorId, address, reason }: Deed): string {
+  return `${action} ${applicationId} ${actorId} ${address} ${reason}`;
 }

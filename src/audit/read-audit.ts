@@ -1,7 +1,7 @@
 import { auditRange, HUBS_OWN } from '../ids';
 import type { Queries } from '../store/database';
 import type { Page, PageRequest } from '../store/page';
-import type { AuditAction, AuditEvent } from './audit-event';
+import type { AuditAction, AuditEvent, KeyRefusal } from './audit-event';
 
 export interface AuditSelection {
   readonly actorIds?: readonly string[] | null;
@@ -28,6 +28,7 @@ interface Row {
   readonly action: AuditAction;
   readonly target_ids: string;
   readonly count: number;
+  readonly reason: `${KeyRefusal}` | null;
   readonly created_at: number;
 }
 
@@ -44,7 +45,7 @@ export async function readAudit(
   let to = after !== undefined && after < range.to ? after : range.to;
   for (let looked = 0; looked < MAX_ROWS_PER_PAGE; looked += ROWS_PER_QUERY) {
     const rows = await queries.query<Row>(
-      `SELECT id, actor_id, actor_partner, address, action, target_ids, count, created_at FROM audit_events
+      `SELECT id, actor_id, actor_partner, address, action, target_ids, count, reason, created_at FROM audit_events
         WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ${ROWS_PER_QUERY}`,
       [range.from, to],
     );
@@ -74,6 +75,7 @@ function eventOf(row: Row): AuditEvent {
     action: row.action,
     targetIds: JSON.parse(row.target_ids),
     count: Number(row.count),
+    reason: row.reason as KeyRefusal | null,
     at: new Date(Number(row.created_at)),
   };
 }

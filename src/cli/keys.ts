@@ -89,10 +89,24 @@ function factsOf({ id, applicationId, name, hint, scopes, allowedNetworks, creat
 
 const lineOf = (apiKey: ApiKey) => JSON.stringify(factsOf(apiKey));
 
-function rowOf({ id, name, hint, lastUsedAt, expiresAt, revokedAt }: ApiKey): string {
-  const used = lastUsedAt === null ? 'never used' : `used ${lastUsedAt.toISOString().slice(0, 16)}`;
-  const ended = revokedAt ? 'revoked' : expiresAt && expiresAt.getTime() <= systemClock.now() ? 'expired' : 'valid';
-  return `${id}  …${hint}  ${ended.padEnd(7)}  ${used.padEnd(21)}  ${name.replace(/\p{Cc}/gu, ' ')}`;
+const minute = (time: Date) => time.toISOString().slice(0, 16);
+
+function rowOf({ id, applicationId, name, hint, scopes, lastUsedAt, expiresAt, revokedAt }: ApiKey): string {
+  const columns = [
+    id,
+    `…${hint}`,
+    stateOf(expiresAt, revokedAt).padEnd(24),
+    (lastUsedAt === null ? 'never used' : `used ${minute(lastUsedAt)}`).padEnd(21),
+    name.replace(/\p{Cc}/gu, ' '),
+    applicationId === null ? 'everything' : scopes.join(','),
+  ];
+  return columns.join('  ');
+}
+
+function stateOf(expiresAt: Date | null, revokedAt: Date | null): string {
+  if (revokedAt) return `revoked ${minute(revokedAt)}`;
+  if (expiresAt === null) return 'valid';
+  return `${expiresAt.getTime() <= systemClock.now() ? 'expired' : 'expires'} ${minute(expiresAt)}`;
 }
 
 function parseScope(text: string): Scope {

@@ -25,7 +25,10 @@ export function createProgram(): Command {
       '1',
     )
     .action(serve);
-  program.command('migrate').description('apply the migrations that are missing and exit').action(migrate);
+  program
+    .command('migrate')
+    .description('apply the migrations that are missing, in a new database where there is none, and exit')
+    .action(migrate);
 
   const keys = program.command('keys').description('API keys');
   keys

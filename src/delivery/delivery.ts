@@ -1,3 +1,4 @@
+import { SECOND } from '../clock';
 import type { Core } from '../core';
 import type { Events } from '../events/events';
 import type { Reservation } from '../events/group-committer';
@@ -17,6 +18,7 @@ import { Heartbeat } from './instances/heartbeat';
 import { Membership } from './instances/membership';
 import { forgetStandardBody } from './request/body';
 import type { Shaper } from './request/shaper';
+import { sign } from './request/sign';
 import type { Sender } from './transport/http/sender';
 
 interface Deps extends Core {
@@ -44,6 +46,7 @@ export interface DeliveryStatistics {
  * here; what they do not have to ask for it tells as facts.
  */
 export class Delivery {
+  readonly #deps: Pick<Deps, 'webhooks' | 'clock'>;
   readonly #membership: Membership;
   readonly #heartbeat: Heartbeat;
   readonly #releaser: Releaser;
@@ -55,6 +58,7 @@ export class Delivery {
   readonly #cancellations: Cancellations;
 
   constructor(deps: Deps) {
+    this.#deps = deps;
     const { instanceId, clock } = deps;
     deps.facts.eventBlanked.on(({ event }) => {
       forgetStandardBody(event);
@@ -126,6 +130,16 @@ export class Delivery {
   /** What this instance does about the receiver of a webhook; null: it sends as it is asked to. */
   throttling(webhookId: string, version: number): Caution | null {
     return this.#dispatcher.caution(webhookId, version);
+  }
+
+  /** What an attempt of now would say of itself: its time, and a signature by the secrets that the webhook has; null: there is none. */
+  async sign(webhookId: string, eventId: string, body: string): Promise<{ timestamp: number; value: string } | null> {
+    const { webhooks, clock } = this.#deps;
+    const webhook = await webhooks.fetch(webhookId);
+    if (webhook === undefined) return null;
+    const now = clock.now();
+    const timestamp = Math.floor(now / SECOND);
+    return { timestamp, value: sign({ id: eventId, timestamp, body: Buffer.from(body) }, webhook.signingKeys, now) };
   }
 
   /** Whether no other instance shares the work. */

@@ -65,6 +65,11 @@ test('livehook keys and secrets find no SQLite file, say so, and make none', asy
       expect(err).toContain('DATABASE_URL: there is no database ./livehook.db: start a hub first, or livehook migrate makes one');
     }
     expect(await readdir(folder)).toEqual([]);
+    // Beside `serve` this one makes it, and says so; the others find it then.
+    const migrated = await run(['migrate'], {}, folder);
+    expect(migrated.out).toMatch(/^made the database \.\/livehook\.db\napplied /);
+    expect((await run(['migrate'], {}, folder)).out).toBe('nothing to do: every migration is applied\n');
+    expect(await run(['keys', 'list'], {}, folder)).toMatchObject({ code: 0, out: '' });
   } finally {
     await rm(folder, { recursive: true });
   }

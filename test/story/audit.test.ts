@@ -7,7 +7,7 @@ import { describeEachDatabase } from '../support/databases';
 import { FakeClock } from '../support/fake-clock';
 import { Client } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
-import { withRows } from '../support/rows';
+import { changeRows, withRows } from '../support/rows';
 import { askOver } from '../support/transports';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
@@ -19,6 +19,7 @@ interface Row {
   readonly action: string;
   readonly targetIds: readonly string[];
   readonly count: number;
+  readonly reason: string | null;
   readonly at: string;
 }
 
@@ -26,7 +27,7 @@ interface Answer {
   readonly auditEvents: { readonly nodes: Row[]; readonly pageInfo: { readonly endCursor: string | null; readonly hasNextPage: boolean } };
 }
 
-const FIELDS = 'nodes { id actorId partner address action targetIds count at } pageInfo { endCursor hasNextPage }';
+const FIELDS = 'nodes { id actorId partner address action targetIds count reason at } pageInfo { endCursor hasNextPage }';
 
 async function auditOf(client: Client, variables: Record<string, unknown> = {}): Promise<Row[]> {
   const document = `query ($applicationId: ID, $first: Int = 100, $after: String, $filter: AuditFilter) {
@@ -170,15 +171,43 @@ describeEachDatabase('The audit', (makeDatabase) => {
         for (let times = 0; times < 3; times++) await client(token).request('{ viewer { admin } }');
         for (let times = 0; times < 5; times++) await client(`lhk_guess_${times}`).request('{ viewer { admin } }');
         const own = await auditOf(admin, { applicationId: shop.id, filter: { actions: ['key.refused'] } });
-        expect(own).toEqual([expect.objectContaining({ actorId: apiKey.id, targetIds: [apiKey.id], count: 3, address: '127.0.0.1' })]);
+        const refused = { actorId: apiKey.id, targetIds: [apiKey.id], address: '127.0.0.1' };
+        expect(own).toEqual([expect.objectContaining({ ...refused, count: 3, reason: 'REVOKED' })]);
         const guessed = await auditOf(admin, { filter: { actions: ['key.refused'] } });
-        expect(guessed).toEqual([expect.objectContaining({ actorId: null, targetIds: [], count: 5, address: '127.0.0.1' })]);
+        expect(guessed).toEqual([
+          expect.objectContaining({ actorId: null, targetIds: [], count: 5, address: '127.0.0.1', reason: 'UNKNOWN' }),
+        ]);
         const metrics = await (await fetch(`${url}/metrics`)).text();
         expect(metrics).toContain('livehook_keys_refused_total{reason="revoked"} 3');
         expect(metrics).toContain('livehook_keys_refused_total{reason="unknown"} 5');
       },
       {},
     );
+  });
+
+  test('tells why each key was refused: revoked, expired or from the wrong network', async () => {
+    await withHub(makeDatabase, async ({ admin, application, client, databaseUrl }) => {
+      const shop = await application();
+      const make = (input: object) =>
+        mutated<{ token: string; apiKey: { id: string } }>(
+          admin,
+          'apiKeyCreate',
+          { input: { applicationId: shop.id, ...input } },
+          'token apiKey { id }',
+        );
+      const ended = await make({ expiresAt: '2999-01-01T00:00:00Z' });
+      const far = await make({ allowedNetworks: ['203.0.113.0/24'] });
+      await changeRows(databaseUrl, 'UPDATE api_keys SET expires_at = 1 WHERE id = ?', [ended.apiKey.id]);
+      for (let times = 0; times < 2; times++) for (const { token } of [ended, far]) await client(token).request('{ viewer { admin } }');
+      await mutated(admin, 'apiKeyRevoke', { id: far.apiKey.id });
+      await client(far.token).request('{ viewer { admin } }');
+      const rows = await auditOf(admin, { applicationId: shop.id, filter: { actions: ['key.refused'] } });
+      expect(rows.map(({ actorId, reason, count }) => `${actorId} ${reason} ${count}`).sort()).toEqual(
+        [`${ended.apiKey.id} EXPIRED 2`, `${far.apiKey.id} NETWORK 2`, `${far.apiKey.id} REVOKED 1`].sort(),
+      );
+      const changes = await auditOf(admin, { applicationId: shop.id, filter: { actions: ['key.revoked'] } });
+      expect(changes.map(({ reason }) => reason)).toEqual([null]);
+    });
   });
 
   test('is read by keys with AUDIT_READ, each its own application, in pages and by filters', async () => {

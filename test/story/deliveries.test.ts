@@ -294,6 +294,70 @@ describeEachDatabase('Deliveries', (makeDatabase) => {
     });
   });
 
+  test('are shown as a command with a fresh signature to who may retry them, whatever the secret is by then', async () => {
+    await withHub(makeDatabase, async ({ admin, application, client, receiver, databaseUrl }) => {
+      const shop = await application();
+      receiver.answer('/hook', { status: 401, body: 'no matching signature' });
+      const { id: webhookId } = await shop.webhook('/hook', { headers: [{ name: 'x-own', value: 'secret-12345678' }], retrySchedule: [] });
+      await shop.publish();
+      const delivery = await onlyOne(shop.client, 'FAILED');
+      await mutated(shop.client, 'webhookTest', { id: webhookId, input: { eventType: 'a.b', payload: { no: 1 } } });
+      // As if it had been sent long ago.
+      await changeRows(databaseUrl, "UPDATE attempts SET request_headers = REPLACE(request_headers, '\"17', '\"11')");
+
+      const key = async (scopes: string[]) => {
+        const input = { applicationId: shop.id, scopes };
+        return client((await mutated<{ token: string }>(admin, 'apiKeyCreate', { input }, 'token')).token);
+      };
+      interface Shown {
+        readonly curl: string;
+        readonly fresh: string;
+        readonly error: string;
+      }
+      const fields = 'curl fresh: curl(resign: true) error';
+      const commands = async (whose = shop.client) => {
+        const { delivery: one, webhook } = await whose.query<
+          Record<'delivery' | 'webhook', Record<'lastAttempt', Shown> & { tests: { nodes: Shown[] } }>
+        >(`{ delivery(id: "${delivery.id}") { lastAttempt { ${fields} } } webhook(id: "${webhookId}") { tests { nodes { ${fields} } } } }`);
+        return [one.lastAttempt, webhook.tests.nodes[0]];
+      };
+      const verifiedBy = async (command = '') => {
+        const before = receiver.requests('/hook').length;
+        await runInShell(command);
+        return receiver.requests('/hook')[before]?.verified;
+      };
+      const { webhook } = await shop.client.query<{ webhook: { secretHint: string } }>(`{ webhook(id: "${webhookId}") { secretHint } }`);
+      for (const shown of await commands()) {
+        for (const command of [shown?.curl, shown?.fresh]) expect(command).toContain('x-own: ••••5678');
+        expect(await verifiedBy(shown?.curl)).toBe(false);
+        expect(await verifiedBy(shown?.fresh)).toBe(true);
+        expect(shown?.error).toContain(`; this may mean that it could not verify the signature: see schema/webhook.md#my-signature`);
+        expect(shown?.error).toContain(`The webhook's signing secret ends in ${webhook.secretHint} (`);
+      }
+      const rotation = { id: webhookId, input: { overlapSeconds: 0 } };
+      const rotated = await mutated<{ signingSecret: string }>(shop.client, 'webhookSecretRotate', rotation, 'signingSecret');
+      receiver.trust('/hook', rotated.signingSecret);
+      for (const shown of await commands()) expect(await verifiedBy(shown?.fresh)).toBe(true);
+
+      const ask = `{ delivery(id: "${delivery.id}") { lastAttempt { curl(resign: true) } } }`;
+      for (const scopes of [
+        ['DELIVERIES_READ', 'PAYLOADS_READ'],
+        ['DELIVERIES_READ', 'DELIVERIES_WRITE'],
+      ]) {
+        const { errors } = await (await key(scopes)).request(ask);
+        expect(errors?.map(({ extensions }) => extensions?.code)).toEqual(['FORBIDDEN']);
+      }
+      const narrow = await key(['DELIVERIES_READ', 'DELIVERIES_WRITE', 'PAYLOADS_READ']);
+      const { delivery: seen } = await narrow.query<{ delivery: { lastAttempt: { error: string } } }>(
+        `{ delivery(id: "${delivery.id}") { lastAttempt { error curl(resign: true) } } }`,
+      );
+      expect(seen.lastAttempt.error).toMatch(/could not verify the signature: see \S+$/);
+
+      await mutated(shop.client, 'webhookDelete', { id: webhookId });
+      expect((await shop.client.request(ask)).errors?.[0]?.message).toMatch(/^resign: expected an attempt whose body, headers and webhook/);
+    });
+  });
+
   test('are listed newest first, by keyset and by filter, below events and webhooks too', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();

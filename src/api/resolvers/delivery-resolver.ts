@@ -22,14 +22,15 @@ import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import type { DeliverySelection } from '../../deliveries/deliveries';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
 import type { LoggedUpdate } from '../../deliveries/update-log';
+import { mentionsSignature } from '../../delivery/completion/signature-hint';
 import { bodyKey, derivedBody, isDerived } from '../../delivery/request/body';
 import { HubError, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import { Event } from '../../events/event';
-import { applicationIdOf, attemptId, deliveryIdOf, isId } from '../../ids';
+import { applicationIdOf, attemptId, deliveryIdOf, isId, webhookIdOf } from '../../ids';
 import { DEFAULT_BATCH, DEFAULT_INTERVAL_MS, type UpdatePage, updateStream } from '../../live/streams';
 import { eventTypePatternProblem } from '../../matching/event-type';
 import { NOTHING, type Page, type PageRequest } from '../../store/page';
-import { Webhook } from '../../webhooks/webhook';
+import { type Header, Webhook } from '../../webhooks/webhook';
 import {
   After,
   type Connection,
@@ -335,19 +336,63 @@ export class DeliveryUpdateResolver {
 @Resolver(() => Attempt)
 export class AttemptResolver {
   @FieldResolver(() => String, {
+    nullable: true,
+    description:
+      'What went wrong, in one sentence. Where the answer reads as if the receiver could not verify the signature, it says so, and for a key with WEBHOOKS_READ the `secretHint` of the webhook.',
+  })
+  async error(@Ctx() context: Context, @Root() { error, deliveryId }: Attempt): Promise<string | null> {
+    if (error === null || !mentionsSignature(error) || !mayRead(context, Scope.WEBHOOKS_READ)) return error;
+    const webhook = await context.loaders.webhook.load(webhookIdOf(deliveryId));
+    return webhook ? `${error}. The webhook's signing secret ends in ${webhook.secretHint} (\`secretHint\`).` : error;
+  }
+
+  @FieldResolver(() => String, {
     description:
       'The request as a command for a shell, with the values of own headers masked; without its body for a key without PAYLOADS_READ, without the path of its URL for one without WEBHOOKS_READ.',
   })
-  async curl(@Ctx() context: Context, @Root() attempt: Attempt): Promise<string> {
+  async curl(
+    @Ctx() context: Context,
+    @Root() attempt: Attempt,
+    @Arg('resign', () => Boolean, {
+      nullable: true,
+      defaultValue: false,
+      description:
+        'With the time of now and a signature by the secrets that the webhook has now: a receiver that verifies accepts it for five minutes. Needs the scopes DELIVERIES_WRITE and PAYLOADS_READ.',
+    })
+    resign?: boolean | null,
+  ): Promise<string> {
+    if (resign) requireScopes(context, [Scope.DELIVERIES_WRITE, Scope.PAYLOADS_READ]);
     const body = mayReadPayloads(context) ? await sentBodyOf(context, attempt) : null;
     await context.budget.turn(FIELDS_PER_CURL);
     context.budget.demand(body?.length ?? 0);
-    return curlOf(attempt, body, mayRead(context, Scope.WEBHOOKS_READ) ? attempt.url : `${new URL(attempt.url).origin}/…`);
+    const url = mayRead(context, Scope.WEBHOOKS_READ) ? attempt.url : `${new URL(attempt.url).origin}/…`;
+    return curlOf(attempt, body, { url, ...(resign && { headers: await resigned(context, attempt, body) }) });
   }
 }
 
 /** 16,000 of them, of bodies that were read for all at once, held the event loop for 280 ms. */
 const FIELDS_PER_CURL = 10;
+
+function requireScopes(context: Context, scopes: readonly Scope[]): void {
+  for (const scope of scopes) if (!mayRead(context, scope)) throw new HubError('FORBIDDEN', `The key lacks the scope ${scope}.`);
+}
+
+/** The headers of an attempt, signed once more. */
+async function resigned({ services }: Context, attempt: Attempt, body: string | null): Promise<Header[]> {
+  const headers = attempt.requestHeaders;
+  const id = headers.find(({ name }) => name === 'webhook-id')?.value;
+  const signature = body === null || id === undefined ? null : await services.sign(webhookIdOf(attempt.deliveryId), id, body);
+  if (signature === null)
+    throw new HubError(
+      'BAD_USER_INPUT',
+      'resign: expected an attempt whose body, headers and webhook are still there; of this one something is gone',
+    );
+  const fresh = new Map([
+    ['webhook-timestamp', String(signature.timestamp)],
+    ['webhook-signature', signature.value],
+  ]);
+  return headers.map(({ name, value }) => ({ name, value: fresh.get(name) ?? value }));
+}
 
 /** The body of an attempt of a delivery or of a test. */
 async function sentBodyOf(context: Context, attempt: Attempt): Promise<string | null> {

@@ -15,6 +15,7 @@ import { charsWith, type Job } from '../job';
 import { bodyId, insertBodies, type StoredBody } from '../request/bodies';
 import { isDerived, STANDARD_BODY } from '../request/body';
 import { aboutWebhook, reasonOf } from './operational-event';
+import { errorOf } from './signature-hint';
 
 /** What an attempt means for its delivery. */
 export interface Verdict {
@@ -320,7 +321,7 @@ async function cancelledAttempts(tx: Tx, cancelled: readonly Verdict[]): Promise
 }
 
 /** What is recorded of an attempt. */
-export function attemptOf({ finished: { job, exchange, request, startedAt } }: Pick<Verdict, 'finished'>): Attempt {
+export function attemptOf({ finished: { job, webhook, exchange, request, startedAt } }: Pick<Verdict, 'finished'>): Attempt {
   const attempt = new Attempt();
   attempt.id = attemptId(job.deliveryId, job.attemptCount + 1);
   attempt.trigger = job.trigger;
@@ -328,7 +329,7 @@ export function attemptOf({ finished: { job, exchange, request, startedAt } }: P
   attempt.durationMs = Math.round(exchange.durationMs);
   attempt.outcome = AttemptOutcome[exchange.outcome];
   attempt.statusCode = exchange.statusCode;
-  attempt.error = exchange.error;
+  attempt.error = errorOf(exchange, webhook);
   attempt.url = request.url;
   attempt.packedRequestHeaders = packHeaders(attempt.id, request.headers);
   attempt.responseHeaders = exchange.responseHeaders.map(([name, value]) => ({ name, value }));

@@ -1,4 +1,4 @@
-import { duplicateName, squeeze, writtenAs } from './json-source';
+import { duplicateName, Oversized, squeeze, Unparsed, writtenAs } from './json-source';
 
 /**
  * Values nested deeper than this are refused: beyond some thousand levels `JSON.stringify` overflows the stack, and
@@ -17,10 +17,14 @@ export function minified(value: unknown): string | null | undefined {
 }
 
 /** A payload as text, or what is wrong with it. */
-export type PayloadText = { readonly text: string } | { readonly problem: 'deep' | 'missing' } | { readonly duplicate: string };
+export type PayloadText = { readonly text: string } | { readonly problem: 'deep' | 'long' | 'missing' } | { readonly duplicate: string };
 
-/** Minified JSON, exactly as it came in the request: its names in their order, its numbers with all their digits. */
-export function payloadTextOf(payload: unknown): PayloadText {
+/**
+ * Minified JSON, exactly as it came in the request: its names in their order, its numbers with all their digits. Where it
+ * is longer than `mostChars`, nothing is known of it but its length.
+ */
+export function payloadTextOf(payload: unknown, mostChars = Number.POSITIVE_INFINITY): PayloadText {
+  if (payload instanceof Oversized) return { problem: 'long' };
   const came = writtenAs(payload);
   if (came === undefined) {
     const text = minified(payload);
@@ -28,13 +32,23 @@ export function payloadTextOf(payload: unknown): PayloadText {
   }
   if (came.depth > MAX_JSON_DEPTH) return { problem: 'deep' };
   const { source, start, end } = came;
+  if (end - start > mostChars) {
+    const { text } = squeeze(came);
+    if (text.length > mostChars) return { text };
+  }
+  if (payload instanceof Unparsed) return distinctly(squeeze(came).text);
   const text = JSON.stringify(payload);
   // Most clients write as JavaScript does. Where they do, nothing was lost in parsing.
   if (text.length === end - start && source.slice(start, end) === text) return { text };
   const exact = squeeze(came);
   if (exact.text === text) return { text }; // white space is all there was
   const { names } = squeeze({ source: text, start: 0, end: text.length });
-  return exact.names === names ? { text: exact.text } : { duplicate: duplicateName(exact.text) ?? '' };
+  return exact.names === names ? { text: exact.text } : distinctly(exact.text);
+}
+
+function distinctly(text: string): PayloadText {
+  const duplicate = duplicateName(text);
+  return duplicate === undefined ? { text } : { duplicate };
 }
 
 /** Whether JSON is nested too deeply. Looks at the text, about a nanosecond a character: shorter than two brackets a level it can't be deep. */

@@ -1,5 +1,14 @@
 import { MAX_JSON_DEPTH, payloadTextOf } from '../src/json';
-import { JsonRefused, MAX_JSON_DEPTH_PER_REQUEST, parseRequest } from '../src/json-source';
+import {
+  JsonRefused,
+  MAX_JSON_DEPTH_PER_REQUEST,
+  notesOf,
+  Oversized,
+  parseRequest,
+  parseRequestInTurns,
+  plainJson,
+  Unparsed,
+} from '../src/json-source';
 
 const SHAPE = { variablesAt: ['variables'], mostEvents: 1_000 };
 
@@ -80,6 +89,137 @@ describe('The text of a payload', () => {
     const nested = (levels: number) => variablesOf(`{"variables":{"p":${'['.repeat(levels)}1.0${']'.repeat(levels)}}}`).p;
     expect(textOf(nested(MAX_JSON_DEPTH))).toContain('[1.0]');
     expect(payloadTextOf(nested(MAX_JSON_DEPTH + 1))).toEqual({ problem: 'deep' });
+  });
+});
+
+describe('The text of a number or string', () => {
+  const notedOf = (body: string) => {
+    const { variables } = parseRequest(body, SHAPE) as { variables: Variables };
+    return { variables, exact: notesOf(variables)?.exact };
+  };
+
+  test.each(['1.0', '12345678901234567890', '-0', '1e5', '1E400', '"\\u00e9\\/"'])(
+    '%s is noted where it is a variable or a payload',
+    (text) => {
+      const { variables, exact } = notedOf(
+        `{"variables":{"p" : ${text},"input":{"type":"a","\\u0070ayload":${text}},"events":[{"payload":\n${text}}, {"payload":1}]}}`,
+      );
+      expect(exact?.get(variables)?.get('p')).toBe(text);
+      expect(exact?.get(variables.input)?.get('payload')).toBe(text);
+      expect(exact?.get(variables.events[0] as object)?.get('payload')).toBe(text);
+      expect(exact?.get(variables.events[1] as object)).toBeUndefined();
+    },
+  );
+
+  test.each(['1', '-1.5', '0', '"plain é"', 'true', 'null', '""'])('%s, which JavaScript writes alike, needs no note', (text) => {
+    expect(notedOf(`{"query":"\\n","variables":{"p":${text},"input":{"payload":${text}}}}`).exact).toBeUndefined();
+  });
+
+  test('is that of the last of two equal names', () => {
+    const { variables, exact } = notedOf('{"variables":{"p":1.0,"p":2.0,"q":1.0,"q":2}}');
+    expect([...(exact?.get(variables) ?? [])]).toEqual([['p', '2.0']]);
+  });
+});
+
+describe('A request that is parsed in turns', () => {
+  const inTurns = async (text: string) => {
+    const turns: number[] = [];
+    const turn = (chars: number) => {
+      turns.push(chars);
+      return undefined;
+    };
+    const root = await parseRequestInTurns(text, SHAPE, { turn, jsonVariables: () => new Set(['q']) });
+    return { root, turns };
+  };
+  const parsed = (value: unknown): unknown => {
+    const plain = plainJson(value);
+    if (typeof plain !== 'object' || plain === null) return plain;
+    for (const [name, part] of Object.entries(plain)) Object.assign(plain, { [name]: parsed(part) });
+    return plain;
+  };
+
+  test.each([
+    ...PAYLOADS.map(
+      (payload) =>
+        `{"query":"q","variables":{"p":${payload},"input":{"payload":${payload}},"events":[{"payload":${payload}},{"payload": [${payload}]}]}}`,
+    ),
+    '{"variables":{"p":{"payload":{"a":1}},"p":{"payload":[2.0]}},"variables":{"p":{"x":{"payload":{"y":[]}}}}}',
+    '{"variables":{"p":{"payload":{"a":1}},"p":2}}',
+    '{"variables":{"__proto__":{"payload":{"__proto__":[1]}}}}',
+    '{"variables":[{"payload":{"a":[1.0]}},[{"payload":[]}]]}',
+    '[{"variables":{"p":{}}}]',
+    '{"variables":null}',
+    '1',
+  ])('is what it is when it is parsed at once: %s', async (text) => {
+    const { root: asRead } = await inTurns(text);
+    const root = parsed(asRead);
+    const atOnce = parseRequest(text, SHAPE);
+    expect(root).toEqual(atOnce);
+    expect(JSON.stringify(root)).toBe(JSON.stringify(atOnce));
+    const textsOf = (value: unknown): unknown[] =>
+      typeof value === 'object' && value !== null ? [payloadTextOf(value), ...Object.values(value).flatMap(textsOf)] : [];
+    expect(textsOf(root)).toEqual(textsOf(atOnce));
+  });
+
+  test('has the whole of a variable that is JSON as one text, whatever is named `payload` in it', async () => {
+    const q = '{"payload":{"a":1.0},"events":[{"payload":[2.0]}]}';
+    const { root } = await inTurns(`{"variables":{"q":${q},"r":{"payload":{"x":[]}}}}`);
+    const { variables } = root as { variables: Variables & { q: unknown } };
+    expect(textOf(variables.q)).toBe(q);
+    expect(notesOf(variables)?.unparsed).toHaveLength(2);
+  });
+
+  test('takes a turn for each payload', async () => {
+    const payload = `{"n":[${'1.0,'.repeat(1_000)}1]}`;
+    const { turns } = await inTurns(`{"variables":{"events":[${Array(5).fill(`{"payload":${payload}}`).join()}]}}`);
+    expect(turns.filter((chars) => chars === payload.length)).toHaveLength(5);
+  });
+
+  test.each([
+    '{"variables":{"p":{"payload":[1}}}',
+    '{"variables":{"p":{"a":1,{"payload":{}}:2}}}',
+    '{"variables":{"p":{"payload":1,{}:2}}}',
+    '{"variables":{"p":{"payload" {}}}}',
+    '{"variables":{"p":5{}}}',
+    '{"variables":{"p":[{}{}]}}',
+    '{"variables":{"p":{"payload":{"a":}}}}',
+    '{"variables":{"p":{"payload":{}}',
+    '{"variables":{"p":{}}} 1',
+  ])('is refused where it is no JSON: %s', async (text) => {
+    expect(() => JSON.parse(text)).toThrow(SyntaxError);
+    await expect(inTurns(text)).rejects.toThrow(SyntaxError);
+  });
+
+  const long = (chars: number) => `[${'1,'.repeat(chars / 2)}1]`;
+
+  test('has nothing in the place of what is longer than any payload may be', async () => {
+    const { root } = await inTurns(
+      `{"variables":{"p":${long(2 ** 20 + 10)},"q":${long(2 ** 19)},"events":[{"payload":${long(2 ** 20 + 10)}},{"payload":[1.0]}]}}`,
+    );
+    const { variables } = root as { variables: Variables & { q: unknown[] } };
+    expect(variables.p).toBeInstanceOf(Oversized);
+    expect(variables.events[0]?.payload).toBeInstanceOf(Oversized);
+    expect(payloadTextOf(variables.events[0]?.payload)).toEqual({ problem: 'long' });
+    expect(textOf(variables.events[1]?.payload)).toBe('[1.0]');
+    expect(variables.q).toBeInstanceOf(Unparsed);
+    expect(plainJson(variables.q)).toHaveLength(2 ** 18 + 1);
+    expect(notesOf(variables)?.oversized).toBe(2);
+  });
+
+  test('may have strings, white space and lists of payloads of any length', async () => {
+    const string = JSON.stringify('\\"é'.repeat(2 ** 19));
+    const text = `{"query":${string},"variables":{"p":{"payload":${string}},"q":[${'1\n\n\n\n\n\n\n,'.repeat(2 ** 18)}1],"events":[${Array(
+      900,
+    )
+      .fill(`{"payload":${long(2_000)}}`)
+      .join()}]}}`;
+    const { root } = await inTurns(text);
+    expect(JSON.stringify(parsed(root)) === JSON.stringify(JSON.parse(text))).toBe(true);
+  });
+
+  test('is refused for what is too long beside variables', async () => {
+    await expect(inTurns(`{"variables":{},"extensions":${long(2 ** 20 + 10)}}`)).rejects.toThrow(JsonRefused);
+    await expect(inTurns(`{"variables":{${'"a":1.0,'.repeat(60_000)}"b":1}}`)).rejects.toThrow('expected at most 50000 payloads');
   });
 });
 

@@ -24,7 +24,17 @@ const SCALAR_BYTES = 8;
 /** Longer texts are measured in bytes as they will be in JSON. */
 const LEAST_MEASURED_CHARS = 256;
 /** Texts of other fields are bounded where they are stored. */
-const LARGE_FIELDS: ReadonlySet<string> = new Set(['payload', 'get', 'requestBody', 'responseBody', 'curl', 'body', 'schema', 'filter']);
+const LARGE_FIELDS: ReadonlySet<string> = new Set([
+  'payload',
+  'payloadText',
+  'get',
+  'requestBody',
+  'responseBody',
+  'curl',
+  'body',
+  'schema',
+  'filter',
+]);
 
 /**
  * Lets every field of the schema count what it adds to the answer of its operation, and stops resolving where the
@@ -101,7 +111,7 @@ const leaves =
 
 /** Counted before it is parsed: its text is as long as it will be in the answer, or about so. */
 function isPayload(name: string, source: unknown): source is Event {
-  return name === 'payload' && source instanceof Event;
+  return (name === 'payload' || name === 'payloadText') && source instanceof Event;
 }
 
 function bytesOf(value: unknown): number {

@@ -4,6 +4,7 @@ import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDi
 import { type ExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Caller } from '../applications/api-keys';
 import type { Clock } from '../clock';
+import { isLongRequest } from '../json-source';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
@@ -16,7 +17,7 @@ import type { Accepted, JsonType } from './negotiate';
 import { operationIn, operationInUrl } from './operation-request';
 import { type Asking, mayBeSubscription, type OperationRequest, type Operations, rateLimitOf, tooLongWithoutKey } from './operations';
 import { asGraphqlError, presentError } from './present-error';
-import { BadRequest, parseJson, readBody } from './request-body';
+import { BadRequest, parseJson, parseJsonInTurns, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Services } from './services';
 
@@ -130,7 +131,8 @@ export class GraphqlHttp {
       if (inQuery) parseJson(inQuery, []); // Apollo reads them itself, however deep they are
       return request.method === 'POST' ? parseJson(text) : text;
     };
-    const body = meter ? meter.run(parse) : parse();
+    const read = () => (isLongRequest(text) ? parseJsonInTurns(text, { slices: services.slices, caller }) : parse());
+    const body = meter ? meter.run(parse) : await read();
     const operation = operationOf(body, url);
     const tooLong = operation && tooLongWithoutKey(operation.query, caller);
     if (tooLong) throw new BadRequest(413, tooLong.message);

@@ -3,6 +3,7 @@ import type { ExecutionResult, FormattedExecutionResult } from 'graphql';
 import type { ApiKeys, Caller } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
+import type { Slices } from '../slices';
 import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
 import type { Context } from './context';
@@ -12,7 +13,7 @@ import type { KeyLimits } from './key-limits';
 import { operationIn, operationInUrl } from './operation-request';
 import { type OperationRequest, type Operations, rateLimitOf } from './operations';
 import { asGraphqlError } from './present-error';
-import { BadRequest, parseJson, readBody } from './request-body';
+import { BadRequest, parseJsonInTurns, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Results } from './shared-results';
 import type { Unsent, UnsentAnswer } from './unsent';
@@ -25,6 +26,7 @@ interface Deps {
   readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly unsent: Unsent;
+  readonly slices: Slices;
   readonly clock: Clock;
 }
 
@@ -67,12 +69,15 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { keyLimits, identify, intake } = this.#deps;
+    const { keyLimits, identify, intake, slices } = this.#deps;
     const caller = await identify(request, request.headers.authorization);
     keyLimits.request(caller);
     const holding = intake.hold(caller);
     whenClosed(response, () => holding.release());
-    const operation = request.method === 'POST' ? operationIn(parseJson(await readBody(request, holding))) : operationInUrl(url);
+    const isPost = request.method === 'POST';
+    const operation = isPost
+      ? operationIn(await parseJsonInTurns(await readBody(request, holding), { slices, caller }))
+      : operationInUrl(url);
     await this.serve(request, response, { caller, holding, operation });
   }
 

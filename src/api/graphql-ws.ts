@@ -7,6 +7,7 @@ import type { ApiKeys } from '../applications/api-keys';
 import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import type { Slices } from '../slices';
 import { traceContextOf } from '../trace-context';
 import type { AddressOf } from './client-address';
 import type { Context } from './context';
@@ -28,6 +29,7 @@ interface Deps {
   readonly addressOf: AddressOf;
   readonly intake: Intake;
   readonly unsent: Unsent;
+  readonly slices: Slices;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -85,7 +85,19 @@ function isOnlyIntrospection(document: DocumentNode, operationName: string | nul
 }
 
 function keyOf(query: string | undefined, operationName: unknown, variables: unknown): string | undefined {
-  if (query === undefined || query.length > MAX_KEY_CHARS || !query.includes('__')) return undefined;
+  if (query === undefined || query.length > MAX_KEY_CHARS || !query.includes('__') || !hasFewValues(variables)) return undefined;
   const key = `${JSON.stringify([operationName ?? null, variables ?? {}])}${query}`;
   return key.length > MAX_KEY_CHARS ? undefined : key;
+}
+
+/** Tools send `includeDeprecated` and its like. Writing down megabytes only to find that they are too much would take long. */
+function hasFewValues(variables: unknown): boolean {
+  const values: Readonly<Record<string, unknown>> = Object(variables ?? {});
+  let left = MAX_KEY_CHARS;
+  for (const name in values) {
+    const value = values[name];
+    left -= name.length + (typeof value === 'string' ? value.length : 1);
+    if (left < 0 || (typeof value === 'object' && value !== null)) return false;
+  }
+  return true;
 }

@@ -1,6 +1,6 @@
 import { GraphQLError, Kind, type ValueNode } from 'graphql';
 import { MAX_JSON_DEPTH } from '../json';
-import { rememberText, writtenAs } from '../json-source';
+import { exactScalar, Oversized, plainJson, rememberText, writtenAs } from '../json-source';
 
 type Variables = Readonly<Record<string, unknown>> | null | undefined;
 
@@ -14,7 +14,8 @@ const MAX_VARIABLE_CHARS_PER_LITERAL = 2 * 1024 * 1024;
 export function parseJsonLiteral(node: ValueNode, variables?: Variables): unknown {
   const value = new Reading(variables).read(node, 1);
   if (node.kind === Kind.OBJECT || node.kind === Kind.LIST) rememberText(value as object, () => write(node, variables));
-  return value;
+  const isRounded = typeof value === 'number' && 'value' in node && String(value) !== node.value;
+  return isRounded ? exactScalar(value, node.value as string) : value;
 }
 
 class Reading {
@@ -46,12 +47,12 @@ class Reading {
       case Kind.VARIABLE: {
         const value = this.#variables?.[node.name.value];
         this.#chars += charsOf(value);
-        if (level > 1 && this.#chars > MAX_VARIABLE_CHARS_PER_LITERAL)
+        if (value instanceof Oversized || (level > 1 && this.#chars > MAX_VARIABLE_CHARS_PER_LITERAL))
           throw new GraphQLError(`expected variables of at most ${MAX_VARIABLE_CHARS_PER_LITERAL} characters in JSON, got more`);
-        return value;
+        return plainJson(value);
       }
       case Kind.ENUM:
-        return undefined;
+        throw new GraphQLError(`expected JSON, got the name ${node.value}: a string stands in quotes`, { nodes: node });
     }
   }
 }
@@ -76,7 +77,7 @@ function write(node: ValueNode, variables: Variables): Json {
     case Kind.FLOAT:
       return { text: node.value, depth: 0 }; // both languages write numbers alike
     case Kind.NULL:
-    case Kind.ENUM:
+    case Kind.ENUM: // was refused
       return { text: 'null', depth: 0 };
     case Kind.LIST: {
       const items = node.values.map((item) => write(item, variables));

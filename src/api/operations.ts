@@ -20,6 +20,7 @@ import type { Log } from '../log';
 import { Budget } from './budget';
 import { type Context, createContext } from './context';
 import { CpuBudget, type Meter } from './cpu-budget';
+import { exactVariables } from './exact-variables';
 import { executeWithin } from './execute-within';
 import { Introspection, type IntrospectionAccess, readsSchema } from './introspection';
 import { costProblem, LIMITS, limitRules, sizesOf, UNAUTHENTICATED_LIMITS, unauthenticatedProblem } from './limits';
@@ -174,8 +175,8 @@ export class Operations {
       this.#valid.add(document);
     }
     const operation = getOperationAST(document, operationName);
-    const unquotable = operation && largeMisfit(this.#deps.schema, operation, variables ?? {});
-    if (unquotable) return [coded(unquotable, 'BAD_USER_INPUT')];
+    const unfit = operation && variables ? unfitVariables(this.#deps.schema, operation, variables) : undefined;
+    if (unfit) return [coded(unfit, 'BAD_USER_INPUT')];
     if (operation && hasOwnVariableCheck) return this.#judgeSizes(document, operation, variables ?? {});
     if (operation) return this.#judgeVariables(document, operation, variables ?? {});
     const message = operationName
@@ -320,6 +321,10 @@ export function rateLimitOf({ data, errors }: ExecutionResult): HubError | undef
 /** Parsing tells the rest: most requests are spared it. */
 export function mayBeSubscription(query: string): boolean {
   return /\bsubscription\b/.test(query);
+}
+
+function unfitVariables(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Record<string, unknown>) {
+  return largeMisfit(schema, operation, variables) ?? exactVariables(schema, operation, variables);
 }
 
 /** Known before anything is parsed; undefined: it is not, or a valid key came with it. */

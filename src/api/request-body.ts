@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
+import { type Caller, holderOf } from '../applications/api-keys';
 import { MAX_EVENTS_PER_PUBLISH } from '../events/publish';
-import { JsonRefused, parseRequest } from '../json-source';
+import { isLongRequest, JsonRefused, parseRequest, parseRequestInTurns } from '../json-source';
+import type { Slices } from '../slices';
 import type { Holding } from './intake';
 import { LIMITS } from './limits';
 
@@ -59,16 +61,52 @@ function tooLarge(mostBytes: number): BadRequest {
   );
 }
 
-/** `variablesAt`: the names that lead to the variables of the operation, whose payloads are sent on exactly as they came. */
-export function readJson(text: string, variablesAt: readonly string[]): unknown {
-  return parseRequest(text, { variablesAt, mostEvents: MAX_EVENTS_PER_PUBLISH });
+/**
+ * `variablesAt`: the names that lead to the variables of the operation, whose payloads are sent on exactly as they came.
+ * A promise where there is much to parse for somebody with a key: others get the event loop in between.
+ */
+export function readJson(text: string, variablesAt: readonly string[], { slices, caller }: Reading): unknown {
+  const shape = { variablesAt, mostEvents: MAX_EVENTS_PER_PUBLISH };
+  if (caller === null || !isLongRequest(text)) return parseRequest(text, shape);
+  const owner = holderOf(caller);
+  return parseRequestInTurns(text, shape, {
+    turn: (chars) => (slices.isOver(chars) ? slices.next(owner) : undefined),
+    jsonVariables: (root) => declaredJson(root, variablesAt),
+  });
+}
+
+/** The variables that the document beside them declares as JSON. One that is missed here is only parsed earlier. */
+function declaredJson(root: unknown, variablesAt: readonly string[]): ReadonlySet<string> {
+  const request = variablesAt.slice(0, -1).reduce<unknown>((part, name) => Object(part)[name], root);
+  const { query } = Object(request) as { query?: unknown };
+  return new Set(typeof query === 'string' ? Array.from(query.matchAll(/\$(\w+)\s*:\s*JSON\b/g), ([, name = '']) => name) : []);
+}
+
+/** For whom JSON is read; without a key there is little of it. */
+export interface Reading {
+  readonly slices: Slices;
+  readonly caller: Caller | null;
 }
 
 /** As `readJson`, of an HTTP request. */
+export async function parseJsonInTurns(text: string, reading: Reading): Promise<unknown> {
+  try {
+    return await readJson(text, ['variables'], reading);
+  } catch (error) {
+    throw noJson(error);
+  }
+}
+
+/** As `parseJsonInTurns`, at once: of what is short. */
 export function parseJson(text: string, variablesAt: readonly string[] = ['variables']): unknown {
   try {
-    return readJson(text, variablesAt);
+    return parseRequest(text, { variablesAt, mostEvents: MAX_EVENTS_PER_PUBLISH });
   } catch (error) {
-    throw new BadRequest(400, error instanceof JsonRefused ? error.message : 'expected a body of JSON');
+    throw noJson(error);
   }
+}
+
+function noJson(error: unknown): unknown {
+  if (error instanceof JsonRefused) return new BadRequest(400, error.message);
+  return error instanceof SyntaxError ? new BadRequest(400, 'expected a body of JSON') : error;
 }

@@ -11,6 +11,7 @@ import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { auditFields } from './audit-fields';
 import { countFields } from './count-fields';
+import { plainArguments } from './exact-variables';
 import { guardFields } from './field-access';
 import { parseJsonLiteral } from './json-literal';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
@@ -75,6 +76,7 @@ export function createSchema(): GraphQLSchema {
     const root = schema.getType(name);
     if (root) root.description = description;
   }
+  plainArguments(schema);
   guardFields(schema);
   auditFields(schema);
   countFields(schema);

@@ -121,16 +121,16 @@ export class ApiServer {
   /** Listens and returns the address, e.g. `http://127.0.0.1:4000`. */
   async start(schema: GraphQLSchema, host: string, port: number): Promise<string> {
     const { services, log } = this.#deps;
-    const { apiKeys, keyLimits, unsent, clock } = services;
+    const { apiKeys, keyLimits, unsent, slices, clock } = services;
     const addressOf = clientAddresses(this.#deps.trustedProxies);
     const identify = identifier(apiKeys, this.#connections, keyLimits, addressOf);
     const intake = this.#intake;
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
-    const sse = new GraphqlSse({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, clock });
+    const sse = new GraphqlSse({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, slices, clock });
     this.#graphql = {
       sse,
       http: new GraphqlHttp({ schema, operations, services, sse, identify, addressOf, intake, log }),
-      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, clock, log }),
+      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, slices, clock, log }),
     };
     await this.#graphql.http.start();
     return listen(this.#http, host, port, 'PORT');

@@ -11,6 +11,7 @@ import {
   type OperationDefinitionNode,
   typeFromAST,
 } from 'graphql';
+import { Oversized, Unparsed } from '../json-source';
 
 /** Of a value that GraphQL may quote: values within it, and hundreds of characters. */
 const MAX_QUOTED_UNITS = 1_000;
@@ -107,6 +108,7 @@ function isLarge(value: unknown): boolean {
     left -= typeof part === 'string' ? 1 + part.length / CHARS_PER_UNIT : 1;
     if (left < 0) return true;
     if (typeof part !== 'object' || part === null) return false;
+    if (part instanceof Unparsed || part instanceof Oversized) return true; // nobody knows without parsing it
     if (Array.isArray(part)) return part.some(count);
     // Not `Object.entries`: of 200,000 names it makes as many pairs first, in 370 ms.
     for (const name in part) if (count(name) || count(part[name as keyof typeof part])) return true;

@@ -6,6 +6,7 @@ import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { JsonRefused } from '../json-source';
 import type { Log } from '../log';
+import type { Slices } from '../slices';
 import type { Holding, Intake } from './intake';
 import { LIMITS } from './limits';
 import { readJson } from './request-body';
@@ -16,6 +17,7 @@ import type { Unsent, UnsentAnswer } from './unsent';
 export interface WsDeps {
   readonly intake: Intake;
   readonly unsent: Unsent;
+  readonly slices: Slices;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -65,6 +67,8 @@ export class WsConnection {
   #draining: Promise<void> | undefined;
   /** What the message that graphql-ws is reading holds of the intake. */
   #reading: Holding | undefined;
+  /** While a large message is parsed: those that came after it have to wait. */
+  #parsing: Promise<unknown> | undefined;
 
   constructor(client: WebSocket, request: IncomingMessage, deps: WsDeps) {
     this.#client = client;
@@ -308,7 +312,9 @@ export class WsConnection {
     this.#running++;
     try {
       holding.take(message.length);
-      const parsed = readJson(message, VARIABLES_AT);
+      const reading = this.#parse(message);
+      const parsed = reading instanceof Promise ? await reading : reading;
+      if (!this.isOpen) return;
       this.#reading = holding;
       const read = listener(parsed as string);
       this.#reading = undefined;
@@ -321,6 +327,22 @@ export class WsConnection {
       this.#running--;
       holding.release();
     }
+  }
+
+  /** In the order in which they came: a `complete` must not overtake its `subscribe`. */
+  #parse(message: string): unknown {
+    const { slices } = this.#deps;
+    const parse = () => readJson(message, VARIABLES_AT, { slices, caller: this.caller });
+    const parsed = this.#parsing ? this.#parsing.then(parse, parse) : parse();
+    if (!(parsed instanceof Promise)) return parsed;
+    const isLast = () => this.#parsing === parsed;
+    this.#parsing = parsed;
+    parsed
+      .finally(() => {
+        if (isLast()) this.#parsing = undefined;
+      })
+      .catch(() => {}); // whoever asked has it
+    return parsed;
   }
 
   #fail(error: unknown): void {

@@ -1,5 +1,6 @@
 import { type Problems, shown, UserErrorCode } from '../errors';
 import { MAX_JSON_DEPTH, type PayloadText, payloadTextOf } from '../json';
+import { plainJson } from '../json-source';
 import { keyProblem } from '../key';
 import { foreignTypeProblem } from '../matching/event-type';
 import type { NewEvent } from './append';
@@ -55,7 +56,7 @@ export function checkType(
   const report = (result: CheckResult) => {
     if (result !== null) problems.add(...typeProblem(input.type, result, [...path, 'payload']));
   };
-  const result = known?.check?.(input.payload, payloadText, allowance) ?? null;
+  const result = known?.check?.(plainJson(input.payload), payloadText, allowance) ?? null;
   return result instanceof Promise ? result.then(report) : report(result);
 }
 
@@ -76,7 +77,7 @@ function typeProblem(
 }
 
 function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
-  const made = payloadTextOf(payload);
+  const made = payloadTextOf(payload, MAX_PAYLOAD_BYTES);
   if (!('text' in made)) {
     problems.add(path, ...payloadProblem(made));
     return '';
@@ -84,15 +85,17 @@ function payloadText(payload: unknown, problems: Problems, path: readonly string
   const { text } = made;
   // A character has 1 to 3 bytes: most payloads need no counting.
   const bytes = text.length * 3 <= MAX_PAYLOAD_BYTES ? 0 : Buffer.byteLength(text);
-  if (bytes > MAX_PAYLOAD_BYTES)
-    problems.add(path, `expected at most ${MAX_PAYLOAD_BYTES} bytes of minified JSON, got ${bytes}`, UserErrorCode.TOO_LARGE);
+  if (bytes > MAX_PAYLOAD_BYTES) problems.add(path, `${AT_MOST}, got ${bytes}`, UserErrorCode.TOO_LARGE);
   return text;
 }
+
+const AT_MOST = `expected at most ${MAX_PAYLOAD_BYTES} bytes of minified JSON`;
 
 function payloadProblem(wrong: Exclude<PayloadText, { text: string }>): readonly [message: string, code: UserErrorCode] {
   // What was checked must be what is sent, and receivers differ in which of the two they read.
   if ('duplicate' in wrong)
     return [`expected objects that have each name once, got ${shown(wrong.duplicate)} twice in one`, UserErrorCode.INVALID];
+  if (wrong.problem === 'long') return [`${AT_MOST}, got more`, UserErrorCode.TOO_LARGE];
   return wrong.problem === 'deep'
     ? [`expected JSON of at most ${MAX_JSON_DEPTH} levels, got more`, UserErrorCode.TOO_LARGE]
     : ['expected JSON, got nothing', UserErrorCode.REQUIRED];

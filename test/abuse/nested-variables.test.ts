@@ -1,7 +1,28 @@
 import { AbusedHub } from '../support/abused-hub';
+import { RawWebSocket } from '../support/raw-web-socket';
 
 const QUERY =
   '{"query":"mutation($x: JSON!) { eventPublish(input: { type: \\"a.b\\", payload: $x }) { userErrors { message } } }","variables":{"x":';
+
+const MIB = 1024 * 1024;
+const BATCH =
+  '{"query":"mutation($x: [EventPublishInput!]!) { eventsPublish(input: { events: $x }) { results { userErrors { code } } userErrors { code } } }","variables":{"x":';
+
+/** Short names that all differ: of what has so many characters they take the longest to parse. */
+function names(chars: number, first = 'n'): string {
+  const made: string[] = [];
+  for (let no = 0, left = chars; left > 0; no++) {
+    const member = `"${first}${no.toString(36)}":1`;
+    left -= member.length + 1;
+    made.push(member);
+  }
+  return `{${made.join()}}`;
+}
+
+const lists = (chars: number) =>
+  `[${Array(Math.floor(chars / 3))
+    .fill('[]')
+    .join()}]`;
 
 describe('Variables that are nested deeply, or fit nothing', () => {
   let hub: AbusedHub;
@@ -10,8 +31,8 @@ describe('Variables that are nested deeply, or fit nothing', () => {
   });
   afterAll(() => hub.stop());
 
-  async function post(body: string, key?: string): Promise<{ status: number; text: string }> {
-    const headers = { 'content-type': 'application/json', ...(key && { authorization: `Bearer ${key}` }) };
+  async function post(body: string, key?: string, accept = 'application/json'): Promise<{ status: number; text: string }> {
+    const headers = { 'content-type': 'application/json', accept, ...(key && { authorization: `Bearer ${key}` }) };
     const response = await fetch(new URL('/graphql', hub.url), { method: 'POST', headers, body });
     return { status: response.status, text: await response.text() };
   }
@@ -72,5 +93,45 @@ describe('Variables that are nested deeply, or fit nothing', () => {
       expect(text).toContain(problem);
       expect(text).toContain('BAD_USER_INPUT');
     });
+  });
+
+  const LARGE: readonly (readonly [string, () => string, string])[] = [
+    [
+      'names in fifteen payloads',
+      () => batch(Array.from({ length: 15 }, (_, no) => names(MIB - 50, String.fromCharCode(97 + no)))),
+      '"userErrors":[]',
+    ],
+    ['empty lists in fifteen payloads', () => batch(Array(15).fill(lists(MIB - 50))), '"userErrors":[]'],
+    ['names in one payload', () => batch([names(15 * MIB), '{"a":1}']), 'TOO_LARGE'],
+    ['a variable of names', () => `${QUERY}${names(15 * MIB)}}}`, 'expected at most 1048576 bytes of minified JSON, got more'],
+    ['a variable of empty lists', () => `${QUERY}${lists(15 * MIB)}}}`, 'expected at most 1048576 bytes of minified JSON, got more'],
+    ['a filter of names', () => filter(names(15 * MIB)), 'filter: expected JSON of at most 1 MiB, got more'],
+    [
+      'a list that is no payload',
+      () => `{"query":"query($x: [ID!]) { deliveries(filter: { eventIds: $x }) { nodes { id } } }","variables":{"x":${lists(15 * MIB)}}}`,
+      'BAD_USER_INPUT',
+    ],
+    ['what is no variable', () => `{"query":"{ __typename }","x":${names(15 * MIB)}}`, 'beside variables and long strings'],
+    ['white space and escapes', () => batch([`[${'1,\t\t\t\t\t'.repeat(MIB)}1]`, `"${'\\u0041'.repeat(MIB)}"`]), 'TOO_LARGE'],
+  ];
+  const batch = (payloads: readonly string[]) => `${BATCH}[${payloads.map((payload) => `{"type":"a.b","payload":${payload}}`).join()}]}}`;
+  const filter = (json: string) =>
+    `{"query":"mutation($x: JSON) { webhookCreate(input: { url: \\"https://a.example\\", filter: $x }) { userErrors { message } } }","variables":{"x":${json}}}`;
+
+  test.each(LARGE)('are parsed in turns where there are megabytes of them: %s', async (what, body, answered) => {
+    const { key, client } = await hub.tenant(`large ${what}`);
+    const text = body();
+    await hub.expectServed(async () => {
+      expect((await post(text, key)).text).toContain(answered);
+      const socket = await RawWebSocket.connect(hub.url, key);
+      const overSocket = async () => {
+        socket.send(`{"id":"1","type":"subscribe","payload":${text}}`);
+        return JSON.stringify(await socket.next(({ id }) => id === '1'));
+      };
+      const answers = await Promise.all([post(text, key), post(text, key, 'text/event-stream').then((sse) => sse.text), overSocket()]);
+      socket.close();
+      for (const answer of answers.slice(1)) expect(answer).toContain(answered);
+    });
+    await client.close();
   });
 });

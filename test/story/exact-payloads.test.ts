@@ -1,7 +1,7 @@
 import { createSqliteDatabase, describeEachDatabase } from '../support/databases';
-import { mutate } from '../support/mutate';
+import { mutate, mutated } from '../support/mutate';
 import { RawWebSocket } from '../support/raw-web-socket';
-import { codesOf, TRANSPORTS, type Transport } from '../support/transports';
+import { askOver, codesOf, TRANSPORTS, type Transport } from '../support/transports';
 import { type TestHub, withHub } from '../support/with-hub';
 
 const EXACT = '{"n":1.0,"big":12345678901234567890,"2":"b","1":"a"}';
@@ -32,6 +32,10 @@ const WAYS: readonly (readonly [name: string, query: string, variables: (payload
     (payload) => `{"batch":{"events":{"type":"a.b","payload":${payload}}}}`,
   ],
 ];
+
+/** JSON that is no object, and that JavaScript would change. */
+const EXACT_SCALARS = ['12345678901234567890', '1.0', '-0', '1e5'];
+const EXACT_STRING = '"\\u00e9\\/"';
 
 interface Answer {
   readonly data?: Record<string, unknown> | null;
@@ -90,6 +94,74 @@ describe.each(TRANSPORTS)('A payload that JavaScript would change, published ove
       expect(data).toEqual({ eventPublish: { event: { payloadText: written }, userErrors: [] } });
       const [request] = await receiver.waitFor(1, '/hook');
       expect(request?.body.toString()).toContain(`"data":${written}}`);
+    });
+  });
+
+  test.each(WAYS)('in %s, is exact where it is a mere number or string, too', async (_name, query, variables) => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      for (const payload of [...EXACT_SCALARS, EXACT_STRING, '7', 'true', '"plain"']) {
+        const { data, errors } = await ask(transport, url, shop.key, query, variables(payload));
+        expect(errors).toBeUndefined();
+        const text = JSON.stringify(data);
+        expect(text.split(`"payloadText":${JSON.stringify(payload)}`)).toHaveLength(_name === '$events' ? 3 : 2);
+      }
+    });
+  });
+
+  test('in the document, in a default value, or in two operations of one, is exact whatever it is', async () => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      const textsOf = async (query: string, variables?: string) => {
+        const { data, errors } = await ask(transport, url, shop.key, query, variables);
+        expect(errors).toBeUndefined();
+        return Object.values(data ?? {}).map((answer) => (answer as { event: { payloadText: string } | null }).event?.payloadText);
+      };
+      const publish = (payload: string) => `eventPublish(input: { type: "a.b", payload: ${payload} }) ${FIELDS}`;
+      for (const payload of EXACT_SCALARS) {
+        expect(await textsOf(`mutation { ${publish(payload)} }`)).toEqual([payload]);
+        expect(await textsOf(`mutation($p: JSON! = ${payload}) { ${publish('$p')} }`)).toEqual([payload]);
+        expect(await textsOf(`mutation($p: JSON!) { ${publish('{ a: [$p] }')} }`, `{"p":${payload}}`)).toEqual([`{"a":[${payload}]}`]);
+      }
+      const input = '$input: EventPublishInput! = { type: "a.b", payload: { n: 1.0, list: [2.50] } }';
+      expect(await textsOf(`mutation(${input}) { eventPublish(input: $input) ${FIELDS} }`)).toEqual(['{"n":1.0,"list":[2.50]}']);
+      const two = `mutation($p: JSON!, $q: JSON!) { a: ${publish('$p')} b: ${publish('$q')} c: ${publish('$p')} d: ${publish('3.0')} }`;
+      expect(await textsOf(two, `{"q":2.0,"p":${EXACT}}`)).toEqual([EXACT, '2.0', EXACT, '3.0']);
+    });
+  });
+
+  test('is checked against the schema of its type as what it is', async () => {
+    await withSqliteHub(async ({ application, url }) => {
+      const shop = await application();
+      await mutated(shop.client, 'eventTypeRegister', { input: { name: 'a.b', schema: { type: 'number', minimum: 1 } } });
+      const query = `mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: $p }) ${FIELDS} }`;
+      expect((await ask(transport, url, shop.key, query, '{"p":1.0}')).data).toMatchObject({
+        eventPublish: { event: { payloadText: '1.0' } },
+      });
+      for (const payload of ['0.0', EXACT_STRING])
+        expect((await ask(transport, url, shop.key, query, `{"p":${payload}}`)).data).toMatchObject({
+          eventPublish: { event: null, userErrors: [{ field: ['payload'] }] },
+        });
+    });
+  });
+
+  test('leaves other inputs what they are, numbers and strings of any spelling', async () => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      const create = `mutation($f: JSON, $n: Int, $t: String!) { webhookCreate(input: { url: "${receiver.url('/hook')}", description: $t, timeoutSeconds: $n, filter: $f }) { webhook { filter description timeoutSeconds } userErrors { message code } } }`;
+      const inString = '"{\\u0022payload.no\\u0022: {\\u0022$gt\\u0022: 1.0}}"';
+      expect((await ask(transport, url, shop.key, create, `{"f":${inString},"n":7.0,"t":"\\u00e9"}`)).data).toEqual({
+        webhookCreate: { webhook: { filter: { 'payload.no': { $gt: 1 } }, description: 'é', timeoutSeconds: 7 }, userErrors: [] },
+      });
+      for (const filter of ['1.0', EXACT_STRING, '[1.0]']) {
+        const { data } = await ask(transport, url, shop.key, create, `{"f":${filter},"t":"a"}`);
+        expect(data).toEqual({ webhookCreate: { webhook: null, userErrors: [expect.objectContaining({ code: 'INVALID' })] } });
+      }
+      const literal = create.replace('filter: $f', 'filter: 1.0').replace('$f: JSON, ', '');
+      const { data } = await ask(transport, url, shop.key, literal, '{"t":"a"}');
+      expect(data).toEqual({ webhookCreate: { webhook: null, userErrors: [expect.objectContaining({ code: 'INVALID' })] } });
+      const name = `mutation { eventPublish(input: { type: "a.b", payload: { a: SOME_NAME } }) ${FIELDS} }`;
+      expect((await ask(transport, url, shop.key, name)).errors?.[0]?.message).toContain('a string stands in quotes');
     });
   });
 
@@ -170,6 +242,34 @@ describeEachDatabase('The text of a payload', (makeDatabase) => {
       const { id } = (data as { eventPublish: { event: { id: string } } }).eventPublish.event;
       expect(await shop.client.query('query($id: ID!) { event(id: $id) { payloadText } }', { id })).toEqual({
         event: { payloadText: EXACT },
+      });
+    });
+  });
+});
+
+describe('The text of a payload for its readers', () => {
+  test('is exact live and in payload queries, and gone with the payload', async () => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      const payloadQuery = 'subscription { event { text: payloadText } }';
+      await mutated(shop.client, 'webhookCreate', { input: { url: receiver.url('/shaped'), payloadQuery } });
+      const { application: before } = await shop.client.query<{ application: { eventCursor: string } }>(
+        'query($id: ID!) { application(id: $id) { eventCursor } }',
+        { id: shop.id },
+      );
+      const query = 'mutation($p: JSON!) { eventPublish(input: { type: "a.b", payload: $p }) { event { id } userErrors { message } } }';
+      const { data } = await ask('HTTP', url, shop.key, query, `{"p":${EXACT}}`);
+      const { id } = (data as { eventPublish: { event: { id: string } } }).eventPublish.event;
+      const [request] = await receiver.waitFor(1, '/shaped');
+      expect(request?.body.toString()).toContain(`"text":${JSON.stringify(EXACT)}`);
+      const live = 'subscription($after: String!) { event(after: $after) { payloadText } }';
+      for (const transport of ['SSE', 'WebSocket'] as const)
+        expect(await askOver(transport, shop.client, live, { after: before.eventCursor })).toEqual({
+          data: { event: { payloadText: EXACT } },
+        });
+      await mutated(shop.client, 'eventRedact', { id });
+      expect(await shop.client.query('query($id: ID!) { event(id: $id) { payload payloadText } }', { id })).toEqual({
+        event: { payload: {}, payloadText: '{}' },
       });
     });
   });

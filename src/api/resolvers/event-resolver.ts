@@ -307,16 +307,18 @@ async function publishAll(context: Context, applicationId: string, inputs: reado
   const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
   const good: { index: number; event: NewEvent }[] = [];
   const allowance = new CheckAllowance();
-  const { clock } = context.services;
+  const { clock, slices } = context.services;
   let turnBeganAt = clock.monotonic();
+  let chars = 0;
   for (const [index, input] of inputs.entries()) {
-    if (clock.monotonic() - turnBeganAt > MAX_TURN_MS) {
-      await new Promise((resolve) => setImmediate(resolve));
+    if (slices.isOver(chars) || clock.monotonic() - turnBeganAt > MAX_TURN_MS) {
+      await slices.next(applicationId);
       turnBeganAt = clock.monotonic();
     }
     const problems = new Problems();
     const path = ['events', String(index)];
     const event = checkEvent(input, problems, path);
+    chars = event.payloadText.length;
     if (input.applicationId && input.applicationId !== applicationId)
       problems.add([...path, 'applicationId'], `expected the application of the batch, or none; got ${shown(input.applicationId)}`);
     if (problems.found.length === 0)

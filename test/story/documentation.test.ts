@@ -160,6 +160,16 @@ for wrong in (lambda: verify(secret, headers, b"{}"), lambda: verify(secret, hea
     }
   });
 
+  test('verifies with the library of Standard Webhooks', () => {
+    const { body, secret, headers } = signedRequest();
+    const check = (rawBody: Buffer) => {
+      const source = example(RECEIVERS, 'verify-js').replace(/^import (.*) from (.*);$/gm, 'const $1 = require($2);');
+      return runInNewContext(`${source}; event`, { require, secret, rawBody, headers });
+    };
+    expect(check(body)).toMatchObject({ id: 'evt_1', data: { name: 'Grüße' } });
+    expect(() => check(Buffer.from('{}'))).toThrow('No matching signature found');
+  });
+
   test('verifies v1a in Node, and refuses another body', () => {
     const { body, publicKey, headers } = signedRequest();
     const check = (rawBody: Buffer) => {
@@ -191,6 +201,20 @@ describeEachDatabase("The guide's examples", (makeDatabase) => {
       expect(JSON.parse(request?.body.toString() ?? '').data).toEqual({
         event: { id, type: 'order.paid', orderNo: 'A-1', firstSku: 'mug' },
       });
+    });
+  });
+
+  test('of health and of testing a webhook do what they say', async () => {
+    await withHub(makeDatabase, async ({ application, receiver }) => {
+      const shop = await application();
+      const { id } = await shop.webhook('/tested');
+      const { webhookTest } = await shop.client.mutate<{ webhookTest: { attempt: object; userErrors: unknown[] } }>(
+        example(GUIDE, 'test').replace('whk_…', id),
+      );
+      expect(webhookTest).toMatchObject({ attempt: { outcome: 'SUCCESS', curl: expect.stringContaining('curl') }, userErrors: [] });
+      expect(JSON.parse(receiver.requests('/tested')[0]?.body.toString() ?? '')).toMatchObject({ sequence: 0, data: { order: { no: 7 } } });
+      const { webhook } = await shop.client.query<{ webhook: object }>(example(GUIDE, 'health'), { id });
+      expect(webhook).toMatchObject({ status: 'ACTIVE', health: 'HEALTHY', healthReason: null, stats: { attempts: 0, p50Ms: null } });
     });
   });
 

@@ -27,7 +27,6 @@ export function dataSourceOptions(url: DatabaseUrl, role: 'writer' | 'reader'): 
 }
 
 interface Around {
-  /** Judges waits for the server, whose time is the system's: tests that move the hub's clock leave it alone. */
   readonly clock?: Clock;
   readonly patience?: Patience;
 }

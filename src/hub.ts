@@ -83,7 +83,7 @@ export class Hub {
   #stopped: Promise<void> | undefined;
 
   constructor({ config, log, clock = systemClock, random = Math.random, siblings }: HubOptions) {
-    const database = createDatabase(config.databaseUrl, log);
+    const database = createDatabase(config.databaseUrl, log, { clock });
     const [instanceId, userAgent, facts] = [newInstanceId(), `Livehook/${VERSION}`, new Facts()];
     const core: Core = { instanceId, config, database, clock, log, random, userAgent, facts };
     const [secretKey, shaper, slices, schema] = [new SecretKey(config), new Shaper(), new Slices(), createSchema()];

@@ -1,4 +1,4 @@
-import type { Traits, WatchedWebhook } from './facts';
+import { TIMEOUT_MS, type Traits, type WatchedWebhook } from './facts';
 import type { Manners } from './receivers';
 
 /** Two tenants, so that what is one's is seen never to reach the other. */
@@ -18,7 +18,7 @@ export interface Role extends Pick<WatchedWebhook, 'name' | 'ordering' | 'isHope
 /** So many attempts that no receiver of the run stays bad for all of them. */
 const RETRY_SCHEDULE = [1, ...Array<number>(29).fill(2)];
 
-export const USUAL_INPUT = { retrySchedule: RETRY_SCHEDULE, timeoutSeconds: 1, verification: 'CLOUDEVENTS' } as const;
+export const USUAL_INPUT = { retrySchedule: RETRY_SCHEDULE, timeoutSeconds: TIMEOUT_MS / 1_000, verification: 'CLOUDEVENTS' } as const;
 
 const all = () => true;
 const begins = (text: string) => (event: Traits) => event.type.startsWith(text);

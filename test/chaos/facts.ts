@@ -1,5 +1,8 @@
 import type { FaultKind } from './schedule';
 
+/** Of every webhook: an answer that its hub notices later was accepted by the receiver, and has failed all the same. */
+export const TIMEOUT_MS = 1_000;
+
 /** A hub process: its place in the fleet, and which life there this is, from 1. It tells receivers so with every request. */
 export interface HubName {
   readonly slot: number;
@@ -121,6 +124,14 @@ export interface UpdateWatcher {
   readonly seen: readonly string[];
 }
 
+/** An attempt that its hub has written down as not delivered. */
+export interface StoredFailure {
+  /** Of the attempt. */
+  readonly id: string;
+  readonly outcome: string;
+  readonly durationMs: number;
+}
+
 /** A row of the log of updates: those from one sequence to another. */
 export interface StoredUpdates {
   readonly applicationId: string;
@@ -169,6 +180,7 @@ export interface Facts {
   /** From the database, when everything had settled or the time for it had run out. */
   readonly events: readonly StoredEvent[];
   readonly deliveries: readonly StoredDelivery[];
+  readonly failures: readonly StoredFailure[];
   /** In the order of their sequences. */
   readonly updates: readonly StoredUpdates[];
   readonly instances: readonly string[];

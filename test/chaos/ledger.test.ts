@@ -1,3 +1,4 @@
+import { attemptId } from '../../src/ids';
 import type { Facts, Publication, Receipt, StoredDelivery, StoredEvent, Trouble, WatchedWebhook, Watcher } from './facts';
 import { audit, findTrouble } from './ledger';
 
@@ -91,6 +92,7 @@ const GOOD: Facts = {
   memory: [{ hub: hub(0), residentBytes: 1, boundBytes: 2 }],
   events: ROWS,
   deliveries: [1, 2, 3].map((sequence) => delivery('hook', sequence)),
+  failures: [],
   updates: [
     { applicationId: APP, first: 1, last: 2, updates: UPDATES.slice(0, 2) },
     { applicationId: APP, first: 3, last: 3, updates: UPDATES.slice(2) },
@@ -196,6 +198,14 @@ describe('A repeat is explained', () => {
     const { findings, repeats } = audit({ ...GOOD, receipts });
     expect(findings).toEqual([]);
     expect([...repeats]).toEqual(treatments.map((treatment) => [treatment, 1]));
+  });
+
+  test('by an answer that its hub noticed only when the time was up, as it has written down', () => {
+    const receipts = [...GOOD.receipts, receipt('hook', 3, 20, { attempt: 2 })];
+    const failure = { id: attemptId('dlv_hook_3', 1), outcome: 'TIMEOUT', durationMs: 1_000 };
+    expect([...audit({ ...GOOD, receipts, failures: [failure] }).repeats]).toEqual([['late', 1]]);
+    for (const other of [{ durationMs: 999 }, { outcome: 'DISCONNECTED' }, { id: attemptId('dlv_hook_3', 2) }])
+      expect(kindsIn({ receipts, failures: [{ ...failure, ...other }] })).toEqual(['repeat without a reason']);
   });
 
   test('by what happened to the sender then, and neither before nor after nor to another', () => {

@@ -1,4 +1,15 @@
-import type { Acknowledgement, Facts, HubName, Publication, Receipt, StoredEvent, Treatment, Trouble } from './facts';
+import { attemptId } from '../../src/ids';
+import {
+  type Acknowledgement,
+  type Facts,
+  type HubName,
+  type Publication,
+  type Receipt,
+  type StoredEvent,
+  TIMEOUT_MS,
+  type Treatment,
+  type Trouble,
+} from './facts';
 import type { FaultKind } from './schedule';
 
 /** Something that does not balance, with the names of what it concerns. */
@@ -8,7 +19,7 @@ export interface Finding {
 }
 
 /** Why a request was repeated. */
-export type Explanation = FaultKind | Exclude<Treatment, 'accepted'>;
+export type Explanation = FaultKind | Exclude<Treatment, 'accepted'> | 'late';
 
 export interface Balance {
   readonly findings: readonly Finding[];
@@ -109,8 +120,21 @@ function auditReceipts({ events, webhooks, receipts }: Facts): Finding[] {
 /** Of a STRICT webhook one request is under way at a time: whatever happens excuses a repeat of that, and one that was late. */
 const MAX_EXCUSED_IN_ORDER = 2;
 
+/** Whether a hub that had too much to do, or its machine, noticed the answer only when its time was up. */
+function lateAnswers({ deliveries, failures, webhooks }: Facts): (previous: Receipt) => boolean {
+  const late = new Set(failures.filter(({ outcome, durationMs }) => outcome === 'TIMEOUT' && durationMs >= TIMEOUT_MS).map(({ id }) => id));
+  const idOf = new Map(webhooks.map(({ name, id }) => [name, id]));
+  const byPair = new Map(deliveries.map(({ id, webhookId, eventId }) => [`${webhookId} ${eventId}`, id]));
+  return ({ webhook, eventId, attempt }) => {
+    const delivery = byPair.get(`${idOf.get(webhook)} ${eventId}`);
+    return delivery !== undefined && late.has(attemptId(delivery, attempt));
+  };
+}
+
 /** A request that was repeated has its reason. */
-function auditRepeats({ receipts, troubles, webhooks }: Facts, repeats: Map<Explanation, number>): Finding[] {
+function auditRepeats(facts: Facts, repeats: Map<Explanation, number>): Finding[] {
+  const { receipts, troubles, webhooks } = facts;
+  const isLate = lateAnswers(facts);
   const findings: Finding[] = [];
   const strict = new Set(webhooks.filter(({ ordering }) => ordering === 'STRICT').map(({ name }) => name));
   const excused = new Map<Trouble, Map<string, number>>();
@@ -119,7 +143,8 @@ function auditRepeats({ receipts, troubles, webhooks }: Facts, repeats: Map<Expl
       const previous = own[index - 1];
       if (previous === undefined) continue;
       const trouble = previous.treatment === 'accepted' ? findTrouble(previous, repeat, troubles) : undefined;
-      const explanation = previous.treatment === 'accepted' ? trouble?.kind : previous.treatment;
+      const explanation =
+        previous.treatment === 'accepted' ? (trouble?.kind ?? (isLate(previous) ? 'late' : undefined)) : previous.treatment;
       const subject = `${pair}: ${describe(previous)}, then ${describe(repeat)}`;
       if (explanation === undefined) findings.push({ kind: 'repeat without a reason', subject });
       else repeats.set(explanation, (repeats.get(explanation) ?? 0) + 1);

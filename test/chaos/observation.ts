@@ -1,7 +1,7 @@
 import { withRows } from '../support/rows';
-import type { Facts, StoredDelivery, StoredEvent, StoredOwner, StoredUpdates } from './facts';
+import type { Facts, StoredDelivery, StoredEvent, StoredFailure, StoredOwner, StoredUpdates } from './facts';
 
-type Stored = Pick<Facts, 'events' | 'deliveries' | 'updates' | 'instances' | 'owners' | 'unfinishedJobs'>;
+type Stored = Pick<Facts, 'events' | 'deliveries' | 'failures' | 'updates' | 'instances' | 'owners' | 'unfinishedJobs'>;
 
 interface EventRow {
   readonly application_id: string;
@@ -42,6 +42,7 @@ export function readStored(databaseUrl: string): Promise<Stored> {
       'SELECT application_id, sequence, id, type, payload, ordering_key FROM events ORDER BY application_id, sequence',
     );
     const deliveries = await query<DeliveryRow>(DELIVERIES);
+    const failures = await query<StoredFailure>("SELECT id, outcome, duration_ms AS durationMs FROM attempts WHERE outcome <> 'SUCCESS'");
     const updates = await query<UpdatesRow>(
       'SELECT application_id, first_sequence, last_sequence, updates FROM delivery_updates ORDER BY application_id, last_sequence',
     );
@@ -51,6 +52,7 @@ export function readStored(databaseUrl: string): Promise<Stored> {
     return {
       events: events.map(eventOf),
       deliveries: deliveries.map(deliveryOf),
+      failures: failures.map(({ id, outcome, durationMs }) => ({ id, outcome, durationMs: Number(durationMs) })),
       updates: updates.map(updatesOf),
       instances: instances.map(({ id }) => id),
       owners,

@@ -1,3 +1,5 @@
+import { TurnQueues } from './turn-queues';
+
 /** In one turn of the event loop, in the unit of a match's budget: 5 to 15 ms. */
 const MAX_UNITS_PER_TURN = 250_000;
 
@@ -6,7 +8,7 @@ const MAX_UNITS_PER_TURN = 250_000;
  * is, and what others send, publish and ask goes between. Once that is used up, the owners of the work take turns.
  */
 export class Slices {
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new TurnQueues<() => void>();
   #left = MAX_UNITS_PER_TURN;
   #isRunning = false;
 
@@ -20,9 +22,7 @@ export class Slices {
   /** Resolves when the next slice of `owner` may run. */
   next(owner: string): Promise<void> {
     return new Promise((resolve) => {
-      const queue = this.#waiting.get(owner);
-      if (queue) queue.push(resolve);
-      else this.#waiting.set(owner, [resolve]);
+      this.#waiting.add(owner, resolve);
       this.#run();
     });
   }
@@ -36,13 +36,8 @@ export class Slices {
   #turn(): void {
     this.#left = MAX_UNITS_PER_TURN;
     this.#isRunning = false;
-    const [first] = this.#waiting;
-    if (first === undefined) return;
-    const [owner, queue] = first;
-    this.#waiting.delete(owner);
-    const resolve = queue.shift();
-    if (queue.length > 0) this.#waiting.set(owner, queue); // behind the others
-    if (this.#waiting.size > 0) this.#run();
+    const resolve = this.#waiting.next();
+    if (!this.#waiting.isEmpty) this.#run();
     resolve?.();
   }
 }

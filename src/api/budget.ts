@@ -1,5 +1,6 @@
 import { type DocumentNode, Kind, visit } from 'graphql';
 import { HubError } from '../errors';
+import { Semaphore } from '../semaphore';
 import { LIMITS } from './limits';
 import type { UnsentAnswer } from './unsent';
 
@@ -51,8 +52,7 @@ export class Budget {
   #sliceFields = 0;
   #sliceBytes = 0;
   readonly #forLater: (() => void)[] = [];
-  #reading = 0;
-  readonly #toRead: (() => void)[] = [];
+  readonly #reads = new Semaphore(MAX_READS_AT_ONCE);
 
   constructor(options: Options) {
     this.#options = options;
@@ -157,16 +157,8 @@ export class Budget {
   }
 
   /** Reads of the database, a few at a time. Once the budget is passed none begins, and those that wait are refused. */
-  async reading<T>(read: () => Promise<T>): Promise<T> {
-    if (this.#reading >= MAX_READS_AT_ONCE) await new Promise<void>((resolve) => this.#toRead.push(resolve));
-    if (this.#problem) return this.#refused();
-    this.#reading++;
-    try {
-      return await read();
-    } finally {
-      this.#reading--;
-      this.#toRead.shift()?.();
-    }
+  reading<T>(read: () => Promise<T>): Promise<T> {
+    return this.#reads.run(() => (this.#problem ? Promise.reject(this.#problem) : read()));
   }
 
   /** The same for a text that may be large. */
@@ -174,11 +166,6 @@ export class Budget {
     const text = await this.reading(read);
     this.read(text?.length ?? 0);
     return text;
-  }
-
-  #refused(): Promise<never> {
-    this.#toRead.shift()?.();
-    return Promise.reject(this.#problem);
   }
 
   *#slices<T>(entries: readonly T[]): Generator<T | Promise<T>> {

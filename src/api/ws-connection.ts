@@ -6,6 +6,7 @@ import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import { JsonRefused } from '../json-source';
 import type { Log } from '../log';
+import { Semaphore } from '../semaphore';
 import type { Slices } from '../slices';
 import type { Holding, Intake } from './intake';
 import { LIMITS } from './limits';
@@ -61,8 +62,7 @@ export class WsConnection {
   #unanswered = 0;
   #bytesTaken = 0;
   /** A stream makes its messages: one at a time, so that a thousand of them hold no more than one. */
-  #isMaking = false;
-  readonly #toMake: (() => void)[] = [];
+  readonly #making = new Semaphore(1);
   /** Until the socket has taken what it has: for all who wait for that. */
   #draining: Promise<void> | undefined;
   /** What the message that graphql-ws is reading holds of the intake. */
@@ -149,7 +149,7 @@ export class WsConnection {
     let hasTurn = false;
     const roomFor = (bytes: number): Promise<void> | undefined => {
       if (!this.isOpen) void results.return(); // nobody is there to send it to
-      const turn = hasTurn ? undefined : this.#turn();
+      const turn = hasTurn ? undefined : this.#making.take();
       hasTurn = true;
       return turn ?? this.#room(bytes);
     };
@@ -168,7 +168,7 @@ export class WsConnection {
         return true;
       } finally {
         unsent.release();
-        if (hasTurn) this.#giveTurn();
+        if (hasTurn) this.#making.release();
         hasTurn = false;
       }
     };
@@ -186,22 +186,9 @@ export class WsConnection {
     return stream;
   }
 
-  /** Its turn among the streams of this socket. Undefined: at once. */
-  #turn(): Promise<void> | undefined {
-    if (this.#isMaking) return new Promise<void>((resolve) => this.#toMake.push(resolve));
-    this.#isMaking = true;
-    return undefined;
-  }
-
   #room(bytes: number): Promise<void> | undefined {
     if (!this.isOpen) return undefined;
     return this.request.socket.writableNeedDrain ? this.#drained() : this.#deps.unsent.room(this, this.caller, bytes);
-  }
-
-  #giveTurn(): void {
-    const next = this.#toMake.shift();
-    if (next) next();
-    else this.#isMaking = false;
   }
 
   /** Straight to the socket, past ws, which takes two writes a frame. Not `isTaken`: wait until it is. */

@@ -9,6 +9,7 @@ import { type Selection, Selector } from '../fanout/select';
 import type { Log } from '../log';
 import { nextTurn, Slices } from '../slices';
 import { CommitInDoubt, type Database } from '../store/database';
+import { TurnQueues } from '../turn-queues';
 import { SecretKeyMissing } from '../webhooks/seal';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import {
@@ -21,7 +22,6 @@ import {
   type NewEvent,
 } from './append';
 import type { Event } from './event';
-import { PendingAppends } from './pending-appends';
 
 /** A batch's claim on the queues: kept when the batch is stored, given back when it is not. */
 export interface Reservation extends Room {
@@ -114,7 +114,7 @@ const MAX_AT_ONCE = 4;
 export class GroupCommitter {
   readonly #deps: Deps;
   readonly #selector: Selector;
-  readonly #waiting = new PendingAppends<Waiting>();
+  readonly #waiting = new TurnQueues<Waiting>();
   readonly #underWay = new Set<Promise<void>>();
   /** The applications in the transactions under way. */
   readonly #busy = new Set<string>();
@@ -149,7 +149,7 @@ export class GroupCommitter {
     this.#pendingChars.take(applicationId, chars);
     try {
       return await new Promise((resolve, reject) => {
-        this.#waiting.add({ request, chars, answers: [], selections: [], resolve, reject });
+        this.#waiting.add(applicationId, { request, chars, answers: [], selections: [], resolve, reject });
         this.#look();
       });
     } finally {
@@ -351,7 +351,7 @@ export class GroupCommitter {
   }
 
   #fail(waiting: Waiting, error: unknown): void {
-    this.#waiting.remove(waiting);
+    this.#waiting.remove(waiting.request.applicationId, waiting);
     fail(waiting, error);
   }
 

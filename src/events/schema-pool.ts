@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { type Cancel, type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Log } from '../log';
+import { TurnQueues } from '../turn-queues';
 import type { SchemaAnswer, SchemaTask } from './schema-worker';
 
 /** One application has one at most, so that one whose schemas hang leaves others to the rest. */
@@ -23,6 +24,7 @@ export class CheckAllowance {
 }
 
 interface Waiting {
+  readonly applicationId: string;
   readonly task: SchemaTask;
   readonly allowance: CheckAllowance;
   readonly since: number;
@@ -43,8 +45,7 @@ export class SchemaPool {
   readonly #deps: Deps;
   readonly #idle: SchemaThread[] = [];
   readonly #all = new Set<SchemaThread>();
-  /** Applications in the order of their turns. */
-  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #waiting = new TurnQueues<Waiting>();
   readonly #served = new Set<string>();
   #isStopped = false;
 
@@ -54,11 +55,9 @@ export class SchemaPool {
 
   /** @throws HubError RATE_LIMITED when too many checks of the application wait already */
   run(applicationId: string, task: SchemaTask, allowance = new CheckAllowance()): Promise<SchemaAnswer> {
-    const queue = this.#waiting.get(applicationId) ?? [];
-    if (queue.length >= MAX_WAITING_PER_APPLICATION) throw tooManyChecks();
+    if (this.#waiting.of(applicationId).length >= MAX_WAITING_PER_APPLICATION) throw tooManyChecks();
     return new Promise((answer, refuse) => {
-      queue.push({ task, allowance, since: this.#deps.clock.monotonic(), answer, refuse });
-      this.#waiting.set(applicationId, queue);
+      this.#waiting.add(applicationId, { applicationId, task, allowance, since: this.#deps.clock.monotonic(), answer, refuse });
       this.#next();
     });
   }
@@ -69,30 +68,28 @@ export class SchemaPool {
   }
 
   #next(): void {
-    for (const [applicationId, queue] of this.#waiting) {
-      if (this.#served.size >= MAX_WORKERS || this.#isStopped) return;
-      if (this.#served.has(applicationId)) continue;
-      this.#waiting.delete(applicationId);
-      const next = queue.shift();
-      if (queue.length > 0) this.#waiting.set(applicationId, queue); // at the end: the others come first
-      if (next) void this.#serve(applicationId, next);
+    while (this.#served.size < MAX_WORKERS && !this.#isStopped) {
+      const next = this.#waiting.next(({ applicationId }) => !this.#served.has(applicationId));
+      if (next === undefined) return;
+      void this.#serve(next);
     }
   }
 
-  async #serve(applicationId: string, waiting: Waiting): Promise<void> {
+  async #serve(waiting: Waiting): Promise<void> {
+    const { applicationId } = waiting;
     this.#served.add(applicationId);
     try {
       if (this.#deps.clock.monotonic() - waiting.since > MAX_WAIT_MS) waiting.refuse(tooManyChecks());
       else if (waiting.allowance.leftMs <= 0)
         waiting.answer({ failed: `the events before it took all ${MAX_CHECKS_MS_PER_PUBLISH / SECOND} s that one publish may take` });
-      else waiting.answer(await this.#check(applicationId, waiting));
+      else waiting.answer(await this.#check(waiting));
     } finally {
       this.#served.delete(applicationId);
       this.#next();
     }
   }
 
-  async #check(applicationId: string, { task, allowance }: Waiting): Promise<SchemaAnswer> {
+  async #check({ applicationId, task, allowance }: Waiting): Promise<SchemaAnswer> {
     const { clock, log } = this.#deps;
     const thread = this.#take();
     await thread.isReady;

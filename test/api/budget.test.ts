@@ -68,6 +68,26 @@ describe('The budget of an operation', () => {
     expect(begun).toHaveLength(4);
   });
 
+  test('reads no more than four at a time, also when a further one is asked for as another ends', async () => {
+    const { budget } = setUp();
+    const ends: (() => void)[] = [];
+    const one = () => budget.reading(() => new Promise<void>((resolve) => ends.push(resolve)));
+    const reads = [one(), one(), one(), one(), one()];
+    let open = () => {};
+    const late = new Promise<void>((resolve) => {
+      open = resolve;
+    }).then(one);
+    ends[0]?.();
+    open();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(ends.length - 1).toBe(4);
+    for (let ended = 1; ended < 6; ended++) {
+      ends[ended]?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all([...reads, late]);
+  });
+
   test('knows the fields of its document, also within fragments', () => {
     const { budget } = setUp();
     expect(['payload', 'id', 'responseBody'].map((name) => budget.asksFor(name))).toEqual([true, true, false]);

@@ -5,6 +5,7 @@ import type { OperationalEvents } from '../../events/operational-events';
 import type { Facts } from '../../facts';
 import { groupBy } from '../../group-by';
 import type { Log } from '../../log';
+import { Semaphore } from '../../semaphore';
 import type { Database } from '../../store/database';
 import type { Finished } from '../attempt';
 import { isDerived } from '../request/body';
@@ -43,7 +44,7 @@ export class Completer {
   #waitingChars = 0;
   #running: Promise<void> | undefined;
   /** Batches that have something to tell to the log of their application. */
-  readonly #aside = new Set<Promise<void>>();
+  readonly #aside = new Semaphore(MAX_BATCHES_ASIDE);
   #isBehind = false;
   #givesUpAt = Number.POSITIVE_INFINITY;
 
@@ -69,7 +70,7 @@ export class Completer {
   async drain(): Promise<void> {
     this.#givesUpAt = this.#deps.clock.monotonic() + PATIENCE_MS;
     await this.#running;
-    await Promise.all(this.#aside);
+    await this.#aside.idle();
   }
 
   async #run(): Promise<void> {
@@ -86,9 +87,8 @@ export class Completer {
 
   /** What the log of an application has to tell of waits for that log: the outcomes of others do not wait with it. */
   async #writeAside(verdicts: readonly Verdict[]): Promise<void> {
-    while (this.#aside.size >= MAX_BATCHES_ASIDE) await Promise.race(this.#aside);
-    const work = this.#settle(verdicts).finally(() => this.#aside.delete(work));
-    this.#aside.add(work);
+    await this.#aside.take();
+    void this.#settle(verdicts).finally(() => this.#aside.release());
   }
 
   async #settle(batch: readonly Verdict[]): Promise<void> {

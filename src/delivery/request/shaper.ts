@@ -1,5 +1,6 @@
 import type { Event } from '../../events/event';
 import { FairShare } from '../../fair-share';
+import { TurnQueues } from '../../turn-queues';
 import type { PayloadQuery } from '../../webhooks/payload-query';
 import { bodyKey, type FixedBody, type Format, MAX_BODY_BYTES, readyBody, shapedBody } from './body';
 
@@ -54,8 +55,8 @@ export class Shaper {
   /** Of the entries those that nobody uses; the longest unused first. */
   readonly #unused = new Set<Entry>();
   #unusedBytes = 0;
-  /** By application, in turn. */
-  readonly #waiting = new Map<string, Making[]>();
+  /** By application. */
+  readonly #waiting = new TurnQueues<Making>();
   #isRunning = false;
 
   /** What bodies made by payload queries take, those among them that nobody uses included. */
@@ -110,9 +111,7 @@ export class Shaper {
   #make(event: Event, key: string, query: PayloadQuery): Entry {
     const bytes = new Promise<Buffer>((made, failed) => {
       const making = { event, key, query, made, failed };
-      const own = this.#waiting.get(event.applicationId);
-      if (own) own.push(making);
-      else this.#waiting.set(event.applicationId, [making]);
+      this.#waiting.add(event.applicationId, making);
     });
     const entry: Entry = { event, key, bytes, heldBytes: 0, payloadChars: event.payloadText.length, users: 1 };
     bytes.then(
@@ -156,7 +155,7 @@ export class Shaper {
   }
 
   #goOn(): void {
-    if (this.#isRunning || this.#waiting.size === 0) return;
+    if (this.#isRunning || this.#waiting.isEmpty) return;
     this.#isRunning = true;
     void this.#run();
   }
@@ -174,14 +173,7 @@ export class Shaper {
 
   /** Takes the room that a body may need, of the next application that has it. */
   #next(): Making | undefined {
-    for (const [applicationId, own] of this.#waiting) {
-      if (!this.#share.take(applicationId, MAX_BODY_BYTES)) continue;
-      this.#waiting.delete(applicationId);
-      const next = own.shift();
-      if (own.length > 0) this.#waiting.set(applicationId, own); // behind the others
-      return next;
-    }
-    return undefined;
+    return this.#waiting.next((_, applicationId) => this.#share.take(applicationId, MAX_BODY_BYTES));
   }
 
   /** Returns how many bytes were made. */

@@ -7,6 +7,7 @@ import { AddAuditAndKeyNetworks1764800800000 } from './1764800800000-add-audit-a
 import { AddCancellations1764900000000 } from './1764900000000-add-cancellations';
 import { AddManualAttempts1765300000000 } from './1765300000000-add-manual-attempts';
 import { AddRefusalReasons1765300100000 } from './1765300100000-add-refusal-reasons';
+import { IndexWebhooksByCreation1765300200000 } from './1765300200000-index-webhooks-by-creation';
 import { AddStatsBytes1765500000000 } from './1765500000000-add-stats-bytes';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
@@ -20,5 +21,6 @@ export const migrations = [
   AddCancellations1764900000000,
   AddManualAttempts1765300000000,
   AddRefusalReasons1765300100000,
+  IndexWebhooksByCreation1765300200000,
   AddStatsBytes1765500000000,
 ];

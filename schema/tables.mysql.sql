@@ -221,7 +221,8 @@ CREATE TABLE `webhooks` (
   `oauth` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `oauth_secret` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `sealed_headers` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
-  PRIMARY KEY (`id`)
+  PRIMARY KEY (`id`),
+  KEY `webhooks_by_creation` (`application_id`,`created_at`,`id`)
 ) ENGINE=InnoDB;
 
 CREATE TABLE `webhook_filter_health` (

@@ -268,3 +268,5 @@ CREATE TABLE "webhooks" (
   "oauth_secret" text,
   sealed_headers text
 );
+
+CREATE INDEX "webhooks_by_creation" ON "webhooks" ("application_id", "created_at", "id");

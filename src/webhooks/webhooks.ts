@@ -261,11 +261,11 @@ export class Webhooks {
     return webhook?.deletedAt === null ? webhook : null;
   }
 
-  /** In the order of their ids, which are random. */
+  /** In the order in which they were made; `page.after` is the text of a place. */
   async list(applicationId: string, selection: WebhookSelection, page: PageRequest): Promise<Page<Webhook>> {
     const select = this.#deps.database.read.manager
       .createQueryBuilder(Webhook, 'w')
-      .where('w.id >= :from AND w.id < :to', idRange('whk', applicationId))
+      .where('w.applicationId = :applicationId', { applicationId })
       .andWhere('w.deletedAt IS NULL');
     if (selection.statuses)
       select.andWhere('w.status IN (:...statuses)', { statuses: selection.statuses.length > 0 ? selection.statuses : [''] });
@@ -273,7 +273,7 @@ export class Webhooks {
       const target = this.#target(selection.url);
       select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
     }
-    return readPage(select, { ...page, column: 'w.id', direction: 'ASC' });
+    return readPage(select, { ...page, time: 'w.createdAt', column: 'w.id', direction: 'ASC' });
   }
 
   /** Under the application's lock, so that of several that are created at once none is one too many. */

@@ -1,5 +1,6 @@
 import { ALL_SCOPES } from '../../src/applications/api-key';
 import { encodeCursor, encodeKeyCursor } from '../../src/cursor';
+import { placeText } from '../../src/store/page';
 import { describeEachDatabase } from '../support/databases';
 import { Client, GraphqlFailure, type Result } from '../support/graphql-client';
 import { mutated } from '../support/mutate';
@@ -81,7 +82,7 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
     [`auditEvents(filter: { actorIds: ["${of.keyId}"] }) { nodes { id } }`, none],
     [`retryJobs(after: "${keyCursor(of.jobId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`events(after: "${of.eventCursor}") { nodes { id } }`, 'BAD_USER_INPUT'],
-    [`webhooks(after: "${keyCursor(of.webhookId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
+    [`webhooks(after: "${keyCursor(placeText({ at: 1, id: of.webhookId }))}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`deliveries(after: "${keyCursor(of.deliveryId)}") { nodes { id } }`, 'BAD_USER_INPUT'],
     [`events(filter: { idempotencyKey: "${of.secret}" }) { nodes { id } }`, none],
     [`deliveries(filter: { webhookIds: ["${of.webhookId}"] }) { nodes { id } }`, none],

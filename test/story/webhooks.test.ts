@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { encodeKeyCursor } from '../../src/cursor';
 import { describeEachDatabase } from '../support/databases';
 import type { Client } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
 import type { Answer } from '../support/receiver';
-import { dumpOf } from '../support/rows';
+import { changeRows, dumpOf } from '../support/rows';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
@@ -360,12 +361,17 @@ describeEachDatabase('Webhooks', (makeDatabase) => {
     });
   });
 
-  test('are listed by keyset and by filter', async () => {
-    await withHub(makeDatabase, async ({ application, receiver }) => {
+  test('are listed in the order in which they were made, by keyset and by filter', async () => {
+    await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
       const shop = await application();
       const ids: string[] = [];
       for (const path of ['/a', '/b', '/c', '/d', '/e']) ids.push((await shop.webhook(path)).id);
-      ids.sort();
+      // Of the same millisecond, by their ids.
+      const [first = '', ...rest] = ids;
+      const together = rest.slice(0, 3).sort();
+      await changeRows(databaseUrl, 'UPDATE webhooks SET created_at = 2000 WHERE id IN (?, ?, ?)', together);
+      await changeRows(databaseUrl, 'UPDATE webhooks SET created_at = 1000 WHERE id = ?', [first]);
+      ids.splice(1, 3, ...together);
       interface Listed {
         webhooks: { nodes: { id: string }[]; edges: { cursor: string }[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } };
       }
@@ -386,6 +392,8 @@ describeEachDatabase('Webhooks', (makeDatabase) => {
         if (seen.length === 2) await mutated(shop.client, 'webhookDelete', { id: ids[0] ?? '' });
       }
       expect(seen).toEqual(ids);
+      for (const wrong of [`1 ${ids[1]}x`, `x ${ids[1]}`, `01 ${ids[1]}`, ids[1] ?? '', `1 whk_${'0'.repeat(20)}`])
+        await expect(page({ after: encodeKeyCursor(wrong) })).rejects.toThrow('after: expected a cursor of this list');
 
       await change(shop.client, 'webhookPause', ids[3] ?? '');
       const listed = async (filter: object) => (await page({ first: 100, filter })).webhooks.nodes.map(({ id }) => id);

@@ -5,6 +5,7 @@ import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { refuseLongList } from '../../errors';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
+import { parsePlace, placeText } from '../../store/page';
 import { certificateFacts } from '../../webhooks/credentials';
 import { type Diagnosis, diagnose } from '../../webhooks/health';
 import {
@@ -212,8 +213,13 @@ export async function webhookConnection(
   filter: WebhookFilter | null | undefined,
 ): Promise<Connection<Webhook>> {
   refuseLongList('filter.statuses', filter?.statuses);
-  const request = pageRequest(page, (cursor) => decodeKeyCursor(cursor, (key) => isId('whk', key) && applicationIdOf(key) === owner));
-  return connection(await services.webhooks.list(owner, filter ?? {}, request), (row) => encodeKeyCursor(row.id), request);
+  const isPlace = (key: string) => {
+    const { id = '' } = parsePlace(key) ?? {};
+    return isId('whk', id) && applicationIdOf(id) === owner;
+  };
+  const request = pageRequest(page, (cursor) => decodeKeyCursor(cursor, isPlace));
+  const cursorOf = ({ createdAt, id }: Webhook) => encodeKeyCursor(placeText({ at: createdAt.getTime(), id }));
+  return connection(await services.webhooks.list(owner, filter ?? {}, request), cursorOf, request);
 }
 
 /** Without the event and its ordering key, for who may not read events. */
@@ -299,7 +305,7 @@ export class WebhookResolver {
     return (await maySee(context, Scope.WEBHOOKS_READ, id)) ? context.services.webhooks.byId(id) : null;
   }
 
-  @Query(() => WebhookConnection, { description: 'Those that are not deleted, in the order of their ids.' })
+  @Query(() => WebhookConnection, { description: 'Those that are not deleted, in the order in which they were made.' })
   async webhooks(
     @Ctx() context: Context,
     @First() first?: number | null,

@@ -9,6 +9,7 @@ import { AddManualAttempts1765300000000 } from './1765300000000-add-manual-attem
 import { AddRefusalReasons1765300100000 } from './1765300100000-add-refusal-reasons';
 import { IndexWebhooksByCreation1765300200000 } from './1765300200000-index-webhooks-by-creation';
 import { AddStatsBytes1765500000000 } from './1765500000000-add-stats-bytes';
+import { AddSeenEventTypes1765500100000 } from './1765500100000-add-seen-event-types';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
 export const migrations = [
@@ -23,4 +24,5 @@ export const migrations = [
   AddRefusalReasons1765300100000,
   IndexWebhooksByCreation1765300200000,
   AddStatsBytes1765500000000,
+  AddSeenEventTypes1765500100000,
 ];

@@ -139,6 +139,7 @@ CREATE TABLE `event_types` (
   `created_at` bigint NOT NULL,
   `updated_at` bigint NOT NULL,
   `archived_at` bigint DEFAULT NULL,
+  `examples` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   PRIMARY KEY (`application_id`,`name`)
 ) ENGINE=InnoDB;
 
@@ -176,6 +177,7 @@ CREATE TABLE `retry_jobs` (
   `worker_until` bigint NOT NULL,
   `created_at` bigint NOT NULL,
   `completed_at` bigint DEFAULT NULL,
+  `author_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `retry_jobs_by_completion` (`completed_at`,`id`)
 ) ENGINE=InnoDB;
@@ -189,6 +191,14 @@ CREATE TABLE `retry_job_items` (
   `prior_due_at` bigint DEFAULT NULL,
   `prior_completed_at` bigint DEFAULT NULL,
   PRIMARY KEY (`job_id`,`webhook_id`,`delivery_id`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `seen_event_types` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `name` varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `first_seen_at` bigint NOT NULL,
+  `last_seen_at` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`name`)
 ) ENGINE=InnoDB;
 
 CREATE TABLE `webhooks` (

@@ -124,6 +124,7 @@ CREATE TABLE "event_types" (
   "created_at" bigint NOT NULL,
   "updated_at" bigint NOT NULL,
   "archived_at" bigint,
+  examples text,
   PRIMARY KEY ("application_id", "name")
 ) WITHOUT ROWID;
 
@@ -188,10 +189,19 @@ CREATE TABLE "retry_jobs" (
   "worker" varchar(48) NOT NULL,
   "worker_until" bigint NOT NULL,
   "created_at" bigint NOT NULL,
-  "completed_at" bigint
+  "completed_at" bigint,
+  author_id varchar(48)
 );
 
 CREATE INDEX "retry_jobs_by_completion" ON "retry_jobs" ("completed_at", "id");
+
+CREATE TABLE "seen_event_types" (
+  "application_id" varchar(48) NOT NULL,
+  "name" varchar(255) NOT NULL,
+  "first_seen_at" bigint NOT NULL,
+  "last_seen_at" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "name")
+) WITHOUT ROWID;
 
 CREATE TABLE "webhook_filter_health" (
   "webhook_id" varchar(48) PRIMARY KEY NOT NULL,

@@ -41,6 +41,7 @@ export const LOG_EVENTS = {
     'database.small_max_allowed_packet',
     'disown.failed',
     'doorbell.away',
+    'event_types.seen_not_written',
     'egress_proxy.failed',
     'filter.too_costly',
     'filter_health.not_stored',

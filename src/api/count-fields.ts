@@ -33,6 +33,7 @@ const LARGE_FIELDS: ReadonlySet<string> = new Set([
   'curl',
   'body',
   'schema',
+  'examples',
   'filter',
 ]);
 

@@ -62,6 +62,9 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     name: ANY,
     description: EVENTS,
     schema: EVENTS,
+    examples: EVENTS,
+    isRegistered: EVENTS,
+    lastSeenAt: EVENTS,
     createdAt: EVENTS,
     updatedAt: EVENTS,
     archivedAt: EVENTS,
@@ -150,6 +153,8 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
   RetryJob: {
     id: ANY,
     kind: DELIVERIES,
+    authorId: DELIVERIES,
+    ratePerSecond: DELIVERIES,
     status: DELIVERIES,
     total: DELIVERIES,
     done: DELIVERIES,

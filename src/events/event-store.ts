@@ -5,6 +5,7 @@ import { Events } from './events';
 import { OperationalEvents } from './operational-events';
 import { Redactions } from './redactions';
 import { SchemaValidator } from './schema-validator';
+import { SeenTypes } from './seen-types';
 
 interface Deps extends Core {
   readonly cache: WebhookCache;
@@ -17,12 +18,14 @@ export class EventStore {
   readonly operational: OperationalEvents;
   readonly redactions: Redactions;
   readonly #schemas: SchemaValidator;
+  readonly #seen: SeenTypes;
 
   constructor(deps: Deps) {
     const { database, cache } = deps;
     this.#schemas = new SchemaValidator(deps);
     this.events = new Events(database);
-    this.types = new EventTypes({ ...deps, schemas: this.#schemas, webhooks: cache });
+    this.#seen = new SeenTypes(deps);
+    this.types = new EventTypes({ ...deps, schemas: this.#schemas, webhooks: cache, seen: this.#seen });
     this.operational = new OperationalEvents({ ...deps, directory: cache });
     this.redactions = new Redactions(deps);
   }
@@ -32,6 +35,6 @@ export class EventStore {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.redactions.stop(), this.#schemas.stop()]);
+    await Promise.all([this.redactions.stop(), this.#schemas.stop(), this.#seen.stop()]);
   }
 }

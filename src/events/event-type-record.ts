@@ -21,7 +21,30 @@ export class EventType {
   @JsonColumn('payload_schema', { nullable: true })
   schema!: unknown;
 
-  @Field(() => Date, { description: 'When it was registered first.' })
+  /** JSON, as it was given. */
+  @LongTextColumn('examples', { nullable: true })
+  examplesText!: string | null;
+
+  @Field(() => [GraphQLJSON], { nullable: 'items', description: 'Payloads as they may look: they fit the schema.' })
+  get examples(): unknown[] {
+    return this.examplesText === null ? [] : (JSON.parse(this.examplesText) as unknown[]);
+  }
+
+  @Field(() => Boolean, { description: 'False: events have this type, and nobody has registered it.' })
+  get isRegistered(): boolean {
+    return !this.isSeenOnly;
+  }
+
+  /** Stands for a type that is in no row. */
+  isSeenOnly?: boolean;
+
+  @Field(() => Date, {
+    nullable: true,
+    description: 'When the last event of this type was stored, to the minute; null: none was since version 0.4, or not for long.',
+  })
+  lastSeenAt?: Date | null;
+
+  @Field(() => Date, { description: 'When it was registered first; where nobody has registered it, when an event had it first.' })
   @TimeColumn('created_at')
   createdAt!: Date;
 

@@ -4,18 +4,27 @@ import type { Clock } from '../clock';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { Facts } from '../facts';
 import { eventTypeProblem, foreignTypeProblem } from '../matching/event-type';
-import type { Database, Tx } from '../store/database';
+import type { Database, Queries, Tx } from '../store/database';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import { EventType } from './event-type-record';
-import type { CheckAllowance } from './schema-pool';
+import { payloadText } from './publish';
+import { CheckAllowance } from './schema-pool';
 import type { CheckResult, SchemaValidator } from './schema-validator';
+import { readSeen, readSeenAfter, type SeenType, type SeenTypes } from './seen-types';
 
 export interface EventTypeRegistration {
   readonly name: string;
   /** Omitted: unchanged; null: none. */
   readonly description?: string | null;
   readonly schema?: unknown;
+  readonly examples?: readonly unknown[] | null;
+}
+
+/** Which types to list. */
+export interface TypeSelection {
+  /** Those too that events have and nobody has registered. */
+  readonly isSeenToo: boolean;
 }
 
 /** What publishing needs to know of the types of an application. */
@@ -31,6 +40,8 @@ interface Deps {
   readonly schemas: SchemaValidator;
   /** Notices when another instance changes something of an application that it knows. */
   readonly webhooks: Pick<WebhookCache, 'know'>;
+  /** Which types events have. */
+  readonly seen: Pick<SeenTypes, 'flush'>;
   readonly facts: Facts;
 }
 
@@ -41,6 +52,11 @@ const MAX_TYPES = 1_000;
 const MAX_CATALOGS = 10_000;
 /** Of all schemas of an application together, as JSON. */
 const MAX_SCHEMA_CHARS_PER_APPLICATION = 4 * 1024 * 1024;
+const MAX_EXAMPLES_PER_TYPE = 10;
+/** Of the examples of a type together, as JSON. */
+const MAX_EXAMPLE_CHARS_PER_TYPE = 64 * 1024;
+/** Of all examples of an application together. */
+const MAX_EXAMPLE_CHARS_PER_APPLICATION = 4 * 1024 * 1024;
 
 /**
  * The event types of each application. Registering one is optional; a registered one may carry a schema, and an archived
@@ -59,21 +75,28 @@ export class EventTypes {
 
   /** Registers a type, or changes one that is registered; an archived one is brought back. */
   async register(applicationId: string, registration: EventTypeRegistration): Promise<EventType> {
-    await this.#check(applicationId, registration);
+    const texts = await this.#check(applicationId, registration);
     const { name, description, schema } = registration;
+    const checked = await this.#checkExamples(applicationId, registration, texts);
     return this.#changing(applicationId, async (tx) => {
       const now = new Date(this.#deps.clock.now());
       const known = await tx.manager.findOneBy(EventType, { applicationId, name });
       if (known === null) await refuseBeyondMost(tx, applicationId);
-      if (schema !== undefined && schema !== null) await refuseTooMuchSchema(tx, applicationId, name, schema);
-      const eventType = known ?? Object.assign(new EventType(), { applicationId, name, description: null, schema: null, createdAt: now });
+      if (schema !== undefined && schema !== null) await refuseTooMuch(tx, applicationId, name, 'schema', JSON.stringify(schema));
+      if (texts) await refuseTooMuch(tx, applicationId, name, 'examples', listOf(texts) ?? '');
+      const eventType =
+        known ??
+        Object.assign(new EventType(), { applicationId, name, description: null, schema: null, examplesText: null, createdAt: now });
+      if (checked !== undefined && fingerprintOf(known) !== checked)
+        refuse('name', 'the type has been registered by somebody else meanwhile: try again', UserErrorCode.CONFLICT);
       if (description !== undefined) eventType.description = description;
       if (schema !== undefined) eventType.schema = schema;
+      if (texts !== undefined) eventType.examplesText = listOf(texts);
       eventType.updatedAt = now;
       eventType.archivedAt = null;
       if (known === null) await insert(tx, eventType);
       else await tx.manager.update(EventType, { applicationId, name }, columnsOf(eventType) as never);
-      return eventType;
+      return withLastSeen(tx, eventType);
     });
   }
 
@@ -84,16 +107,46 @@ export class EventTypes {
       if (eventType === null) return refuse('name', `expected a registered event type, got ${shown(name)}`, UserErrorCode.NOT_FOUND);
       eventType.archivedAt ??= new Date(this.#deps.clock.now());
       await tx.manager.update(EventType, { applicationId, name }, { archivedAt: eventType.archivedAt });
-      return eventType;
+      return withLastSeen(tx, eventType);
     });
   }
 
   /** By name. */
-  async list(applicationId: string, page: PageRequest): Promise<Page<EventType>> {
-    const select = this.#deps.database.read.manager
-      .createQueryBuilder(EventType, 't')
-      .where('t.applicationId = :applicationId', { applicationId });
-    return readPage(select, { ...page, column: 't.name', direction: 'ASC' });
+  async list(applicationId: string, page: PageRequest, { isSeenToo }: TypeSelection): Promise<Page<EventType>> {
+    const { database, seen } = this.#deps;
+    await seen.flush();
+    const { read } = database;
+    const select = read.manager.createQueryBuilder(EventType, 't').where('t.applicationId = :applicationId', { applicationId });
+    const registered = await readPage(select, { ...page, column: 't.name', direction: 'ASC' });
+    const others = isSeenToo ? await readSeenAfter(read, applicationId, page.after ?? '', page.first + 1) : [];
+    const names = new Set(registered.rows.map(({ name }) => name));
+    const all = [...registered.rows, ...others.filter(({ name }) => !names.has(name)).map((one) => seenOnly(applicationId, one))];
+    // Beyond its last row there may be registered ones that were not read.
+    const end = registered.hasNextPage ? (registered.rows.at(-1)?.name ?? '') : undefined;
+    const known = all.sort(byName).filter(({ name }) => end === undefined || name <= end);
+    const rows = known.slice(0, page.first);
+    const seenOf = new Map(
+      (
+        await readSeen(
+          read,
+          applicationId,
+          rows.map(({ name }) => name),
+        )
+      ).map((one) => [one.name, one.lastSeenAt]),
+    );
+    for (const row of rows) row.lastSeenAt = seenOf.get(row.name) ?? null;
+    return { rows, hasNextPage: registered.hasNextPage || known.length > page.first };
+  }
+
+  /** Registered, or seen; null where it is neither. */
+  async byName(applicationId: string, name: string): Promise<EventType | null> {
+    if (eventTypeProblem(name) !== null) return null;
+    const { database, seen } = this.#deps;
+    await seen.flush();
+    const registered = await database.read.manager.findOneBy(EventType, { applicationId, name });
+    if (registered !== null) return withLastSeen(database.read, registered);
+    const [found] = await readSeen(database.read, applicationId, [name]);
+    return found === undefined ? null : seenOnly(applicationId, found);
   }
 
   /** A registered type as publishing sees it; undefined for one that nobody registered. */
@@ -121,7 +174,11 @@ export class EventTypes {
     return catalog;
   }
 
-  async #check(applicationId: string, { name, description, schema }: EventTypeRegistration): Promise<void> {
+  /** Returns the examples as text, where some are given: null for none. */
+  async #check(
+    applicationId: string,
+    { name, description, schema, examples }: EventTypeRegistration,
+  ): Promise<string[] | null | undefined> {
     const problems = new Problems();
     const problem = foreignTypeProblem(name);
     if (problem) problems.add('name', problem);
@@ -133,7 +190,42 @@ export class EventTypes {
       );
     const schemaProblem = (schema ?? null) === null ? null : await this.#deps.schemas.problemOf(applicationId, schema);
     if (schemaProblem !== null) problems.add('schema', schemaProblem);
+    const texts = examples && exampleTexts(examples, problems);
     problems.throwIfAny();
+    return texts;
+  }
+
+  /**
+   * Examples fit the schema, whichever of the two is new. Returns what was known of the type where that was part of the check.
+   * @throws InputRefused
+   */
+  async #checkExamples(
+    applicationId: string,
+    { name, schema: given }: EventTypeRegistration,
+    texts: string[] | null | undefined,
+  ): Promise<string | undefined> {
+    if (texts === null || (texts === undefined && (given ?? null) === null)) return undefined;
+    const isPartStored = texts === undefined || given === undefined;
+    const known = isPartStored ? await this.#deps.database.read.manager.findOneBy(EventType, { applicationId, name }) : null;
+    const schema = given === undefined ? (known?.schema ?? null) : given;
+    const examples = texts ?? (known?.examples ?? []).map((example) => JSON.stringify(example));
+    const problems = new Problems();
+    const [allowance, text] = [new CheckAllowance(), schema === null ? null : JSON.stringify(schema)];
+    for (const [index, example] of examples.entries()) {
+      const result =
+        text === null
+          ? null
+          : await this.#deps.schemas.check(applicationId, text, { payload: JSON.parse(example), text: example, allowance });
+      if (result === null) continue;
+      if (texts) {
+        problems.add(['examples', String(index), ...('path' in result ? result.path : [])], `does not fit the schema: ${misfit(result)}`);
+        continue;
+      }
+      problems.add('schema', `expected a schema that the examples fit, which are stored: ${misfit(result)}; give others, or null`);
+      break;
+    }
+    problems.throwIfAny();
+    return isPartStored ? fingerprintOf(known) : undefined;
   }
 
   #known(applicationId: string, { archived_at, payload_schema: schema }: TypeRow): KnownType {
@@ -170,22 +262,72 @@ async function refuseBeyondMost(tx: Tx, applicationId: string): Promise<void> {
     refuse('name', `expected at most ${MAX_TYPES} event types in an application`, UserErrorCode.LIMIT_REACHED);
 }
 
-async function refuseTooMuchSchema(tx: Tx, applicationId: string, name: string, schema: unknown): Promise<void> {
+const KEPT = {
+  schema: { column: 'payload_schema', words: 'schemas', most: MAX_SCHEMA_CHARS_PER_APPLICATION },
+  examples: { column: 'examples', words: 'examples', most: MAX_EXAMPLE_CHARS_PER_APPLICATION },
+} as const;
+
+async function refuseTooMuch(tx: Tx, applicationId: string, name: string, field: keyof typeof KEPT, text: string): Promise<void> {
+  const { column, words, most } = KEPT[field];
   const [row] = await tx.query<{ chars: number | null }>(
-    'SELECT SUM(LENGTH(payload_schema)) AS chars FROM event_types WHERE application_id = ? AND name <> ?',
+    `SELECT SUM(LENGTH(${column})) AS chars FROM event_types WHERE application_id = ? AND name <> ?`,
     [applicationId, name],
   );
-  const chars = Number(row?.chars ?? 0) + JSON.stringify(schema).length;
-  if (chars > MAX_SCHEMA_CHARS_PER_APPLICATION)
+  const chars = Number(row?.chars ?? 0) + text.length;
+  if (chars > most)
     refuse(
-      'schema',
-      `expected the schemas of an application to have at most ${MAX_SCHEMA_CHARS_PER_APPLICATION} characters together, got ${chars}`,
+      field,
+      `expected the ${words} of an application to have at most ${most} characters together, got ${chars}`,
       UserErrorCode.LIMIT_REACHED,
     );
 }
 
-function columnsOf({ description, schema, updatedAt, archivedAt }: EventType) {
-  return { description, schema, updatedAt, archivedAt };
+/** Each as it came. */
+function exampleTexts(examples: readonly unknown[], problems: Problems): string[] {
+  if (examples.length > MAX_EXAMPLES_PER_TYPE) {
+    problems.add('examples', `expected at most ${MAX_EXAMPLES_PER_TYPE}, got ${examples.length}`, UserErrorCode.TOO_LARGE);
+    return [];
+  }
+  const texts = examples.map((example, index) => payloadText(example, problems, ['examples', String(index)]));
+  const chars = texts.reduce((sum, text) => sum + text.length, 0);
+  if (chars > MAX_EXAMPLE_CHARS_PER_TYPE)
+    problems.add(
+      'examples',
+      `expected at most ${MAX_EXAMPLE_CHARS_PER_TYPE} characters of JSON together, got ${chars}`,
+      UserErrorCode.TOO_LARGE,
+    );
+  return texts;
+}
+
+function listOf(texts: readonly string[] | null): string | null {
+  return texts === null || texts.length === 0 ? null : `[${texts.join(',')}]`;
+}
+
+/** What a check of the examples went by. */
+function fingerprintOf(known: EventType | null): string {
+  return JSON.stringify([known?.schema ?? null, known?.examplesText ?? null]);
+}
+
+function misfit(result: Exclude<CheckResult, null>): string {
+  if ('unusable' in result) return `the schema is no longer usable: ${result.unusable}`;
+  return 'unchecked' in result ? `it could not be checked: ${result.unchecked}` : result.message;
+}
+
+function seenOnly(applicationId: string, { name, firstSeenAt, lastSeenAt }: SeenType): EventType {
+  const parts = { applicationId, name, description: null, schema: null, examplesText: null, isSeenOnly: true };
+  return Object.assign(new EventType(), { ...parts, createdAt: firstSeenAt, updatedAt: firstSeenAt, archivedAt: null, lastSeenAt });
+}
+
+async function withLastSeen(queries: Queries, eventType: EventType): Promise<EventType> {
+  const [found] = await readSeen(queries, eventType.applicationId, [eventType.name]);
+  eventType.lastSeenAt = found?.lastSeenAt ?? null;
+  return eventType;
+}
+
+const byName = (one: EventType, other: EventType) => (one.name < other.name ? -1 : 1);
+
+function columnsOf({ description, schema, examplesText, updatedAt, archivedAt }: EventType) {
+  return { description, schema, examplesText, updatedAt, archivedAt };
 }
 
 async function insert(tx: Tx, eventType: EventType): Promise<void> {

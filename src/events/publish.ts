@@ -76,7 +76,8 @@ function typeProblem(
   return [[...path, ...result.path], `does not fit the schema of ${type}: ${result.message}`];
 }
 
-function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
+/** A payload as it came, as text; '' where something is wrong with it. */
+export function payloadText(payload: unknown, problems: Problems, path: readonly string[]): string {
   const made = payloadTextOf(payload, MAX_PAYLOAD_BYTES);
   if (!('text' in made)) {
     problems.add(path, ...payloadProblem(made));

@@ -62,6 +62,7 @@ const SHARES: readonly Share[] = [
   { table: 'bodies', key: 'sequence', where: byApplication },
   { table: 'redactions', key: 'sequence', where: byApplication },
   { table: 'event_types', key: 'name', where: byApplication },
+  { table: 'seen_event_types', key: 'name', where: byApplication },
   { table: 'webhook_health', key: 'webhook_id', where: byWebhook },
   { table: 'webhook_filter_health', key: 'webhook_id', where: byWebhook },
   { table: 'webhook_stats', key: 'webhook_id', where: byWebhook },

@@ -82,6 +82,10 @@ export class RetryJob extends Node {
   @TextColumn('status')
   status!: RetryJobStatus;
 
+  @Field(() => ID, { nullable: true, description: 'The key that asked for it; null where that was not noted yet.' })
+  @TextColumn('author_id', { nullable: true })
+  authorId!: string | null;
+
   @JsonColumn('selection')
   selection!: RetrySelection | ReplaySelection;
 

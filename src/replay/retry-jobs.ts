@@ -25,6 +25,13 @@ type Selection = RetrySelection | ReplaySelection;
 /** A selection before it is known where the log ends. */
 type Unbounded = Omit<RetrySelection, 'lastSequence'> | Omit<ReplaySelection, 'lastSequence'>;
 
+/** How a job is asked for. */
+interface Asked {
+  readonly isDryRun: boolean;
+  /** The key. */
+  readonly authorId: string;
+}
+
 /** They share the instances' time, so many of them would only finish later. */
 const MAX_OPEN_JOBS = 10;
 
@@ -41,20 +48,20 @@ export class RetryJobs {
    * already is left to it, what belongs to a disabled webhook is left out.
    * @throws InputRefused
    */
-  async retry(applicationId: string, filter: DeliverySelection, isDryRun: boolean): Promise<RetryJob> {
+  async retry(applicationId: string, filter: DeliverySelection, asked: Asked): Promise<RetryJob> {
     const snapshot = await this.#deps.webhooks.refresh(applicationId);
     const selection = checkRetry(applicationId, filter, snapshot.byId);
     await this.#checkEvents(applicationId, selection.eventIds ?? []);
-    return this.#make(applicationId, selection, snapshot, isDryRun);
+    return this.#make(applicationId, selection, snapshot, asked);
   }
 
   /**
    * Deliveries of earlier events to a webhook that has none for them, as far as it would get them today.
    * @throws InputRefused
    */
-  async replay(applicationId: string, request: ReplayRequest, isDryRun: boolean): Promise<RetryJob> {
+  async replay(applicationId: string, request: ReplayRequest, asked: Asked): Promise<RetryJob> {
     const snapshot = await this.#deps.webhooks.refresh(applicationId);
-    return this.#make(applicationId, checkReplay(request, snapshot.byId), snapshot, isDryRun);
+    return this.#make(applicationId, checkReplay(request, snapshot.byId), snapshot, asked);
   }
 
   /** Hands nothing more out and takes back what has not left; one that is cancelled already stays so. */
@@ -98,7 +105,7 @@ export class RetryJobs {
     problems.throwIfAny();
   }
 
-  async #make(applicationId: string, unbounded: Unbounded, { byId }: Snapshot, isDryRun: boolean): Promise<RetryJob> {
+  async #make(applicationId: string, unbounded: Unbounded, { byId }: Snapshot, { isDryRun, authorId }: Asked): Promise<RetryJob> {
     const { database, clock, facts } = this.#deps;
     const lastSequence = (await readHead(database, applicationId, 'event')) ?? refuseUnknown(applicationId);
     const selection: Selection = { ...unbounded, lastSequence };
@@ -106,6 +113,7 @@ export class RetryJobs {
     const job = Object.assign(new RetryJob(), {
       id: newRetryJobId(applicationId, now),
       applicationId,
+      authorId,
       kind: selection.kind,
       status: isDryRun ? RetryJobStatus.DRY_RUN : RetryJobStatus.RUNNING,
       selection,

@@ -1,6 +1,8 @@
 import { describeEachDatabase } from '../support/databases';
+import { Client } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
 import { withRows } from '../support/rows';
+import { until } from '../support/until';
 import { withHub } from '../support/with-hub';
 
 describeEachDatabase('Event types', (makeDatabase) => {
@@ -109,4 +111,104 @@ describeEachDatabase('Event types', (makeDatabase) => {
       }
     });
   });
+
+  test('carry examples that fit their schema, and are found by name', async () => {
+    await withHub(makeDatabase, async ({ application, admin }) => {
+      const shop = await application();
+      const other = await application('other');
+      const schema = { type: 'object', required: ['no'], properties: { no: { type: 'integer' } } };
+      const register = (input: object) => mutate(shop.client, 'eventTypeRegister', { input: { name: 'order.paid', ...input } });
+      const found = async (client = shop.client, name = 'order.paid') =>
+        (
+          await client.query<{ eventType: object | null }>(
+            'query ($name: String!) { eventType(name: $name) { name examples isRegistered lastSeenAt schema } }',
+            { name },
+          )
+        ).eventType;
+      expect((await register({ schema, examples: [{ no: 1 }, { no: 'two' }] })).userErrors).toMatchObject([
+        { field: ['examples', '1', 'no'], message: expect.stringContaining('does not fit the schema') },
+      ]);
+      expect(await found()).toBeNull();
+      expect((await register({ schema, examples: [{ no: 1 }, { no: 2, more: [] }] })).userErrors).toEqual([]);
+      const stored = { name: 'order.paid', examples: [{ no: 1 }, { no: 2, more: [] }], isRegistered: true, lastSeenAt: null, schema };
+      expect(await found()).toEqual(stored);
+      expect(await found(other.client)).toBeNull();
+      expect(await admin.query('query ($id: ID!) { eventType(name: "order.paid", applicationId: $id) { name } }', { id: shop.id })).toEqual(
+        { eventType: { name: 'order.paid' } },
+      );
+      expect(await found(shop.client, 'no name!')).toBeNull();
+      // What is left out stays, and the other half is checked against it.
+      expect((await register({ description: 'paid' })).userErrors).toEqual([]);
+      expect(await found()).toEqual(stored);
+      expect((await register({ schema: { type: 'string' } })).userErrors).toMatchObject([
+        { field: ['schema'], message: expect.stringContaining('the examples fit') },
+      ]);
+      expect((await register({ examples: ['text'] })).userErrors).toMatchObject([{ field: ['examples', '0'] }]);
+      expect((await register({ schema: { type: ['string', 'null'] }, examples: ['text', null] })).userErrors).toEqual([]);
+      expect(await found()).toMatchObject({ examples: ['text', null] });
+      expect((await register({ examples: null })).userErrors).toEqual([]);
+      expect(await found()).toMatchObject({ examples: [] });
+      expect((await register({ examples: Array.from({ length: 11 }, () => 'x') })).userErrors).toMatchObject([
+        { field: ['examples'], code: 'TOO_LARGE', message: 'expected at most 10, got 11' },
+      ]);
+      expect((await register({ examples: ['x'.repeat(70_000)] })).userErrors).toMatchObject([{ field: ['examples'], code: 'TOO_LARGE' }]);
+    });
+  });
+
+  test('are listed that events have and nobody has registered, with when each came last', async () => {
+    await withHub(makeDatabase, async ({ application, startAnother, databaseUrl }) => {
+      const shop = await application();
+      const list = async (seen: string, client = shop.client) => {
+        const names: string[] = [];
+        for (let after: string | null = null; ; ) {
+          const { eventTypes }: SeenPage = await client.query<SeenPage>(
+            `query ($after: String) { eventTypes(first: 2, after: $after${seen}) {
+              nodes { name isRegistered lastSeenAt createdAt } pageInfo { hasNextPage endCursor } } }`,
+            { after },
+          );
+          names.push(
+            ...eventTypes.nodes.map(
+              ({ name, isRegistered, lastSeenAt }) => `${name} ${isRegistered} ${lastSeenAt === null ? 'never' : 'seen'}`,
+            ),
+          );
+          if (!eventTypes.pageInfo.hasNextPage) return names;
+          after = eventTypes.pageInfo.endCursor;
+        }
+      };
+      for (const name of ['b.registered', 'd.registered', 'e.registered'])
+        await mutated(shop.client, 'eventTypeRegister', { input: { name } });
+      const began = Date.now();
+      for (const type of ['a.seen', 'c.seen', 'd.registered', 'f.seen', 'f.seen']) await shop.publish({ type });
+      const registered = ['b.registered true never', 'd.registered true seen', 'e.registered true never'];
+      const all = ['a.seen false seen', registered[0], 'c.seen false seen', ...registered.slice(1), 'f.seen false seen'];
+      expect(await list('')).toEqual(registered);
+      expect(await list(', seen: true')).toEqual(all);
+      const { eventType } = await shop.client.query<{ eventType: SeenNode }>(
+        '{ eventType(name: "f.seen") { name isRegistered lastSeenAt createdAt } }',
+      );
+      expect(eventType).toMatchObject({ name: 'f.seen', isRegistered: false });
+      expect(Date.parse(eventType.lastSeenAt ?? '')).toBeGreaterThanOrEqual(began - 1_000);
+      expect(await list(', seen: true', (await application('other')).client)).toEqual([]);
+      await mutated(shop.client, 'eventTypeRegister', { input: { name: 'a.seen' } });
+      expect((await list('')).at(0)).toBe('a.seen true seen');
+      if (databaseUrl.startsWith('sqlite')) return;
+      const another = await startAnother();
+      await new Client(another.url, shop.key).mutate('mutation { eventPublish(input: { type: "g.seen", payload: 1 }) { deduplicated } }');
+      await until(async () => (await list(', seen: true')).includes('g.seen false seen'), { description: "the other instance's type" });
+    });
+  });
 });
+
+interface SeenPage {
+  readonly eventTypes: {
+    readonly nodes: SeenNode[];
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  };
+}
+
+interface SeenNode {
+  readonly name: string;
+  readonly isRegistered: boolean;
+  readonly lastSeenAt: string | null;
+  readonly createdAt: string;
+}

@@ -75,6 +75,7 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
     [`events(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`deliveries(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`eventTypes(applicationId: "${of.applicationId}") { nodes { name } }`, 'FORBIDDEN'],
+    [`eventType(name: "order.created", applicationId: "${of.applicationId}") { name }`, 'FORBIDDEN'],
     [`payloadPreview(payloadQuery: "subscription { event { payload } }", eventId: "${of.eventId}") { body }`, 'BAD_USER_INPUT'],
     [`retryJobs(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`apiKeys(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],

@@ -11,8 +11,8 @@ export const READ_BY: Readonly<Record<string, string>> = {
   EVENTS_READ:
     'Application.eventCursor Application.key Application.metadata Application.retentionDays ' +
     'Event.type Event.idempotencyKey Event.orderingKey Event.occurredAt Event.createdAt Event.redactedAt ' +
-    'EventType.description EventType.schema EventType.createdAt EventType.updatedAt EventType.archivedAt ' +
-    'Query.event Query.eventTypes Query.events Subscription.event',
+    'EventType.description EventType.schema EventType.examples EventType.isRegistered EventType.lastSeenAt EventType.createdAt EventType.updatedAt EventType.archivedAt ' +
+    'Query.event Query.eventType Query.eventTypes Query.events Subscription.event',
   'EVENTS_PUBLISH, EVENTS_READ': 'EventType.name',
   'EVENTS_PUBLISH, EVENTS_READ, EVENTS_REDACT': 'Event.id Event.sequence Event.cursor',
   'EVENTS_READ + PAYLOADS_READ': 'Event.payload Event.payloadText Event.get Query.payloadPreview',
@@ -29,7 +29,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Delivery.eventId Delivery.eventType Delivery.status Delivery.attemptCount Delivery.nextAttemptAt Delivery.createdAt ' +
     'Delivery.completedAt Delivery.attempts Delivery.lastAttempt Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
     'Attempt.statusCode Attempt.error Attempt.requestHeaders Attempt.responseHeaders Attempt.responseTruncated Attempt.curl ' +
-    'RetryJob.kind RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
+    'RetryJob.kind RetryJob.authorId RetryJob.ratePerSecond RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
     'Query.deliveries Query.delivery Query.retryJob Query.retryJobs Subscription.deliveryUpdates Subscription.retryJob',
   'DELIVERIES_READ, DELIVERIES_WRITE': 'Delivery.id Delivery.sequence Delivery.webhookId RetryJob.id',
   'DELIVERIES_READ, WEBHOOKS_WRITE': 'Attempt.id Attempt.number',

@@ -1,4 +1,18 @@
-import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
+import {
+  Arg,
+  Ctx,
+  Field,
+  FieldResolver,
+  Float,
+  ID,
+  InputType,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+} from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { refuseUnknown } from '../../applications/applications';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
@@ -65,6 +79,12 @@ const RetryJobConnection = connectionType(RetryJob);
 
 @Resolver(() => RetryJob)
 export class RetryJobResolver {
+  @FieldResolver(() => Float, { description: 'Deliveries a second that have ended, on average since it was asked for.' })
+  ratePerSecond(@Ctx() { services }: Context, @Root() { done, createdAt, completedAt }: RetryJob): number {
+    const tookMs = Math.max(1, (completedAt?.getTime() ?? services.clock.now()) - createdAt.getTime());
+    return Math.round((done / tookMs) * 1e6) / 1e3;
+  }
+
   @Query(() => RetryJob, { nullable: true, description: 'By its id; needs the scope DELIVERIES_READ.' })
   async retryJob(
     @Ctx() context: Context,
@@ -99,7 +119,7 @@ export class RetryJobResolver {
     return answer(async () => {
       const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, input.applicationId, 'input');
       if (!(await mayEnter(context, applicationId))) refuseUnknown(applicationId);
-      return { retryJob: await context.services.retryJobs.retry(applicationId, input.filter ?? {}, input.dryRun ?? false) };
+      return { retryJob: await context.services.retryJobs.retry(applicationId, input.filter ?? {}, askedBy(context, input)) };
     });
   }
 
@@ -115,7 +135,7 @@ export class RetryJobResolver {
       const named = input.applicationId ?? (isId('whk', input.webhookId) ? ownerOf(context, input.webhookId) : null);
       const applicationId = applicationFor(context, Scope.DELIVERIES_WRITE, named, 'input');
       if (!isId('whk', input.webhookId) || !(await mayEnter(context, applicationId))) refuseUnknownWebhook(input.webhookId);
-      return { retryJob: await context.services.retryJobs.replay(applicationId, input, input.dryRun ?? false) };
+      return { retryJob: await context.services.retryJobs.replay(applicationId, input, askedBy(context, input)) };
     });
   }
 
@@ -145,6 +165,10 @@ export class RetryJobResolver {
   retryJobSubscription(@Root() job: RetryJob, @Arg('id', () => ID, { description: 'The id of the job.' }) _id: string): RetryJob {
     return job;
   }
+}
+
+function askedBy(context: Context, { dryRun }: { readonly dryRun?: boolean | null }) {
+  return { isDryRun: dryRun ?? false, authorId: requireCaller(context).apiKey.id };
 }
 
 /** An admin's webhook says whose it is; a key of an application has its own anyway. */

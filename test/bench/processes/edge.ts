@@ -64,7 +64,12 @@ const questions = {
     const services: Partial<Services> = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
-      eventTypes: new EventTypes({ ...stage, schemas: new SchemaValidator(stage), webhooks: { know: async () => NO_WEBHOOKS } }),
+      eventTypes: new EventTypes({
+        ...stage,
+        schemas: new SchemaValidator(stage),
+        webhooks: { know: async () => NO_WEBHOOKS },
+        seen: { flush: async () => {} },
+      }),
       audit: { done: async () => {}, read: () => {}, published: () => {} },
       unsent: new Unsent(config.unsentBytes),
       budgetExceeded: () => {},

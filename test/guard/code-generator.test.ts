@@ -7,10 +7,9 @@ import { preset } from '@graphql-codegen/client-preset';
 import { codegen } from '@graphql-codegen/core';
 import { buildSchema, Kind, type NameNode, parse, print } from 'graphql';
 import * as ofTheDemo from '../../src/demo/documents';
-import { page } from '../support/documentation';
+import { page, pages } from '../support/documentation';
 
 const ROOT = resolve(__dirname, '../..');
-const PAGES = ['schema/guide.md', 'schema/webhook.md'];
 
 interface CodegenConfig {
   readonly generates: Record<string, { readonly preset: string; readonly config: { readonly scalars: Record<string, string> } }>;
@@ -32,7 +31,7 @@ function configurationOfTheGuide() {
 /** Every document of the examples, payload queries in them included, each operation with a name: `Example1`, `Example2` … */
 function documentsOfTheExamples(): string[] {
   const found = [
-    ...PAGES.flatMap((path) => [...page(path).matchAll(/^```graphql\n([\s\S]*?)^```/gm)].map(([, text = '']) => text)),
+    ...pages().flatMap((path) => [...page(path).matchAll(/^```graphql\n([\s\S]*?)^```/gm)].map(([, text = '']) => text)),
     ...Object.values(ofTheDemo),
   ];
   const inStrings = found.flatMap((text) => [...text.matchAll(/"""\s*(subscription\b[\s\S]*?)"""/g)].map(([, document = '']) => document));

@@ -1,14 +1,11 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import { pages } from '../support/documentation';
 
 const ROOT = join(__dirname, '..', '..');
 const MAX_README_BYTES = 10 * 1024;
 
-/** Every page of the documentation: the Markdown files in git, or about to be. */
-const PAGES = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.md'], { cwd: ROOT, encoding: 'utf8' })
-  .split('\n')
-  .filter((path) => path !== '' && existsSync(join(ROOT, path)));
+const PAGES = pages();
 
 /** Without fenced blocks, in which nothing is a link or a heading. */
 const proseOf = (text: string) => text.replace(/^(```|~~~).*\n[\s\S]*?^\1.*$/gm, '');

@@ -1,7 +1,21 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ROOT = join(__dirname, '..', '..');
+
+const NOT_OURS = new Set(['node_modules', 'dist', 'coverage', '.git']);
+
+/** Every page of the documentation: the project's Markdown files, whether or not git is there. */
+export function pages(): string[] {
+  const entries = readdirSync(ROOT, { withFileTypes: true }).filter(({ name }) => !NOT_OURS.has(name));
+  return entries
+    .flatMap((entry) =>
+      entry.isDirectory()
+        ? readdirSync(join(ROOT, entry.name), { recursive: true, encoding: 'utf8' }).map((path) => join(entry.name, path))
+        : [entry.name],
+    )
+    .filter((path) => path.endsWith('.md') && !path.includes('node_modules'));
+}
 
 /** A page of the documentation, by its path from the root of the project. */
 export function page(path: string): string {

@@ -29,3 +29,11 @@ test('livehook/receiver is at most 10 kB, and nothing of the hub or of other pac
   expect(files.filter((file) => !file.startsWith('receiver/'))).toEqual([]);
   expect(externals).toEqual(['node:crypto']);
 });
+
+test('livehook/client is at most 40 kB, and nothing of the hub or of other packages is in it', async () => {
+  const { bytes, files, externals } = await bundled('client/index.ts');
+  expect(bytes).toBeGreaterThan(1_000);
+  expect(bytes).toBeLessThanOrEqual(40_000);
+  expect(files.filter((file) => !file.startsWith('client/'))).toEqual([]);
+  expect(externals).toEqual([]);
+});

@@ -83,7 +83,7 @@ export class Unparsed {
 
 /** What the variables of a request have beside their values; see `exactVariables`. */
 export interface VariableNotes {
-  /** Where a number or string was written otherwise than JavaScript would: its text, by what has it and its name there. */
+  /** Where null stands, or a number or string that was written otherwise than JavaScript would: its text, by what has it and its name there. */
   readonly exact: ReadonlyMap<object, ReadonlyMap<string | number, string>>;
   /** How many values are `Oversized`. */
   readonly oversized: number;
@@ -122,8 +122,13 @@ export function exactScalar(value: number | string, text: string): object {
   return box;
 }
 
-/** What `exactScalar` or `Unparsed` stands for; anything else is itself. */
+/** Null where GraphQL takes none: a value of the type `JSON!` is there, and it is this. */
+export const JSON_NULL: object = { toJSON: () => null };
+written.set(JSON_NULL, { source: 'null', start: 0, end: 4, depth: 0 });
+
+/** What `JSON_NULL`, `exactScalar` or `Unparsed` stands for; anything else is itself. */
 export function plainJson(value: unknown): unknown {
+  if (value === JSON_NULL) return null;
   if (value instanceof Unparsed) return value.parse();
   return value instanceof Number || value instanceof String ? value.valueOf() : value;
 }
@@ -330,7 +335,7 @@ interface Site {
   readonly isVariable: boolean;
 }
 
-/** A number or string that JavaScript would write otherwise. */
+/** A number or string that JavaScript would write otherwise, or null. */
 type Scalar = Pick<Site, 'place' | 'start' | 'end'>;
 
 function valueAt(place: Place | null, root: unknown): unknown {
@@ -451,7 +456,7 @@ class Survey {
     return chars >= ESCAPED_CHARS + PAYLOAD.length - 1 && nameIn(this.#text, nameStart, nameEnd) === PAYLOAD;
   }
 
-  /** Remembers the value of a name where it is a number or string of which something would be lost. */
+  /** Remembers the value of a name where it is null, or a number or string of which something would be lost. */
   #scalar(parent: Place | null, nameStart: number, nameEnd: number): void {
     const text = this.#text;
     let start = nameEnd + 1;
@@ -465,7 +470,8 @@ class Survey {
     } else if (code === MINUS || (code >= ZERO && code <= NINE)) {
       while (isOfNumber(text.charCodeAt(end))) end++;
       if (String(Number(text.slice(start, end))) === text.slice(start, end)) return;
-    } else return;
+    } else if (text.startsWith('null', start)) end = start + 4;
+    else return;
     this.#scalars.push({ place: { parent, key: nameIn(text, nameStart, nameEnd) }, start, end });
     this.#bound();
   }

@@ -98,7 +98,7 @@ describe('The text of a number or string', () => {
     return { variables, exact: notesOf(variables)?.exact };
   };
 
-  test.each(['1.0', '12345678901234567890', '-0', '1e5', '1E400', '"\\u00e9\\/"'])(
+  test.each(['null', '1.0', '12345678901234567890', '-0', '1e5', '1E400', '"\\u00e9\\/"'])(
     '%s is noted where it is a variable or a payload',
     (text) => {
       const { variables, exact } = notedOf(
@@ -111,7 +111,7 @@ describe('The text of a number or string', () => {
     },
   );
 
-  test.each(['1', '-1.5', '0', '"plain é"', 'true', 'null', '""'])('%s, which JavaScript writes alike, needs no note', (text) => {
+  test.each(['1', '-1.5', '0', '"plain é"', 'true', '""'])('%s, which JavaScript writes alike, needs no note', (text) => {
     expect(notedOf(`{"query":"\\n","variables":{"p":${text},"input":{"payload":${text}}}}`).exact).toBeUndefined();
   });
 

@@ -1,4 +1,6 @@
 import {
+  type ASTNode,
+  type DocumentNode,
   type GraphQLArgument,
   GraphQLError,
   type GraphQLFieldResolver,
@@ -9,11 +11,16 @@ import {
   isListType,
   isNonNullType,
   isObjectType,
+  Kind,
   type OperationDefinitionNode,
+  TypeInfo,
   typeFromAST,
+  type ValueNode,
+  visit,
+  visitWithTypeInfo,
 } from 'graphql';
 import { HubError } from '../errors';
-import { exactScalar, MAX_CHARS_PER_PIECE, notesOf, Oversized, plainJson, Unparsed, type VariableNotes } from '../json-source';
+import { exactScalar, JSON_NULL, MAX_CHARS_PER_PIECE, notesOf, Oversized, plainJson, Unparsed, type VariableNotes } from '../json-source';
 
 /*
  * A payload that is a mere number or string keeps its text only in a box, one of a large request stays text, and one that is
@@ -46,6 +53,25 @@ export function exactVariables(
 
 const TOO_LONG = 'expected JSON of at most 1 MiB, and as much in a variable beside its payloads, got more';
 
+/** In the place of a null in a document. The parser makes no enum value of this name. */
+const NULL_AS_JSON: ValueNode = { kind: Kind.ENUM, value: 'null' };
+
+/**
+ * Lets null be written in a document where JSON is required, as it may be in variables: GraphQL takes it for nothing at
+ * all, but it is JSON, and an input of the type `JSON!` is to be some JSON. `parseJsonLiteral` reads it.
+ */
+export function takeNullAsJson(schema: GraphQLSchema, document: DocumentNode): void {
+  if (document.loc && !document.loc.source.body.includes('null')) return;
+  const types = new TypeInfo(schema);
+  const isRequiredJson = (node: ValueNode | undefined) => node?.kind === Kind.NULL && String(types.getInputType()) === 'JSON!';
+  const take = (node: ASTNode) => {
+    if ((node.kind === Kind.ARGUMENT || node.kind === Kind.OBJECT_FIELD) && isRequiredJson(node.value))
+      Object.assign(node, { value: NULL_AS_JSON });
+    if (node.kind === Kind.VARIABLE_DEFINITION && isRequiredJson(node.defaultValue)) Object.assign(node, { defaultValue: NULL_AS_JSON });
+  };
+  visit(document, visitWithTypeInfo(types, { enter: take }));
+}
+
 class Noting {
   readonly placed = new Set<Unparsed>();
   oversizedLeft: number;
@@ -56,23 +82,25 @@ class Noting {
     this.oversizedLeft = notes.oversized;
   }
 
-  put(type: GraphQLInputType, parent: object, key: string | number): void {
+  put(type: GraphQLInputType, parent: object, key: string | number, isRequired = false): void {
     if (!Object.hasOwn(parent, key) || !hasJson(type)) return;
     const value: unknown = parent[key as keyof typeof parent];
-    if (isNonNullType(type)) this.put(type.ofType, parent, key);
+    if (isNonNullType(type)) this.put(type.ofType, parent, key, true);
     else if (isListType(type)) {
       if (Array.isArray(value)) for (let index = 0; index < value.length; index++) this.put(type.ofType, value, index);
       else this.put(type.ofType, parent, key); // a list of one may be written as that one
-    } else if (!isInputObjectType(type)) this.#json(value, parent, key);
+    } else if (!isInputObjectType(type)) this.#json({ value, parent, key, isRequired });
     else if (typeof value === 'object' && value !== null)
       for (const field of Object.values(type.getFields())) this.put(field.type, value, field.name);
   }
 
-  #json(value: unknown, parent: object, key: string | number): void {
+  #json({ value, parent, key, isRequired }: { value: unknown; parent: object; key: string | number; isRequired: boolean }): void {
     if (value instanceof Oversized) this.oversizedLeft--;
     else if (value instanceof Unparsed) this.placed.add(value);
     const text = this.#notes.exact.get(parent)?.get(key);
-    if (text !== undefined) Object.assign(parent, { [key]: exactScalar(value as number | string, text) });
+    // GraphQL takes null for nothing at all. Where JSON is required it is a value.
+    if (text !== undefined && value === null && isRequired) Object.assign(parent, { [key]: JSON_NULL });
+    else if (text !== undefined && value !== null) Object.assign(parent, { [key]: exactScalar(value as number | string, text) });
   }
 }
 

@@ -1,6 +1,6 @@
 import { GraphQLError, Kind, type ValueNode } from 'graphql';
 import { MAX_JSON_DEPTH } from '../json';
-import { exactScalar, Oversized, plainJson, rememberText, writtenAs } from '../json-source';
+import { exactScalar, JSON_NULL, Oversized, plainJson, rememberText, writtenAs } from '../json-source';
 
 type Variables = Readonly<Record<string, unknown>> | null | undefined;
 
@@ -12,6 +12,7 @@ const MAX_VARIABLE_CHARS_PER_LITERAL = 2 * 1024 * 1024;
  * round its numbers and move its names; it is made when it is asked for, as documents are read several times.
  */
 export function parseJsonLiteral(node: ValueNode, variables?: Variables): unknown {
+  if (node.kind === Kind.ENUM && node.value === 'null') return JSON_NULL; // see `takeNullAsJson`
   const value = new Reading(variables).read(node, 1);
   if (node.kind === Kind.OBJECT || node.kind === Kind.LIST) rememberText(value as object, () => write(node, variables));
   const isRounded = typeof value === 'number' && 'value' in node && String(value) !== node.value;

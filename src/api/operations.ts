@@ -20,7 +20,7 @@ import type { Log } from '../log';
 import { Budget } from './budget';
 import { type Context, createContext } from './context';
 import { CpuBudget, type Meter } from './cpu-budget';
-import { exactVariables } from './exact-variables';
+import { exactVariables, takeNullAsJson } from './exact-variables';
 import { executeWithin } from './execute-within';
 import { Introspection, type IntrospectionAccess, readsSchema } from './introspection';
 import { costProblem, LIMITS, limitRules, sizesOf, UNAUTHENTICATED_LIMITS, unauthenticatedProblem } from './limits';
@@ -281,6 +281,7 @@ export class Operations {
   #validate(document: DocumentNode): readonly GraphQLError[] {
     const { schema } = this.#deps;
     const overLimits = validate(schema, document, limitRules);
+    if (overLimits.length === 0) takeNullAsJson(schema, document);
     const errors = overLimits.length > 0 ? overLimits : validate(schema, document);
     return errors.map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
   }

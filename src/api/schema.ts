@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { GraphQLScalarType, type GraphQLSchema } from 'graphql';
+import { type GraphQLObjectType, GraphQLScalarType, type GraphQLSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { buildSchemaSync, type PubSub } from 'type-graphql';
 import { ApiKey } from '../applications/api-key';
@@ -7,6 +7,7 @@ import { Application } from '../applications/application';
 import { Attempt } from '../attempts/attempt';
 import { Delivery } from '../deliveries/delivery';
 import { Event } from '../events/event';
+import { JSON_NULL } from '../json-source';
 import { RetryJob } from '../replay/retry-job';
 import { Webhook } from '../webhooks/webhook';
 import { auditFields } from './audit-fields';
@@ -49,6 +50,15 @@ const DateTime = new GraphQLScalarType({
   specifiedByURL: 'https://datatracker.ietf.org/doc/html/rfc3339#section-5.6',
 });
 
+/**
+ * `Event.payload` is `JSON!`, in every client that was ever generated, since each event has one. Of an event whose payload
+ * is JSON's null GraphQL would take the whole answer back, so it gets to see an object that is written as null.
+ */
+function answerNullPayloads(schema: GraphQLSchema): void {
+  const field = (schema.getType('Event') as GraphQLObjectType).getFields().payload;
+  if (field) field.resolve = (event) => (event as Event).payload ?? JSON_NULL;
+}
+
 export function createSchema(): GraphQLSchema {
   const schema = buildSchemaSync({
     resolvers: [
@@ -76,6 +86,7 @@ export function createSchema(): GraphQLSchema {
     const root = schema.getType(name);
     if (root) root.description = description;
   }
+  answerNullPayloads(schema);
   plainArguments(schema);
   guardFields(schema);
   auditFields(schema);

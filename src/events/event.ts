@@ -6,7 +6,7 @@ import { Node } from '../node';
 import { LongTextColumn, TextColumn, TimeColumn } from '../store/columns';
 import { forgetPayload, parsedPayload } from './parsed-payloads';
 
-/** What stands in the place of a payload that was redacted. An object, since `payload` is never null. */
+/** What stands in the place of a payload that was redacted. An object, as almost every payload is. */
 export const REDACTED_PAYLOAD = '{}';
 
 @Entity('events')
@@ -68,7 +68,9 @@ export class Event extends Node {
     this.redactedAt = at;
   }
 
-  @Field(() => GraphQLJSON, { description: 'As it was published, its keys in their order. Needs the scope PAYLOADS_READ.' })
+  @Field(() => GraphQLJSON, {
+    description: 'As it was published, its keys in their order; null where that is what was published. Needs the scope PAYLOADS_READ.',
+  })
   get payload(): unknown {
     return parsedPayload(this);
   }

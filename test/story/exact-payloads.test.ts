@@ -130,6 +130,49 @@ describe.each(TRANSPORTS)('A payload that JavaScript would change, published ove
     });
   });
 
+  test('may be null, in a variable, in an input and in the document, but may not be left out', async () => {
+    await withSqliteHub(async ({ application, receiver, url }) => {
+      const shop = await application();
+      await shop.webhook('/hook');
+      const answer = '{ event { payload payloadText get(path: "a") } userErrors { field message code } }';
+      const of = (input: string, declared = '') => `mutation${declared} { eventPublish(input: ${input}) ${answer} }`;
+      const ways: readonly (readonly [query: string, variables?: string])[] = [
+        [of('{ type: "a.b", payload: $p }', '($p: JSON!)'), '{"p":null}'],
+        [of('$input', '($input: EventPublishInput!)'), '{"input":{"type":"a.b","payload":null}}'],
+        [of('{ type: "a.b", payload: null }')],
+        [of('{ type: "a.b", payload: $p }', '($p: JSON! = null)')],
+      ];
+      for (const [query, variables] of ways)
+        expect(await ask(transport, url, shop.key, query, variables)).toEqual({
+          data: { eventPublish: { event: { payload: null, payloadText: 'null', get: null }, userErrors: [] } },
+        });
+      for (const { body } of await receiver.waitFor(ways.length, '/hook')) expect(body.toString()).toMatch(/"data":null\}$/);
+      const batch =
+        'mutation($events: [EventPublishInput!]!) { eventsPublish(input: { events: $events }) { results { event { payloadText } } } }';
+      const texts = ['null', '{"a":null}', '1.0'];
+      expect(
+        await ask(transport, url, shop.key, batch, `{"events":[${texts.map((text) => `{"type":"a.b","payload":${text}}`).join()}]}`),
+      ).toEqual({
+        data: { eventsPublish: { results: texts.map((payloadText) => ({ event: { payloadText } })) } },
+      });
+      const missing: readonly (readonly [query: string, variables?: string])[] = [
+        [of('{ type: "a.b", payload: $p }', '($p: JSON!)')],
+        [of('$input', '($input: EventPublishInput!)'), '{"input":{"type":"a.b"}}'],
+        [of('{ type: "a.b" }')],
+        [of('null')],
+        [of('$input', '($input: EventPublishInput!)'), '{"input":null}'],
+      ];
+      for (const [query, variables] of missing) {
+        const { errors } = await ask(transport, url, shop.key, query, variables);
+        expect(errors?.[0]?.extensions?.code).toMatch(/^(BAD_USER_INPUT|GRAPHQL_VALIDATION_FAILED)$/);
+      }
+      const none = `mutation($f: JSON) { webhookCreate(input: { url: "${receiver.url('/all')}", filter: $f }) { webhook { filter } userErrors { message } } }`;
+      expect(await ask(transport, url, shop.key, none, '{"f":null}')).toEqual({
+        data: { webhookCreate: { webhook: { filter: null }, userErrors: [] } },
+      });
+    });
+  });
+
   test('is checked against the schema of its type as what it is', async () => {
     await withSqliteHub(async ({ application, url }) => {
       const shop = await application();
@@ -271,6 +314,52 @@ describe('The text of a payload for its readers', () => {
       expect(await shop.client.query('query($id: ID!) { event(id: $id) { payload payloadText } }', { id })).toEqual({
         event: { payload: {}, payloadText: '{}' },
       });
+    });
+  });
+});
+
+describe('A payload of null', () => {
+  test('is filtered, previewed, tested and checked as any other', async () => {
+    await withSqliteHub(async ({ application, receiver }) => {
+      const shop = await application();
+      const hook = (path: string, more: object) =>
+        mutated<{ webhook: { id: string } }>(
+          shop.client,
+          'webhookCreate',
+          { input: { url: receiver.url(path), ...more } },
+          'webhook { id }',
+        );
+      const { webhook } = await hook('/null', { filter: { payload: null } });
+      await hook('/other', { filter: { payload: { $ne: null } } });
+      await hook('/deeper', { filter: { 'payload.a': { $exists: true } } });
+      const payloadQuery = 'subscription { event(filter: "{\\"payload\\": null}") { payload a: get(path: "a.b") payloadText } }';
+      await hook('/shaped', { payloadQuery });
+      const publish = (payload: unknown) =>
+        mutated<{ event: { id: string } }>(shop.client, 'eventPublish', { input: { type: 'a.b', payload } }, 'event { id }');
+      const { event } = await publish(null);
+      await publish({ a: 1 });
+      await receiver.waitFor(1, '/other');
+      await receiver.waitFor(1, '/deeper');
+      for (const [path, written] of [
+        ['/null', '"data":null}'],
+        ['/shaped', '"payload":null,"a":null,"payloadText":"null"'],
+      ] as const) {
+        const [request] = await receiver.waitFor(1, path);
+        expect(request?.headers['webhook-id']).toBe(event.id);
+        expect(request?.body.toString()).toContain(written);
+      }
+      const { payloadPreview } = await shop.client.query<{ payloadPreview: { body: string; errors: string[] } }>(
+        'query($id: ID!, $query: String!) { payloadPreview(eventId: $id, payloadQuery: $query) { body errors } }',
+        { id: event.id, query: payloadQuery },
+      );
+      expect(payloadPreview).toEqual({ body: expect.stringContaining('"payload":null'), errors: [] });
+      await mutated(shop.client, 'webhookTest', { id: webhook.id, input: { eventType: 'a.b', payload: null } });
+      expect((await receiver.waitFor(2, '/null'))[1]?.body.toString()).toContain('"data":null');
+      await mutated(shop.client, 'eventTypeRegister', { input: { name: 'a.c', schema: { type: 'object' } } });
+      const refused = await mutate(shop.client, 'eventPublish', { input: { type: 'a.c', payload: null } });
+      expect(refused.userErrors).toEqual([
+        expect.objectContaining({ field: ['payload'], message: expect.stringContaining('must be object') }),
+      ]);
     });
   });
 });

@@ -50,6 +50,7 @@ const TRICKY = [
   '42',
   '0',
   'false',
+  'null',
   '{"__proto__":{"polluted":true},"constructor":{"prototype":1},"toString":1,"hasOwnProperty":null}',
   '{"sql":"\'; DROP TABLE events; -- ?:no :id $1 %s"}',
   '{"html":"</script><!-- & -->"}',

@@ -36,7 +36,7 @@ abstract class EventFields implements EventInput {
   @Field(() => String, { description: 'A dotted name: order.created' })
   type!: string;
 
-  @Field(() => GraphQLJSON, { description: 'At most 1 MiB; its keys keep their order.' })
+  @Field(() => GraphQLJSON, { description: 'At most 1 MiB; its keys keep their order. Any JSON, null included.' })
   payload!: unknown;
 
   @Field(() => String, {

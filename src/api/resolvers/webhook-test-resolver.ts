@@ -16,7 +16,9 @@ export class WebhookTestInput {
   @Field(() => String, { description: 'A dotted name; the webhook need not want it.' })
   eventType!: string;
 
-  @Field(() => GraphQLJSON, { description: 'At most 1 MiB, and of the schema of its type where one is registered.' })
+  @Field(() => GraphQLJSON, {
+    description: 'At most 1 MiB, and of the schema of its type where one is registered. Any JSON, null included.',
+  })
   payload!: unknown;
 }
 

@@ -1,6 +1,7 @@
 import ms from 'ms';
 import { ALL_SCOPES, type ApiKey, type Scope } from '../applications/api-key';
 import { ApiKeys } from '../applications/api-keys';
+import { Applications, refuseUnknown } from '../applications/applications';
 import { AuditLog } from '../audit/audit-log';
 import { byNobody } from '../audit/gathering';
 import { systemClock } from '../clock';
@@ -48,7 +49,8 @@ export async function createKey(options: Options): Promise<void> {
 
 /** Lists keys: as a table for people on a terminal, as JSON lines in a pipe. */
 export async function listKeys({ application, json }: ListOptions): Promise<void> {
-  await withKeys(async (keys) => {
+  await withKeys(async (keys, _audit, applications) => {
+    if (application !== undefined && (await applications.byId(application)) === null) refuseUnknown(application, '--application');
     const print = json === true || !process.stdout.isTTY ? lineOf : rowOf;
     for (let after: string | undefined; ; ) {
       const { rows, hasNextPage } = await keys.list(application ?? null, { first: KEYS_PER_PAGE, after });
@@ -69,13 +71,13 @@ export async function revokeKey(id: string): Promise<void> {
   });
 }
 
-async function withKeys(work: (keys: ApiKeys, audit: AuditLog) => Promise<void>): Promise<void> {
+async function withKeys(work: (keys: ApiKeys, audit: AuditLog, applications: Applications) => Promise<void>): Promise<void> {
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
   try {
     await withStoredDatabase(config, log, async (database) => {
       const stage = { database, clock: systemClock, log, facts: new Facts() };
-      await work(new ApiKeys(stage), new AuditLog(stage));
+      await work(new ApiKeys(stage), new AuditLog(stage), new Applications(stage));
     });
   } catch (error) {
     if (error instanceof InputRefused) throw new ConfigError([error.message]);
@@ -91,7 +93,8 @@ const lineOf = (apiKey: ApiKey) => JSON.stringify(factsOf(apiKey));
 
 const minute = (time: Date) => time.toISOString().slice(0, 16);
 
-function rowOf({ id, applicationId, name, hint, scopes, lastUsedAt, expiresAt, revokedAt }: ApiKey): string {
+/** A row of the table. */
+export function rowOf({ id, applicationId, name, hint, scopes, lastUsedAt, expiresAt, revokedAt }: ApiKey): string {
   const columns = [
     id,
     `…${hint}`,

@@ -1,6 +1,8 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ApiKey } from '../../src/applications/api-key';
+import { rowOf } from '../../src/cli/keys';
 import { run } from '../support/command';
 import { describeEachDatabase } from '../support/databases';
 import { createMysqlDatabase } from '../support/mariadb';
@@ -36,6 +38,11 @@ describeEachDatabase('livehook keys', (makeDatabase) => {
       expect(own).toMatchObject({ applicationId: shop.id, allowedNetworks: ['127.0.0.0/8'], revokedAt: null });
       expect(listed.out + listed.err).not.toContain(made.out.trim());
       expect((await run(['keys', 'list'], environment)).out.trim().split('\n')).toHaveLength(1);
+      expect(await run(['keys', 'list', '--application', 'app_nothere'], environment)).toMatchObject({
+        code: 1,
+        out: '',
+        err: expect.stringContaining('expected the id of an application, got "app_nothere"'),
+      });
 
       const revoked = await run(['keys', 'revoke', own.id], environment);
       expect(revoked).toMatchObject({ code: 0, out: '', err: `${own.id} (of the shop): revoked now\n` });
@@ -54,6 +61,28 @@ describeEachDatabase('livehook keys', (makeDatabase) => {
       });
     });
   });
+});
+
+test('livehook keys list shows on a terminal what each key may do, and until when', () => {
+  const at = (time: string) => new Date(time);
+  const apiKey = (more: object): ApiKey =>
+    Object.assign(new ApiKey(), {
+      ...{ id: 'key_1', applicationId: 'app_1', name: 'of\u001bthe shop', hint: 'abcd', grantedScopes: ['EVENTS_READ', 'AUDIT_READ'] },
+      ...{ lastUsedAt: null, expiresAt: null, revokedAt: null },
+      ...more,
+    });
+  const rows = [
+    apiKey({}),
+    apiKey({ expiresAt: at('2999-01-31T12:00:30Z'), lastUsedAt: at('2026-01-31T12:00:00Z') }),
+    apiKey({ expiresAt: at('2026-01-31T12:00:00Z') }),
+    apiKey({ revokedAt: at('2026-02-01T12:00:00Z'), applicationId: null }),
+  ];
+  expect(rows.map((row) => rowOf(row).replace(/ {2,}/g, ' | '))).toEqual([
+    'key_1 | …abcd | valid | never used | of the shop | EVENTS_READ,AUDIT_READ',
+    'key_1 | …abcd | expires 2999-01-31T12:00 | used 2026-01-31T12:00 | of the shop | EVENTS_READ,AUDIT_READ',
+    'key_1 | …abcd | expired 2026-01-31T12:00 | never used | of the shop | EVENTS_READ,AUDIT_READ',
+    'key_1 | …abcd | revoked 2026-02-01T12:00 | never used | of the shop | everything',
+  ]);
 });
 
 test('livehook keys and secrets find no SQLite file, say so, and make none', async () => {

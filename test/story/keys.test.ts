@@ -124,8 +124,12 @@ describeEachDatabase('Keys', (makeDatabase) => {
           if (name === 'test') expect(lastUsedAt).toMatch(/:\d\d:00\.000Z$/);
         }
       }
-      const admins = await keysOf(admin);
-      expect(admins.map(({ name }) => name)).toEqual(['LIVEHOOK_ADMIN_KEY']);
+      const second = await create(admin, { name: 'second admin' });
+      const admins = await keysOf(client(second.token));
+      expect(admins.map(({ name }) => name).sort()).toEqual(['LIVEHOOK_ADMIN_KEY', 'second admin']);
+      expect(JSON.stringify(admins)).not.toContain(second.token.slice(0, 20));
+      await mutated(admin, 'apiKeyRevoke', { id: second.apiKey.id });
+      expect((await client(second.token).request('{ viewer { admin } }')).errors?.[0]?.extensions?.code).toBe('UNAUTHENTICATED');
       for (const [who, args] of [
         [shop.client, ''],
         [client(auditor.token), `(applicationId: "${other.id}")`],

@@ -1,4 +1,5 @@
 import { encodeCursor } from '../../src/cursor';
+import { Events } from '../../src/events/events';
 import { describeEachDatabase } from '../support/databases';
 import type { Client } from '../support/graphql-client';
 import { mutated } from '../support/mutate';
@@ -244,3 +245,40 @@ describeEachDatabase('An application', (makeDatabase) => {
     });
   });
 });
+
+describeEachDatabase('A key that reads deliveries alone', (makeDatabase) => {
+  test('lists and watches them with the ids of what it may not see, which is null', async () => {
+    await withHub(makeDatabase, async (hub) => {
+      const shop = await hub.application();
+      const { id: webhookId } = await shop.webhook('/hook');
+      const events = [await shop.publish({ type: 'order.created' }), await shop.publish({ type: 'order.paid' })];
+      const guest = await keyWith(hub, shop, ['DELIVERIES_READ']);
+      const fields = 'eventId eventType sequence webhookId event { id } webhook { id }';
+      const expected = events.map(({ id, sequence }, index) => ({
+        eventId: id,
+        eventType: index === 0 ? 'order.created' : 'order.paid',
+        sequence,
+        webhookId,
+        event: null,
+        webhook: null,
+      }));
+      const ids = jest.spyOn(Events.prototype, 'idsBySequences');
+      expect(await guest.query(`{ deliveries { nodes { ${fields} } } }`)).toEqual({ deliveries: { nodes: [...expected].reverse() } });
+      expect(ids).toHaveBeenCalledTimes(1);
+      ids.mockRestore();
+
+      const { application } = await guest.query<{ application: { updateCursor: string } }>('{ application { updateCursor } }');
+      expect(application.updateCursor).not.toBe('');
+      const watch = `subscription { deliveryUpdates(after: "${encodeCursor('update', shop.id, 0)}") { updates { delivery { ${fields} } } } }`;
+      for (const stream of [guest.subscribe<Watched>(watch), guest.subscribeSse<Watched>(watch)]) {
+        const [page] = await stream.take(1);
+        const [first] = page?.deliveryUpdates.updates ?? [];
+        expect(first?.delivery).toEqual(expected[0]);
+      }
+    });
+  });
+});
+
+interface Watched {
+  readonly deliveryUpdates: { readonly updates: readonly { readonly delivery: object }[] };
+}

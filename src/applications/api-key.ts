@@ -60,7 +60,7 @@ registerEnumType(Scope, {
         'Create, change, test, pause, resume and delete webhooks. It decides where payloads and the values of headers are sent, which is a way to read them.',
     },
     WEBHOOKS_READ: { description: 'Read webhooks.' },
-    DELIVERIES_WRITE: { description: 'Retry and cancel deliveries.' },
+    DELIVERIES_WRITE: { description: 'Retry and cancel deliveries; with PAYLOADS_READ, have requests of the past signed once more.' },
     DELIVERIES_READ: { description: 'Read and watch deliveries and their attempts.' },
     PAYLOADS_READ: {
       description:

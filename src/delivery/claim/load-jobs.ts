@@ -105,7 +105,8 @@ function jobOf(row: ClaimedRow, event: Event, bodies: ReadonlyMap<string, string
     attemptCount,
     manualAttempts: Number(row.manual_attempts),
     trigger,
-    automaticDueAt: row.automatic_due_at === null ? null : Number(row.automatic_due_at),
+    // An instance of the version before may have left it behind.
+    automaticDueAt: trigger !== AttemptTrigger.MANUAL || row.automatic_due_at === null ? null : Number(row.automatic_due_at),
     body,
     createdAt: Number(row.created_at),
     weight,

@@ -238,7 +238,7 @@ async function moveRetrying(tx: Tx, verdicts: readonly Verdict[]): Promise<void>
     const delays = part.flatMap(({ finished: { job }, delayMs }) => [job.deliveryId, delayMs]);
     const { sql, parameters } = oneOfThose(tx, part);
     await tx.execute(
-      `UPDATE deliveries SET ${COUNTED}, status = 'RETRYING', owner = '',
+      `UPDATE deliveries SET ${COUNTED}, status = 'RETRYING', owner = '', automatic_due_at = NULL,
          due_at = ${tx.dialect.now} + CASE id ${part.map(() => 'WHEN ? THEN ?').join(' ')} ELSE 0 END WHERE ${sql}`,
       [...delays, ...parameters],
     );

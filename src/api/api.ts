@@ -13,6 +13,7 @@ import { listInstances } from '../delivery/instances/roll';
 import { bodyId, readBodies, readBody } from '../delivery/request/bodies';
 import type { Shaper } from '../delivery/request/shaper';
 import type { EventStore } from '../events/event-store';
+import { listEvents } from '../events/search';
 import { applicationIdOf, isId } from '../ids';
 import type { Live } from '../live/live';
 import type { Observability } from '../observe/observability';
@@ -130,12 +131,13 @@ function servicesOf({ tenancy, audit, eventStore, delivery, live, observability,
     unsent,
     budgetExceeded: (reason) => observability.metrics.budgetExceeded(reason),
     audit,
-    readAudit: async (applicationId, selection, page) => {
+    readAudit: async (applicationId, selection, page, allowance) => {
       await audit.flush();
-      return readAudit(database.read, applicationId, selection, page);
+      return readAudit(database.read, applicationId, selection, page, allowance);
     },
     webhooks,
     events: eventStore.events,
+    listEvents: (...request) => listEvents(database.read, ...request),
     eventTypes: eventStore.types,
     redactions: eventStore.redactions,
     appender: observability,

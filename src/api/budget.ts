@@ -5,7 +5,7 @@ import { LIMITS } from './limits';
 import type { UnsentAnswer } from './unsent';
 
 /** What a budget counts: the reason that an operation was ended for. */
-export type Reason = 'fields' | 'rows' | 'bytes' | 'read' | 'unsent';
+export type Reason = 'fields' | 'rows' | 'bytes' | 'read' | 'searched' | 'unsent';
 
 /** What a field costs in an answer beside its name and value: quotes, colon, comma. */
 const FIELD_BYTES = 4;
@@ -46,6 +46,7 @@ export class Budget {
   #rows = 0;
   #bytes = 0;
   #readBytes = 0;
+  #searchedRows = 0;
   #chargedBytes = 0;
   #chargedReadBytes = 0;
   #refusals = 0;
@@ -135,6 +136,29 @@ export class Budget {
       this.#exceed('read', `The rows behind the answer have more than ${LIMITS.answerReadBytes} bytes: ask for smaller pages (\`first\`).`);
     else if (this.#uncharged > CHARGE_BYTES) this.#charge();
     return this.#problem === undefined;
+  }
+
+  /**
+   * Before one more list is searched or counted.
+   * @throws HubError where the operation has looked at as many rows as it may
+   */
+  startSearch(): void {
+    if (this.searchableRows(0) <= 0)
+      this.#exceed(
+        'searched',
+        `The filters and counts of the operation have looked at more than ${LIMITS.answerSearchedRows} rows: ask for fewer lists at once, or narrow them (\`createdAfter\`, \`minSequence\`).`,
+      );
+    if (this.#problem) throw this.#problem;
+  }
+
+  /** How many more rows a search may look at that has looked at so many, beside the others of the operation. */
+  searchableRows(looked: number): number {
+    return Math.min(LIMITS.pageSearchedRows - looked, LIMITS.answerSearchedRows - this.#searchedRows);
+  }
+
+  /** So many rows were looked at for a filter or a count. */
+  searched(rows: number): void {
+    this.#searchedRows += rows;
   }
 
   /** What a field that cannot be answered throws; undefined: it is null, there were enough errors. */

@@ -1,7 +1,9 @@
 import { type GraphQLResolveInfo, Kind } from 'graphql';
-import { Arg, type ClassType, Field, Int, ObjectType } from 'type-graphql';
+import { Arg, type ClassType, Ctx, Field, Int, ObjectType } from 'type-graphql';
+import { encodeKeyCursor } from '../cursor';
 import { HubError } from '../errors';
-import type { Page, PageRequest } from '../store/page';
+import { MAX_COUNTED_ROWS, type Page, type PageRequest, type TotalCount } from '../store/page';
+import { type Context, searchAllowance } from './context';
 
 export const MAX_FIRST = 100;
 export const DEFAULT_FIRST = 50;
@@ -23,6 +25,18 @@ export class PageInfo {
   endCursor!: string | null;
 }
 
+@ObjectType('TotalCount', { description: 'How long a list is.' })
+class TotalCountType implements TotalCount {
+  @Field(() => Int, { description: `How many rows: exact up to ${MAX_COUNTED_ROWS.toLocaleString('en')}.` })
+  count!: number;
+
+  @Field(() => Boolean, {
+    description:
+      'Whether there may be more rows than `count`: it stops at its limit, and where it has to search, when it has looked far enough.',
+  })
+  isCapped!: boolean;
+}
+
 export interface Edge<Row> {
   readonly cursor: string;
   readonly node: Row;
@@ -32,10 +46,13 @@ export interface Connection<Row> {
   readonly edges: readonly Edge<Row>[];
   readonly nodes: readonly Row[];
   readonly pageInfo: PageInfo;
+  readonly searchedUntil: Date | null;
+  /** Called where somebody asks for `totalCount`. */
+  readonly count: Page<Row>['count'];
 }
 
 /** The Relay connection type of a record: `EventConnection` with `EventEdge`s for `Event`. */
-export function connectionType<Row extends object>(row: ClassType<Row>): ClassType<Connection<Row>> {
+export function connectionType<Row extends object>(row: ClassType<Row>): ClassType {
   @ObjectType(`${row.name}Edge`, { description: 'A row of a list and where it stands there.' })
   class EdgeType implements Edge<Row> {
     @Field(() => String, { description: 'Pass it as `after` to go on behind this row.' })
@@ -46,7 +63,7 @@ export function connectionType<Row extends object>(row: ClassType<Row>): ClassTy
   }
 
   @ObjectType(`${row.name}Connection`, { description: 'A page of a list, by keyset: rows that come or go meanwhile shift nothing.' })
-  class ConnectionType implements Connection<Row> {
+  class ConnectionType {
     @Field(() => [EdgeType], { description: 'The rows with their cursors.' })
     edges!: EdgeType[];
 
@@ -55,9 +72,38 @@ export function connectionType<Row extends object>(row: ClassType<Row>): ClassTy
 
     @Field(() => PageInfo, { description: 'Whether there is more, and how to ask for it.' })
     pageInfo!: PageInfo;
+
+    @Field(() => TotalCountType, {
+      description:
+        'How many rows the whole list has, by the same filter. Counted when it is asked for: leave it out where nobody looks at it.',
+    })
+    totalCount(@Ctx() context: Context): Promise<TotalCount> {
+      const { count } = this as unknown as Connection<Row>;
+      return context.budget.reading(() => count(searchAllowance(context)));
+    }
   }
 
   return ConnectionType;
+}
+
+/** The same for lists with filters that no index answers. */
+export function searchedConnectionType<Row extends object>(row: ClassType<Row>): ClassType {
+  const Base = connectionType(row) as ClassType<object>;
+
+  @ObjectType(`${row.name}Connection`, {
+    description:
+      'A page of a list, by keyset: rows that come or go meanwhile shift nothing. A filter may have to search, which ends in time: then the page has fewer rows than asked for, or none, and `searchedUntil` says how far it came.',
+  })
+  class SearchedConnectionType extends Base {
+    @Field(() => Date, {
+      nullable: true,
+      description:
+        'Where the search for this page was ended, for it had taken long: rows stored earlier were not looked at. Go on with `endCursor`. Null: it came to its end.',
+    })
+    searchedUntil!: Date | null;
+  }
+
+  return SearchedConnectionType;
 }
 
 export interface PageArguments {
@@ -77,7 +123,13 @@ function checkSize(name: 'first' | 'last', size: number): void {
     throw new HubError('BAD_USER_INPUT', `${name}: expected a whole number from 1 to ${MAX_FIRST}, got ${size}`);
 }
 
-export function connection<Row>({ rows, hasNextPage }: Page<Row>, cursorOf: (row: Row) => string, request: PageRequest): Connection<Row> {
+export function connection<Row>(
+  { rows, hasNextPage, leftOff, count }: Page<Row>,
+  cursorOf: (row: Row) => string,
+  request: PageRequest,
+  /** Of a key, where a search left off. */
+  cursorAt: (key: string) => string = encodeKeyCursor,
+): Connection<Row> {
   const edges = rows.map((node) => ({ node, cursor: cursorOf(node) }));
   return {
     edges,
@@ -86,8 +138,10 @@ export function connection<Row>({ rows, hasNextPage }: Page<Row>, cursorOf: (row
       hasNextPage,
       hasPreviousPage: request.after !== undefined,
       startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      endCursor: leftOff ? cursorAt(leftOff.key) : (edges.at(-1)?.cursor ?? null),
     },
+    searchedUntil: leftOff?.at ?? null,
+    count,
   };
 }
 
@@ -130,13 +184,13 @@ function decoded(before: string, decode: (cursor: string) => string): string {
 
 /** A page that was read from either end, in the order of the list. */
 export function eitherEndConnection<Row>(
-  { rows, hasNextPage: hasMore }: Page<Row>,
+  page: Page<Row>,
   cursorOf: (row: Row) => string,
   { request, isFromEnd }: EitherEndRequest,
 ): Connection<Row> {
-  if (!isFromEnd) return connection({ rows, hasNextPage: hasMore }, cursorOf, request);
-  const { pageInfo, ...rest } = connection({ rows: [...rows].reverse(), hasNextPage: hasMore }, cursorOf, request);
-  return { ...rest, pageInfo: { ...pageInfo, hasNextPage: request.after !== undefined, hasPreviousPage: hasMore } };
+  if (!isFromEnd) return connection(page, cursorOf, request);
+  const { pageInfo, ...rest } = connection({ ...page, rows: [...page.rows].reverse() }, cursorOf, request);
+  return { ...rest, pageInfo: { ...pageInfo, hasNextPage: request.after !== undefined, hasPreviousPage: page.hasNextPage } };
 }
 
 /** How many of a list: the argument that all of them share. */

@@ -11,7 +11,7 @@ import type { Event } from '../events/event';
 import type { EventColumns } from '../events/events';
 import { applicationIdOf, isId, sequenceOf } from '../ids';
 import type { Stream } from '../live/stream';
-import type { Page, PageRequest } from '../store/page';
+import type { Page, PageRequest, SearchAllowance } from '../store/page';
 import type { CostlyFilter } from '../webhooks/costly-filter';
 import type { StoredHealth } from '../webhooks/health';
 import type { Webhook } from '../webhooks/webhook';
@@ -180,8 +180,31 @@ export async function readHeavyPage<Row>(
     const added = page.rows.reduce((sum, row) => sum + bytesOf(row), 0);
     bytes += added;
     rows.push(...page.rows);
-    if (!budget.read(added) || !page.hasNextPage || rows.length >= first) return { rows, hasNextPage: page.hasNextPage };
+    if (!budget.read(added) || !page.hasNextPage || page.leftOff || rows.length >= first) return { ...page, rows };
   }
+}
+
+/** Of a slice of the event loop: looking at a row takes some 5 µs. */
+const UNITS_PER_ROW = 100;
+
+/**
+ * What one more list may look at for its filter or its count.
+ * @throws HubError where the operation has looked at as much as it may
+ */
+export function searchAllowance({ budget, services, caller }: Context): SearchAllowance {
+  const owner = caller?.applicationId ?? caller?.apiKey.id ?? '';
+  budget.startSearch();
+  let looked = 0;
+  return {
+    get rows() {
+      return budget.searchableRows(looked);
+    },
+    async looked(rows) {
+      looked += rows;
+      budget.searched(rows);
+      if (services.slices.isOver(UNITS_PER_ROW * rows)) await services.slices.next(owner);
+    },
+  };
 }
 
 /** An event with its payload, where the operation can need it. */

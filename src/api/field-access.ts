@@ -165,7 +165,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
 };
 
 /** Types that hold nothing but what the field which leads to them answers; the fields of the root types decide themselves. */
-const PARTS = /^(Query|Mutation|Subscription|\w+Payload|\w+Connection|\w+Edge|PageInfo|UserError|Viewer)$/;
+const PARTS = /^(Query|Mutation|Subscription|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer)$/;
 const MORE_PARTS: ReadonlySet<string> = new Set([
   'AuditEvent',
   'AttemptTimings',

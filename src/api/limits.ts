@@ -46,6 +46,10 @@ export const LIMITS = {
   answerBytes: 8 * 1024 * 1024,
   /** Bytes of rows that an operation reads to make its answer. */
   answerReadBytes: 32 * 1024 * 1024,
+  /** Rows that one page's filter looks at, where no index finds them: some 100 ms, in slices. */
+  pageSearchedRows: 20_000,
+  /** Rows that all filters and counts of an operation look at. */
+  answerSearchedRows: 100_000,
   /** Bytes of answers that one connection has not taken yet. */
   unsentBytesPerConnection: 16 * 1024 * 1024,
 } as const;

@@ -4,8 +4,9 @@ import type { LastUses } from '../applications/last-uses';
 import type { Attempt } from '../attempts/attempt';
 import type { Attempts } from '../attempts/attempts';
 import type { Stats } from '../attempts/stats';
+import type { AuditEvent } from '../audit/audit-event';
 import type { AuditLog } from '../audit/audit-log';
-import type { AuditPage, AuditSelection } from '../audit/read-audit';
+import type { AuditSelection } from '../audit/read-audit';
 import type { Clock } from '../clock';
 import type { Deliveries } from '../deliveries/deliveries';
 import type { Delivery } from '../deliveries/delivery';
@@ -18,13 +19,14 @@ import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
 import type { GroupCommitter } from '../events/group-committer';
 import type { Redactions } from '../events/redactions';
+import type { listEvents } from '../events/search';
 import type { JobWatch } from '../live/job-watch';
 import type { LiveLog } from '../live/live-log';
 import type { Tester } from '../probes/tester';
 import type { RetryJob } from '../replay/retry-job';
 import type { RetryJobs } from '../replay/retry-jobs';
 import type { Slices } from '../slices';
-import type { PageRequest } from '../store/page';
+import type { Page, PageRequest, SearchAllowance } from '../store/page';
 import type { CostlyFilter } from '../webhooks/costly-filter';
 import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
@@ -33,6 +35,8 @@ import type { Webhooks } from '../webhooks/webhooks';
 import type { Reason } from './budget';
 import type { KeyLimits } from './key-limits';
 import type { Unsent } from './unsent';
+
+type AfterFirst<Call extends (...args: never[]) => unknown> = Parameters<Call> extends [unknown, ...infer Rest] ? Rest : never;
 
 /** The stages, as the edge calls them. */
 export interface Services {
@@ -43,13 +47,20 @@ export interface Services {
   /** Who did what. */
   readonly audit: Pick<AuditLog, 'done' | 'read' | 'published'>;
   /** With what this instance has noted until now. */
-  readonly readAudit: (applicationId: string | null, selection: AuditSelection, page: PageRequest) => Promise<AuditPage>;
+  readonly readAudit: (
+    applicationId: string | null,
+    selection: AuditSelection,
+    page: PageRequest,
+    allowance: SearchAllowance,
+  ) => Promise<Page<AuditEvent>>;
   /** Bytes of answers that nobody has read yet. */
   readonly unsent: Unsent;
   /** An operation was ended, or cut, for what it took. */
   readonly budgetExceeded: (reason: Reason) => void;
   readonly webhooks: Webhooks;
   readonly events: Events;
+  /** Newest first. */
+  readonly listEvents: (...request: AfterFirst<typeof listEvents>) => Promise<Page<Event>>;
   readonly eventTypes: EventTypes;
   readonly redactions: Pick<Redactions, 'redact'>;
   readonly appender: Pick<GroupCommitter, 'append'>;

@@ -1,6 +1,6 @@
 import { auditRange, HUBS_OWN } from '../ids';
 import type { Queries } from '../store/database';
-import type { Page, PageRequest } from '../store/page';
+import { countUpTo, MAX_COUNTED_ROWS, type Page, type PageRequest, type SearchAllowance, type TotalCount, totalOf } from '../store/page';
 import type { AuditAction, AuditEvent, KeyRefusal } from './audit-event';
 
 export interface AuditSelection {
@@ -11,14 +11,7 @@ export interface AuditSelection {
   readonly before?: Date | null;
 }
 
-export interface AuditPage extends Page<AuditEvent> {
-  /** Where a page that looked at as many rows as it may has left off; there may be more behind it. */
-  readonly leftOffAt: string | null;
-}
-
 const ROWS_PER_QUERY = 500;
-/** A filter has no index: a page looks at so many rows at most, and the next goes on from there. */
-const MAX_ROWS_PER_PAGE = 5_000;
 
 interface Row {
   readonly id: string;
@@ -32,32 +25,65 @@ interface Row {
   readonly created_at: number;
 }
 
-/** Newest first; of an application, or with null the hub's own. */
+/** Newest first; of an application, or with null the hub's own. A filter has no index: it looks at row by row. */
 export async function readAudit(
   queries: Queries,
   applicationId: string | null,
   selection: AuditSelection,
   { first, after }: PageRequest,
-): Promise<AuditPage> {
+  allowance: SearchAllowance,
+): Promise<Page<AuditEvent>> {
   const range = auditRange(applicationId ?? HUBS_OWN, selection.after?.getTime(), selection.before?.getTime());
-  const matches = matcher(selection);
+  const from = after !== undefined && after < range.to ? after : range.to;
+  const { rows, leftOff } = await search(queries, { from: range.from, to: from }, matcher(selection), first + 1, allowance);
+  return {
+    rows: rows.slice(0, first),
+    hasNextPage: rows.length > first || leftOff !== undefined,
+    leftOff,
+    count: (most) => count(queries, range, selection, most),
+  };
+}
+
+interface Range {
+  readonly from: string;
+  readonly to: string;
+}
+
+type Found = Pick<Page<AuditEvent>, 'rows' | 'leftOff'>;
+
+async function search(
+  queries: Queries,
+  { from, to }: Range,
+  matches: (event: AuditEvent) => boolean,
+  most: number,
+  allowance: SearchAllowance,
+): Promise<Found> {
   const found: AuditEvent[] = [];
-  let to = after !== undefined && after < range.to ? after : range.to;
-  for (let looked = 0; looked < MAX_ROWS_PER_PAGE; looked += ROWS_PER_QUERY) {
+  for (let before = to; ; ) {
     const rows = await queries.query<Row>(
       `SELECT id, actor_id, actor_partner, address, action, target_ids, count, reason, created_at FROM audit_events
         WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ${ROWS_PER_QUERY}`,
-      [range.from, to],
+      [from, before],
     );
+    await allowance.looked(rows.length);
     for (const row of rows) {
       const event = eventOf(row);
-      if (matches(event) && found.push(event) > first) return { rows: found.slice(0, first), hasNextPage: true, leftOffAt: null };
+      if (matches(event) && found.push(event) === most) return { rows: found };
     }
     const last = rows.at(-1);
-    if (last === undefined || rows.length < ROWS_PER_QUERY) return { rows: found, hasNextPage: false, leftOffAt: null };
-    to = last.id;
+    if (last === undefined || rows.length < ROWS_PER_QUERY) return { rows: found };
+    if (allowance.rows <= 0) return { rows: found, leftOff: { key: last.id, at: new Date(Number(last.created_at)) } };
+    before = last.id;
   }
-  return { rows: found, hasNextPage: true, leftOffAt: to };
+}
+
+async function count(queries: Queries, range: Range, selection: AuditSelection, allowance: SearchAllowance): Promise<TotalCount> {
+  const { actorIds, actions, targetIds } = selection;
+  if (!actorIds && !actions && !targetIds)
+    return totalOf(await countUpTo(queries, 'SELECT id FROM audit_events WHERE id >= ? AND id < ?', [range.from, range.to], allowance));
+  const { rows, leftOff } = await search(queries, range, matcher(selection), MAX_COUNTED_ROWS + 1, allowance);
+  const { count: n, isCapped } = totalOf(rows.length);
+  return { count: n, isCapped: isCapped || leftOff !== undefined };
 }
 
 function matcher({ actorIds, actions, targetIds }: AuditSelection): (event: AuditEvent) => boolean {

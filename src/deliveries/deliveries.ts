@@ -2,24 +2,15 @@ import { AttemptTrigger } from '../attempts/attempt';
 import type { Clock } from '../clock';
 import { refuse, shown, UserErrorCode } from '../errors';
 import type { Facts } from '../facts';
-import { deliveryRangeOf, eventIdStart, idRange, isId } from '../ids';
-import { typeCondition } from '../matching/event-type-pattern';
+import { isId } from '../ids';
 import type { Database, Tx } from '../store/database';
-import type { Page, PageRequest } from '../store/page';
+import type { Page, PageRequest, SearchAllowance } from '../store/page';
 import { markCancelled } from './cancel-rows';
 import { Delivery, DeliveryStatus } from './delivery';
-import { appendUpdates } from './update-log';
-
-/** Which deliveries; what is absent or null does not restrict. */
-export interface DeliverySelection {
-  readonly webhookIds?: readonly string[] | null;
-  readonly eventIds?: readonly string[] | null;
-  /** Names or wildcards. */
-  readonly eventTypes?: readonly string[] | null;
-  readonly statuses?: readonly DeliveryStatus[] | null;
-  readonly createdAfter?: Date | null;
-  readonly createdBefore?: Date | null;
-}
+import { listDeliveries } from './search';
+import { selectUpdates } from './select-updates';
+import type { DeliverySelection } from './selection';
+import { appendUpdates, type LoggedUpdate } from './update-log';
 
 interface Deps {
   readonly database: Database;
@@ -45,12 +36,13 @@ export class Deliveries {
   }
 
   /** Newest event first. */
-  async list(applicationId: string, selection: DeliverySelection, page: PageRequest): Promise<Page<Delivery>> {
-    return this.#page(idRange('dlv', applicationId), selection, page);
+  async list(applicationId: string, selection: DeliverySelection, page: PageRequest, allowance: SearchAllowance): Promise<Page<Delivery>> {
+    return listDeliveries(this.#deps.database.read, applicationId, selection, page, allowance);
   }
 
-  async ofEvent(eventId: string, page: PageRequest): Promise<Page<Delivery>> {
-    return this.#page(deliveryRangeOf(eventId), {}, page);
+  /** Those of an application's updates that are selected. */
+  async selectUpdates(selection: DeliverySelection, updates: readonly LoggedUpdate[]): Promise<readonly LoggedUpdate[]> {
+    return selectUpdates(this.#deps.database.read, selection, updates);
   }
 
   /**
@@ -107,72 +99,6 @@ export class Deliveries {
     if (updates) facts.updatesLogged.emit(updates);
     return delivery;
   }
-
-  async #page(range: { from: string; to: string }, selection: DeliverySelection, { first, after }: PageRequest): Promise<Page<Delivery>> {
-    const select = this.#deps.database.read.manager
-      .createQueryBuilder(Delivery, 'd')
-      .where('d.id >= :from AND d.id < :to', range)
-      .orderBy('d.id', 'DESC')
-      .limit(first + 1);
-    if (after !== undefined) select.andWhere('d.id < :after', { after });
-    const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
-    if (webhookIds) select.andWhere('d.webhookId IN (:...webhookIds)', { webhookIds: orNone(webhookIds.filter((id) => isId('whk', id))) });
-    if (statuses) select.andWhere('d.status IN (:...statuses)', { statuses: orNone(statuses) });
-    if (createdAfter) select.andWhere('d.createdAt > :createdAfter', { createdAfter: createdAfter.getTime() });
-    if (createdBefore) select.andWhere('d.createdAt < :createdBefore', { createdBefore: createdBefore.getTime() });
-    if (eventIds) select.andWhere(...eventCondition(eventIds));
-    if (eventTypes) select.andWhere(...named(typeCondition(eventTypes, 'd.event_type')));
-    const rows = await select.getMany();
-    return { rows: rows.slice(0, first), hasNextPage: rows.length > first };
-  }
-}
-
-/** The same test in memory, for live updates. `createdAt` is the delivery's, in milliseconds since the epoch. */
-export function matchesSelection(
-  selection: DeliverySelection,
-  update: { webhookId: string; eventSequence: number; eventType: string; status: DeliveryStatus; createdAt: number },
-  matchesType: (patterns: readonly string[], type: string) => boolean,
-): boolean {
-  const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = selection;
-  if (webhookIds && !webhookIds.includes(update.webhookId)) return false;
-  if (eventIds && !includesEvent(eventIds, eventIdStart(update.webhookId, update.eventSequence))) return false;
-  if (statuses && !statuses.includes(update.status)) return false;
-  if (eventTypes && !matchesType(eventTypes, update.eventType)) return false;
-  if (createdAfter && update.createdAt <= createdAfter.getTime()) return false;
-  if (createdBefore && update.createdAt >= createdBefore.getTime()) return false;
-  return true;
-}
-
-function includesEvent(eventIds: readonly string[], start: string): boolean {
-  return eventIds.some((id) => id.startsWith(start) && isId('evt', id));
-}
-
-/** A list in SQL has at least one member. */
-function orNone(values: readonly string[]): readonly string[] {
-  return values.length > 0 ? values : [''];
-}
-
-function eventCondition(eventIds: readonly string[]): [string, Record<string, string>] {
-  const ranges = eventIds.filter((id) => isId('evt', id)).map(deliveryRangeOf);
-  if (ranges.length === 0) return ['1 = 0', {}];
-  const parameters: Record<string, string> = {};
-  const conditions = ranges.map(({ from, to }, index) => {
-    parameters[`event${index}`] = from;
-    parameters[`eventEnd${index}`] = to;
-    return `(d.id >= :event${index} AND d.id < :eventEnd${index})`;
-  });
-  return [`(${conditions.join(' OR ')})`, parameters];
-}
-
-/** `?` placeholders as the query builder's named ones. */
-function named([condition, ...values]: [string, ...unknown[]]): [string, Record<string, unknown>] {
-  const parameters: Record<string, unknown> = {};
-  let index = 0;
-  const text = condition.replace(/\?/g, () => {
-    parameters[`type${index}`] = values[index];
-    return `:type${index++}`;
-  });
-  return [text, parameters];
 }
 
 async function lock(tx: Tx, id: string): Promise<Delivery> {

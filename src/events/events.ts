@@ -1,7 +1,5 @@
 import { applicationIdOf, isId, sequenceOf } from '../ids';
-import { typeCondition } from '../matching/event-type-pattern';
 import type { Database, Queries } from '../store/database';
-import { type Page, type PageRequest } from '../store/page';
 import { Event } from './event';
 
 /** A row of `events` as the drivers hand it over. */
@@ -48,13 +46,6 @@ export function eventOf(row: EventRow): Event {
   return event;
 }
 
-export interface EventSelection {
-  readonly types?: readonly string[] | null;
-  readonly idempotencyKey?: string | null;
-  readonly createdAfter?: Date | null;
-  readonly createdBefore?: Date | null;
-}
-
 /** Reads of the event log. */
 export class Events {
   readonly #database: Database;
@@ -94,26 +85,6 @@ export class Events {
     );
     return rows.map(eventOf);
   }
-
-  /** Newest first. `after` is a sequence in digits. */
-  async list(applicationId: string, selection: EventSelection, { first, after }: PageRequest, columns = WHOLE): Promise<Page<Event>> {
-    const conditions = ['application_id = ?'];
-    const parameters: unknown[] = [applicationId];
-    const where = (condition: string, ...values: unknown[]) => {
-      conditions.push(condition);
-      parameters.push(...values);
-    };
-    if (after !== undefined) where('sequence < ?', Number(after));
-    if (selection.types) where(...typeCondition(selection.types));
-    if (selection.idempotencyKey) where('idempotency_key = ?', selection.idempotencyKey);
-    if (selection.createdAfter) where('created_at > ?', selection.createdAfter.getTime());
-    if (selection.createdBefore) where('created_at < ?', selection.createdBefore.getTime());
-    const rows = await this.#database.read.query<EventRow>(
-      `SELECT ${namesOf(columns)} FROM events WHERE ${conditions.join(' AND ')} ORDER BY sequence DESC LIMIT ${first + 1}`,
-      parameters,
-    );
-    return { rows: rows.slice(0, first).map(eventOf), hasNextPage: rows.length > first };
-  }
 }
 
 /** Events of one application by their sequences; those that are not there are left out. */
@@ -127,6 +98,6 @@ export async function readEvents(queries: Queries, applicationId: string, sequen
   return rows.map(eventOf);
 }
 
-function namesOf({ hasPayloads }: EventColumns): string {
+export function namesOf({ hasPayloads }: EventColumns): string {
   return hasPayloads ? EVENT_COLUMNS : SLIM_COLUMNS;
 }

@@ -1,10 +1,9 @@
 import { type Clock, sleep } from '../clock';
 import { decodeCursor, encodeCursor } from '../cursor';
-import { type DeliverySelection, matchesSelection } from '../deliveries/deliveries';
+import type { DeliverySelection } from '../deliveries/selection';
 import type { LoggedUpdate } from '../deliveries/update-log';
 import { HubError, refuseLongList } from '../errors';
 import type { Event } from '../events/event';
-import { sequenceOf, webhookIdOf } from '../ids';
 import { type Condition, compileCondition, meets } from '../matching/condition';
 import { eventTypePatternProblem } from '../matching/event-type';
 import { matchesAnyType } from '../matching/event-type-pattern';
@@ -81,6 +80,12 @@ export interface UpdateWatch {
   readonly intervalMs: number;
 }
 
+interface UpdateSource {
+  readonly updateLog: LiveLog<LoggedUpdate>;
+  readonly deliveries: { selectUpdates(selection: DeliverySelection, updates: readonly LoggedUpdate[]): Promise<readonly LoggedUpdate[]> };
+  readonly clock: Clock;
+}
+
 export interface UpdatePage {
   readonly updates: readonly LoggedUpdate[];
   readonly cursor: string;
@@ -92,12 +97,15 @@ export const DEFAULT_INTERVAL_MS = 100;
 const MAX_INTERVAL_MS = 60_000;
 
 /** Changes of deliveries, gathered into pages: at most `maxBatch` in one, at most one every `intervalMs`. */
-export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, watch: UpdateWatch): Promise<Stream<UpdatePage>> {
+export async function updateStream({ updateLog, deliveries, clock }: UpdateSource, watch: UpdateWatch): Promise<Stream<UpdatePage>> {
   const { applicationId, selection, after, maxBatch, intervalMs } = watch;
   checkRange('maxBatch', maxBatch, 1, MAX_BATCH);
   checkRange('intervalMs', intervalMs, 0, MAX_INTERVAL_MS);
   checkPatterns('filter.eventTypes', selection.eventTypes);
-  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('update', applicationId, after) : undefined);
+  const follower = await updateLog.follow(
+    applicationId,
+    typeof after === 'string' ? decodeCursor('update', applicationId, after) : undefined,
+  );
   const closed = new AbortController();
   let nextPageAt = 0;
   const step = async (): Promise<UpdatePage | undefined> => {
@@ -105,7 +113,7 @@ export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, wat
     for (;;) {
       const entries = await follower.take(maxBatch);
       if (entries.length === 0) return undefined;
-      const updates = entries.filter((update) => isSelected(selection, update));
+      const updates = await deliveries.selectUpdates(selection, entries);
       if (updates.length === 0) continue;
       nextPageAt = clock.monotonic() + intervalMs;
       return { updates, cursor: encodeCursor('update', applicationId, follower.sequence) };
@@ -115,20 +123,6 @@ export async function updateStream(log: LiveLog<LoggedUpdate>, clock: Clock, wat
     follower.close();
     closed.abort();
   });
-}
-
-function isSelected(selection: DeliverySelection, update: LoggedUpdate): boolean {
-  return matchesSelection(
-    selection,
-    {
-      webhookId: webhookIdOf(update.deliveryId),
-      eventSequence: sequenceOf(update.deliveryId),
-      eventType: update.eventType,
-      status: update.status,
-      createdAt: update.createdAt,
-    },
-    matchesAnyType,
-  );
 }
 
 function conditionFor(filter: unknown): Condition | null {

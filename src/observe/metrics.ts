@@ -31,7 +31,7 @@ export const MAX_COUNTED = 100_000;
 export const MAX_WEBHOOKS_ASKED = 1_000;
 
 /** What an operation can be ended for. */
-const BUDGETS = ['fields', 'rows', 'bytes', 'read', 'unsent'];
+const BUDGETS = ['fields', 'rows', 'bytes', 'read', 'searched', 'unsent'];
 
 /** What a publish can be answered with instead of its event. */
 const REFUSALS = [...Object.keys(HUB_ERRORS), ...Object.values(UserErrorCode), 'INTERNAL_SERVER_ERROR'];

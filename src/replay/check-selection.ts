@@ -1,11 +1,11 @@
-import type { DeliverySelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
-import { Problems, shown, UserErrorCode } from '../errors';
+import { asksForAttempt, asksForOrderingKey, type DeliverySelection, selectionProblems } from '../deliveries/selection';
+import { MAX_VALUES_PER_LIST, Problems, shown, UserErrorCode } from '../errors';
 import { applicationIdOf, isId } from '../ids';
 import { eventTypePatternProblem } from '../matching/event-type';
 import { WebhookStatus } from '../webhooks/webhook';
 import { type LiveWebhook } from '../webhooks/webhook-cache';
-import type { ReplaySelection, RetrySelection } from './retry-job';
+import type { NarrowedSelection, ReplaySelection, RetrySelection } from './retry-job';
 import { RetryJobKind } from './retry-job';
 
 /** Which events a webhook is to get. Both times are exclusive, and those at which the hub stored the events. */
@@ -26,7 +26,7 @@ type WebhooksById = ReadonlyMap<string, LiveWebhook>;
 /** Throws everything that is wrong with the filter but for events, which it does not know. */
 export function checkRetry(applicationId: string, filter: DeliverySelection, byId: WebhooksById): Omit<RetrySelection, 'lastSequence'> {
   const problems = new Problems();
-  const { webhookIds, eventIds, eventTypes, statuses, createdAfter, createdBefore } = filter;
+  const { webhookIds, eventIds, eventTypes, statuses, outcomes, statusCodes, createdAfter, createdBefore } = filter;
   if (checkLength(webhookIds, ['filter', 'webhookIds'], MAX_IDS, problems))
     for (const [index, id] of (webhookIds ?? []).entries()) checkWebhook(id, ['filter', 'webhookIds', String(index)], byId, problems);
   if (checkLength(eventIds, ['filter', 'eventIds'], MAX_IDS, problems))
@@ -34,16 +34,38 @@ export function checkRetry(applicationId: string, filter: DeliverySelection, byI
       if (!isId('evt', id) || applicationIdOf(id) !== applicationId) addUnknownEvent(id, index, problems);
   checkTypes(eventTypes, ['filter', 'eventTypes'], problems);
   checkLength(statuses, ['filter', 'statuses'], Object.keys(DeliveryStatus).length * 2, problems);
+  checkLength(outcomes, ['filter', 'outcomes'], MAX_VALUES_PER_LIST, problems);
+  checkLength(statusCodes, ['filter', 'statusCodes'], MAX_VALUES_PER_LIST, problems);
+  for (const [field, problem] of selectionProblems(filter)) problems.add(['filter', field], problem);
   checkOrder(createdAfter, createdBefore, ['filter', 'createdBefore'], problems);
   problems.throwIfAny();
+  const wanted = unique(statuses) ?? DEFAULT_STATUSES;
   return {
     kind: RetryJobKind.RETRY,
     webhookIds: unique(webhookIds),
     eventIds: unique(eventIds),
     eventTypes: unique(eventTypes),
-    statuses: unique(statuses) ?? DEFAULT_STATUSES,
+    ...(isNarrowed(filter) ? { narrowed: narrowedBy(filter, wanted) } : { statuses: wanted }),
     createdAfter: createdAfter?.getTime() ?? null,
     createdBefore: createdBefore?.getTime() ?? null,
+  };
+}
+
+function isNarrowed(filter: DeliverySelection): boolean {
+  const { minSequence, maxSequence } = filter;
+  return asksForAttempt(filter) || asksForOrderingKey(filter) || typeof minSequence === 'number' || typeof maxSequence === 'number';
+}
+
+function narrowedBy(filter: DeliverySelection, statuses: readonly DeliveryStatus[]): NarrowedSelection {
+  const { outcomes, statusCodes, minDurationMs, orderingKey, minSequence, maxSequence } = filter;
+  return {
+    statuses,
+    outcomes: unique(outcomes),
+    statusCodes: unique(statusCodes),
+    minDurationMs: minDurationMs ?? null,
+    orderingKey: orderingKey ?? null,
+    minSequence: minSequence ?? null,
+    maxSequence: maxSequence ?? null,
   };
 }
 
@@ -85,7 +107,7 @@ function checkTypes(patterns: readonly string[] | null | undefined, path: readon
 }
 
 /** Whether the members of a list are worth a look. */
-function checkLength(list: readonly string[] | null | undefined, path: readonly string[], most: number, problems: Problems): boolean {
+function checkLength(list: readonly unknown[] | null | undefined, path: readonly string[], most: number, problems: Problems): boolean {
   if (!list) return false;
   if (list.length === 0) problems.add(path, 'expected at least one; leave it out for all', UserErrorCode.REQUIRED);
   if (list.length > most) problems.add(path, `expected at most ${most}, got ${list.length}`, UserErrorCode.TOO_LARGE);

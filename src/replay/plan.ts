@@ -1,15 +1,23 @@
-import { MINUTE } from '../clock';
-import { matchesSelection } from '../deliveries/deliveries';
 import { DeliveryStatus } from '../deliveries/delivery';
+import { readLastAttempts } from '../deliveries/search';
+import {
+  type AttemptSelection,
+  asksForAttempt,
+  type DeliverySelection,
+  matchesAttempt,
+  matchesOrderingKey,
+  matchesSelection,
+} from '../deliveries/selection';
+import { CLOCK_SLACK_MS } from '../deliveries/sequences-between';
 import { readEvents } from '../events/events';
 import { wants, wantsType } from '../fanout/wants';
-import { deliveryId, deliveryRangeOf, deliveryRangeUpTo, sequenceOf, webhookIdOf } from '../ids';
+import { deliveryId, deliveryRangeOf, sequenceOf, sequenceRange, webhookIdOf } from '../ids';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { nextTurn } from '../slices';
 import type { Queries } from '../store/database';
 import { WebhookStatus } from '../webhooks/webhook';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
-import { type ReplaySelection, type RetryJob, RetryJobKind, type RetrySelection } from './retry-job';
+import { type NarrowedSelection, type ReplaySelection, type RetryJob, RetryJobKind, type RetrySelection } from './retry-job';
 
 /** The webhooks as a plan needs them: undefined when there is no such webhook any more. */
 export type FindWebhook = (webhookId: string) => Promise<LiveWebhook | undefined>;
@@ -24,8 +32,6 @@ type Planned = Pick<RetryJob, 'applicationId' | 'createdAt' | 'selection'>;
 
 /** Rows looked at in one go. On SQLite the process does nothing else meanwhile: a few milliseconds. */
 const ROWS_PER_STRETCH = 1_000;
-/** A database's clock may be put back by so much without an event being missed. */
-const CLOCK_SLACK_MS = 1 * MINUTE;
 /** Payloads read at once, where a condition has to look into them. */
 const PAYLOADS_PER_READ = 50;
 
@@ -51,6 +57,8 @@ interface FoundDelivery {
   readonly id: string;
   readonly event_type: string;
   readonly created_at: number;
+  readonly ordering_key: string | null;
+  readonly attempt_count: number;
 }
 
 /** `cursor`: how many statuses are through, and the last id of the present one. */
@@ -61,20 +69,21 @@ async function nextDeliveries(
   cursor: string,
   find: FindWebhook,
 ): Promise<Stretch> {
-  const statuses = SCANNED.filter((status) => selection.statuses.includes(status));
+  const wanted = deliverySelectionOf(selection);
+  const statuses = SCANNED.filter((each) => wanted.statuses.includes(each));
   const place = Number(cursor.slice(0, cursor.indexOf(':')));
   const after = cursor.slice(cursor.indexOf(':') + 1);
   const status = statuses[place];
   if (status === undefined) return { deliveryIds: [], cursor: null };
-  const { from, to } = rangeOf(applicationId, selection);
+  const { from, to } = rangeOf(applicationId, selection.lastSequence, wanted);
   const [condition, ...parameters] = waits(status, createdAt, read);
   const rows = await read.query<FoundDelivery>(
-    `SELECT id, event_type, created_at FROM deliveries
+    `SELECT id, event_type, created_at, ordering_key, attempt_count FROM deliveries
       WHERE application_id = ? AND status = ? AND id > ? AND id < ? AND ${condition} ORDER BY id LIMIT ${ROWS_PER_STRETCH}`,
     [applicationId, status, after === '' ? from : after, to, ...parameters],
   );
   const deliveryIds: string[] = [];
-  for (const row of rows) if (isSelected(selection, status, row) && isReceiving(await find(webhookIdOf(row.id)))) deliveryIds.push(row.id);
+  for (const { id } of await selected(read, wanted, status, rows)) if (isReceiving(await find(webhookIdOf(id)))) deliveryIds.push(id);
   const last = rows.length === ROWS_PER_STRETCH ? rows.at(-1) : undefined;
   if (last) return { deliveryIds, cursor: `${place}:${last.id}` };
   return { deliveryIds, cursor: place + 1 < statuses.length ? `${place + 1}:` : null };
@@ -85,26 +94,55 @@ function waits(status: DeliveryStatus, createdAt: Date, { dialect }: Queries): r
   return status === DeliveryStatus.RETRYING ? [`owner = '' AND due_at > ${dialect.now}`] : ['completed_at <= ?', createdAt.getTime()];
 }
 
-function rangeOf(applicationId: string, { lastSequence, eventIds }: RetrySelection): { from: string; to: string } {
-  const all = deliveryRangeUpTo(applicationId, lastSequence);
+function rangeOf(
+  applicationId: string,
+  lastSequence: number,
+  { eventIds, minSequence, maxSequence }: DeliverySelection,
+): { from: string; to: string } {
+  const all = sequenceRange('dlv', applicationId, minSequence ?? 0, Math.min(lastSequence, maxSequence ?? lastSequence));
   const ranges = (eventIds ?? []).map(deliveryRangeOf).sort((a, b) => (a.from < b.from ? -1 : 1));
   const [first, last] = [ranges[0], ranges.at(-1)];
-  return first && last ? { from: first.from, to: last.to } : all;
+  if (!first || !last) return all;
+  const [from = all.from, to = all.to] = [[first.from, all.from].sort()[1], [last.to, all.to].sort()[0]];
+  return { from, to };
 }
 
-function isSelected(selection: RetrySelection, status: DeliveryStatus, { id, event_type, created_at }: FoundDelivery): boolean {
-  const { webhookIds, eventIds, eventTypes, createdAfter, createdBefore } = selection;
-  return matchesSelection(
-    {
-      webhookIds,
-      eventIds,
-      eventTypes,
-      createdAfter: createdAfter === null ? null : new Date(createdAfter),
-      createdBefore: createdBefore === null ? null : new Date(createdBefore),
-    },
-    { webhookId: webhookIdOf(id), eventSequence: sequenceOf(id), eventType: event_type, status, createdAt: Number(created_at) },
-    matchesAnyType,
+async function selected(
+  read: Queries,
+  wanted: DeliverySelection,
+  status: DeliveryStatus,
+  rows: readonly FoundDelivery[],
+): Promise<FoundDelivery[]> {
+  const own = rows.filter(
+    ({ id, event_type, created_at, ordering_key }) =>
+      matchesOrderingKey(wanted, ordering_key) &&
+      matchesSelection(wanted, { deliveryId: id, eventType: event_type, status, createdAt: Number(created_at) }),
   );
+  return withAttempt(read, wanted, own);
+}
+
+/** Those whose last attempt a selection asks for, as it is now. */
+export async function withAttempt<Row extends { readonly id: string; readonly attempt_count: number }>(
+  read: Queries,
+  wanted: AttemptSelection,
+  rows: readonly Row[],
+): Promise<Row[]> {
+  if (!asksForAttempt(wanted) || rows.length === 0) return [...rows];
+  const attempts = await readLastAttempts(read, rows);
+  return rows.filter(({ id }) => matchesAttempt(wanted, attempts.get(id)));
+}
+
+/** As a list of deliveries is asked for. */
+export function deliverySelectionOf(selection: RetrySelection): DeliverySelection & Pick<NarrowedSelection, 'statuses'> {
+  const { webhookIds, eventIds, eventTypes, createdAfter, createdBefore, statuses = [], narrowed = { statuses } } = selection;
+  return {
+    ...narrowed,
+    webhookIds,
+    eventIds,
+    eventTypes,
+    createdAfter: createdAfter === null ? null : new Date(createdAfter),
+    createdBefore: createdBefore === null ? null : new Date(createdBefore),
+  };
 }
 
 export function isReceiving(webhook: LiveWebhook | undefined): webhook is LiveWebhook {
@@ -170,19 +208,4 @@ async function thoseWanted(read: Queries, webhook: LiveWebhook, sequences: reado
     }
   }
   return wanted;
-}
-
-/** The sequence before an application's first event that was stored after `time`, in milliseconds since the epoch, found by halving. */
-export async function sequenceBefore(read: Queries, applicationId: string, time: number, lastSequence: number): Promise<number> {
-  let [low, high] = [0, lastSequence];
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const [row] = await read.query<{ sequence: number; created_at: number }>(
-      'SELECT sequence, created_at FROM events WHERE application_id = ? AND sequence > ? ORDER BY sequence LIMIT 1',
-      [applicationId, middle],
-    );
-    if (row !== undefined && Number(row.created_at) <= time - CLOCK_SLACK_MS) low = Number(row.sequence);
-    else high = middle;
-  }
-  return low;
 }

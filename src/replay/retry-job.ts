@@ -2,6 +2,7 @@ import { GraphQLSafeInt } from 'graphql-scalars';
 import { Field, ID, ObjectType, registerEnumType } from 'type-graphql';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { DeliveryStatus } from '../deliveries/delivery';
+import type { AttemptSelection } from '../deliveries/selection';
 import { Node } from '../node';
 import { JsonColumn, NumberColumn, TextColumn, TimeColumn } from '../store/columns';
 
@@ -45,9 +46,22 @@ export interface RetrySelection {
   readonly webhookIds: readonly string[] | null;
   readonly eventIds: readonly string[] | null;
   readonly eventTypes: readonly string[] | null;
-  readonly statuses: readonly DeliveryStatus[];
+  /** Absent where there is `narrowed`, which has them then. */
+  readonly statuses?: readonly DeliveryStatus[];
+  readonly narrowed?: NarrowedSelection;
   readonly createdAfter: number | null;
   readonly createdBefore: number | null;
+}
+
+/**
+ * More conditions than hubs before version 0.4 know. An instance of such a one that runs beside finds no `statuses` and
+ * leaves the job alone: by half of its conditions it would send too much.
+ */
+export interface NarrowedSelection extends AttemptSelection {
+  readonly statuses: readonly DeliveryStatus[];
+  readonly orderingKey: string | null;
+  readonly minSequence: number | null;
+  readonly maxSequence: number | null;
 }
 
 /** Events that a webhook is to get, where it has no delivery for them. */

@@ -1,6 +1,7 @@
 import { refuseUnknown } from '../applications/applications';
 import type { Clock } from '../clock';
-import type { DeliverySelection } from '../deliveries/deliveries';
+import type { DeliverySelection } from '../deliveries/selection';
+import { sequenceBefore } from '../deliveries/sequences-between';
 import { Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { Events } from '../events/events';
 import type { Facts } from '../facts';
@@ -10,7 +11,7 @@ import { readHead } from '../store/heads';
 import { type Page, type PageRequest, readPage } from '../store/page';
 import type { Snapshot, WebhookCache } from '../webhooks/webhook-cache';
 import { addUnknownEvent, checkReplay, checkRetry, type ReplayRequest } from './check-selection';
-import { type FindWebhook, firstCursor, nextStretch, sequenceBefore } from './plan';
+import { type FindWebhook, firstCursor, nextStretch } from './plan';
 import { type ReplaySelection, RetryJob, RetryJobKind, RetryJobStatus, type RetrySelection } from './retry-job';
 
 interface Deps {

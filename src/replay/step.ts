@@ -9,7 +9,7 @@ import { applicationIdOf, sequenceOf, webhookIdOf } from '../ids';
 import { nextTurn } from '../slices';
 import type { Tx } from '../store/database';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
-import { isReceiving, type Stretch } from './plan';
+import { deliverySelectionOf, isReceiving, type Stretch, withAttempt } from './plan';
 import { type RetryJob, RetryJobKind, RetryJobStatus, type RetrySelection } from './retry-job';
 import { lockJob, saveJob } from './retry-jobs';
 
@@ -326,7 +326,12 @@ async function makeDue(
        AND (completed_at <= ? OR (owner = '' AND status = 'RETRYING' AND due_at > ${tx.dialect.now})) ORDER BY id ${tx.dialect.forUpdate}`,
     [...those.parameters, createdAt.getTime()],
   );
-  const rows = found.filter(({ status }) => selection.statuses.includes(status));
+  const wanted = deliverySelectionOf(selection);
+  const rows = await withAttempt(
+    tx,
+    wanted,
+    found.filter(({ status }) => wanted.statuses.includes(status)),
+  );
   if (rows.length === 0) return [];
   const { sql, parameters } = tx.dialect.oneOf(
     'id',

@@ -1,13 +1,37 @@
 import type { ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type { Queries } from './database';
 
 /** One page of a list, in the list's order. */
 export interface Page<Row> {
   readonly rows: readonly Row[];
   readonly hasNextPage: boolean;
+  /** Where a search that has looked at as many rows as it may left off: there may be more behind it. */
+  readonly leftOff?: Place | undefined;
+  /** How many rows the whole list has, by the same conditions as the page. */
+  readonly count: (allowance: SearchAllowance) => Promise<TotalCount>;
 }
 
-/** The page of a list that has no rows. */
-export const NOTHING: Page<never> = { rows: [], hasNextPage: false };
+/** A row that a search looked at last. */
+export interface Place {
+  /** As `after` takes it. */
+  readonly key: string;
+  /** When it was stored. */
+  readonly at: Date;
+}
+
+export interface TotalCount {
+  readonly count: number;
+  /** There may be more. */
+  readonly isCapped: boolean;
+}
+
+/** What a search may look at, row by row, where no index finds what is asked for. */
+export interface SearchAllowance {
+  /** How many more rows. A search takes a step at least, and ends with the one that uses it up. */
+  readonly rows: number;
+  /** So many rows were looked at; resolves when others have had their turn. */
+  looked(rows: number): Promise<void>;
+}
 
 export interface PageRequest {
   /** How many rows at most. */
@@ -25,11 +49,26 @@ export interface PageOrder {
   readonly time?: string;
 }
 
+/** Rows of a list that are counted; of a longer one it is only told that there are more. */
+export const MAX_COUNTED_ROWS = 10_000;
+/** Counting so many along an index takes as long as looking at one: 10,000 keys take SQLite 1 ms. */
+const COUNTED_ROWS_PER_LOOK = 20;
+
+const NONE: TotalCount = { count: 0, isCapped: false };
+
+/** The page of a list that has no rows. */
+export const NOTHING: Page<never> = { rows: [], hasNextPage: false, count: async () => NONE };
+
+export function totalOf(rows: number): TotalCount {
+  return { count: Math.min(rows, MAX_COUNTED_ROWS), isCapped: rows > MAX_COUNTED_ROWS };
+}
+
 /** Keyset paging: whatever is added or removed meanwhile, no row is shown twice or left out between two pages. */
 export async function readPage<Row extends ObjectLiteral>(
   select: SelectQueryBuilder<Row>,
   { column, direction, time, first, after, before }: PageRequest & PageOrder,
 ): Promise<Page<Row>> {
+  const all = select.clone();
   const [onward, back] = direction === 'ASC' ? ['>', '<'] : ['<', '>'];
   if (after !== undefined && time !== undefined) goOnAfter(select, { time, id: column }, after);
   else if (after !== undefined) select.andWhere(`${column} ${onward} :after`, { after });
@@ -39,7 +78,31 @@ export async function readPage<Row extends ObjectLiteral>(
     .addOrderBy(column, direction)
     .limit(first + 1)
     .getMany();
-  return { rows: rows.slice(0, first), hasNextPage: rows.length > first };
+  return { rows: rows.slice(0, first), hasNextPage: rows.length > first, count: (allowance) => countRows(all, column, allowance) };
+}
+
+async function countRows<Row extends ObjectLiteral>(
+  select: SelectQueryBuilder<Row>,
+  column: string,
+  allowance: SearchAllowance,
+): Promise<TotalCount> {
+  const [sql, parameters] = select.select(column, 'counted').getQueryAndParameters();
+  return totalOf(
+    await countUpTo({ query: (text, values) => select.connection.query(text, values as unknown[]) }, sql, parameters, allowance),
+  );
+}
+
+/** How many rows a SELECT finds, counted along its index no further than there is to tell. */
+export async function countUpTo(
+  { query }: Pick<Queries, 'query'>,
+  sql: string,
+  parameters: readonly unknown[],
+  allowance: SearchAllowance,
+): Promise<number> {
+  const [row] = await query<{ n: number }>(`SELECT COUNT(*) AS n FROM (${sql} LIMIT ${MAX_COUNTED_ROWS + 1}) list`, parameters);
+  const n = Number(row?.n);
+  await allowance.looked(Math.ceil(n / COUNTED_ROWS_PER_LOOK));
+  return n;
 }
 
 /** Where a row stands in a list by time: rows of the same millisecond stand in the order of their ids. */

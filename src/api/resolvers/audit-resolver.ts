@@ -4,8 +4,8 @@ import type { AuditSelection } from '../../audit/read-audit';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { HubError, shown } from '../../errors';
 import { isId } from '../../ids';
-import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
-import { auditedApplication, type Context, mayEnter } from '../context';
+import { After, type Connection, connection, First, pageRequest, searchedConnectionType } from '../connection';
+import { auditedApplication, type Context, mayEnter, searchAllowance } from '../context';
 
 const MAX_FILTER_VALUES = 100;
 
@@ -27,13 +27,13 @@ export class AuditFilter implements AuditSelection {
   before?: Date | null;
 }
 
-const AuditEventConnection = connectionType(AuditEvent);
+const AuditEventConnection = searchedConnectionType(AuditEvent);
 
 @Resolver(() => AuditEvent)
 export class AuditResolver {
   @Query(() => AuditEventConnection, {
     description:
-      'Who did what, newest first: each mutation that changed something, each read of a payload or body, refused keys. Needs the scope AUDIT_READ. With a filter a page may have fewer rows than asked for, or none, while there are more: go on as `pageInfo` says.',
+      'Who did what, newest first: each mutation that changed something, each read of a payload or body, refused keys. Needs the scope AUDIT_READ. A filter searches: see `searchedUntil`.',
   })
   async auditEvents(
     @Ctx() context: Context,
@@ -51,10 +51,10 @@ export class AuditResolver {
     const request = pageRequest({ first, after }, (cursor) => decodeKeyCursor(cursor, (key) => isId('aud', key)));
     checkFilter(filter ?? {});
     const mayRead = owner === null || (await mayEnter(context, owner));
-    const page = await context.services.readAudit(mayRead ? owner : NOBODY, filter ?? {}, request);
-    const { pageInfo, ...rest } = connection(page, (row) => encodeKeyCursor(row.id), request);
-    const endCursor = page.leftOffAt === null ? pageInfo.endCursor : encodeKeyCursor(page.leftOffAt);
-    return { ...rest, pageInfo: { ...pageInfo, endCursor } };
+    const page = await context.budget.reading(() =>
+      context.services.readAudit(mayRead ? owner : NOBODY, filter ?? {}, request, searchAllowance(context)),
+    );
+    return connection(page, (row) => encodeKeyCursor(row.id), request);
   }
 }
 

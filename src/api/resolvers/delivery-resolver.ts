@@ -1,4 +1,5 @@
 import type { GraphQLResolveInfo } from 'graphql';
+import { GraphQLSafeInt } from 'graphql-scalars';
 import {
   Arg,
   Ctx,
@@ -16,11 +17,11 @@ import {
   Subscription,
 } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
-import { Attempt, AttemptTrigger } from '../../attempts/attempt';
+import { Attempt, AttemptOutcome, AttemptTrigger } from '../../attempts/attempt';
 import { curlOf } from '../../attempts/curl';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
-import type { DeliverySelection } from '../../deliveries/deliveries';
 import { Delivery, DeliveryStatus } from '../../deliveries/delivery';
+import { type DeliverySelection, selectionProblems } from '../../deliveries/selection';
 import type { LoggedUpdate } from '../../deliveries/update-log';
 import { mentionsSignature } from '../../delivery/completion/signature-hint';
 import { bodyKey, derivedBody, isDerived } from '../../delivery/request/body';
@@ -43,8 +44,18 @@ import {
   MAX_FIRST,
   type PageArguments,
   pageRequest,
+  searchedConnectionType,
 } from '../connection';
-import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, readAttemptPage } from '../context';
+import {
+  applicationFor,
+  asSubscription,
+  type Context,
+  mayEnter,
+  maySee,
+  OfApplication,
+  readAttemptPage,
+  searchAllowance,
+} from '../context';
 import { mayRead, mayReadPayloads } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 
@@ -67,6 +78,28 @@ export class DeliveryFilter implements DeliverySelection {
 
   @Field(() => Date, { nullable: true, description: 'Those created earlier.' })
   createdBefore?: Date | null;
+
+  @Field(() => [AttemptOutcome], {
+    nullable: true,
+    description:
+      'Those whose last attempt ended in any of these ways. `outcomes`, `statusCodes` and `minDurationMs` hold for the same attempt; in `deliveryUpdates` for that which brought the update, so that updates without one are left out.',
+  })
+  outcomes?: AttemptOutcome[] | null;
+
+  @Field(() => [Int], { nullable: true, description: 'Those whose last attempt was answered with any of these HTTP statuses.' })
+  statusCodes?: number[] | null;
+
+  @Field(() => Int, { nullable: true, description: 'Those whose last attempt took as many milliseconds or more.' })
+  minDurationMs?: number | null;
+
+  @Field(() => String, { nullable: true, description: 'Those of events with this ordering key.' })
+  orderingKey?: string | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those of events with this sequence or a higher one.' })
+  minSequence?: number | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those of events with this sequence or a lower one.' })
+  maxSequence?: number | null;
 }
 
 @ObjectType({ description: 'A delivery.' })
@@ -93,7 +126,7 @@ export class DeliveryUpdatePage {
   cursor!: string;
 }
 
-export const DeliveryConnection = connectionType(Delivery);
+export const DeliveryConnection = searchedConnectionType(Delivery);
 export const AttemptConnection = connectionType(Attempt);
 
 /** `isListed`: whether a delivery could be in this list, by its id; cursors of other lists are refused. */
@@ -106,12 +139,23 @@ export async function deliveryConnection(
   return connection(await read(request), (row) => encodeKeyCursor(row.id), request);
 }
 
+export function listDeliveries(
+  context: Context,
+  applicationId: string,
+  selection: DeliverySelection,
+  page: PageRequest,
+): Promise<Page<Delivery>> {
+  return context.budget.reading(() => context.services.deliveries.list(applicationId, selection, page, searchAllowance(context)));
+}
+
 export function checkFilter(filter: DeliveryFilter | null | undefined): DeliverySelection {
-  for (const list of ['webhookIds', 'eventIds', 'eventTypes', 'statuses'] as const) refuseLongList(`filter.${list}`, filter?.[list]);
+  for (const list of ['webhookIds', 'eventIds', 'eventTypes', 'statuses', 'outcomes', 'statusCodes'] as const)
+    refuseLongList(`filter.${list}`, filter?.[list]);
   for (const pattern of filter?.eventTypes ?? []) {
     const problem = eventTypePatternProblem(pattern);
     if (problem) throw new HubError('BAD_USER_INPUT', `filter.eventTypes: ${problem}`);
   }
+  for (const [field, problem] of selectionProblems(filter ?? {})) throw new HubError('BAD_USER_INPUT', `filter.${field}: ${problem}`);
   return filter ?? {};
 }
 
@@ -228,7 +272,7 @@ export class DeliveryResolver {
     return deliveryConnection(
       { first, after },
       (id) => applicationIdOf(id) === owner,
-      async (page) => (mayRead ? context.budget.reading(() => context.services.deliveries.list(owner, selection, page)) : NOTHING),
+      async (page) => (mayRead ? listDeliveries(context, owner, selection, page) : NOTHING),
     );
   }
 
@@ -266,7 +310,7 @@ export class DeliveryResolver {
         maxBatch: maxBatch ?? DEFAULT_BATCH,
         intervalMs: intervalMs ?? DEFAULT_INTERVAL_MS,
       };
-      return asSubscription(context, () => updateStream(context.services.updateLog, context.services.clock, watch));
+      return asSubscription(context, () => updateStream(context.services, watch));
     },
   })
   async deliveryUpdates(

@@ -1,8 +1,9 @@
-import { GraphQLJSON } from 'graphql-scalars';
+import { GraphQLJSON, GraphQLSafeInt } from 'graphql-scalars';
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Mutation, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
-import { decodeCursor } from '../../cursor';
+import { decodeCursor, encodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
+import { sequenceProblems } from '../../deliveries/selection';
 import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
 import type { AppendedEvent, NewEvent } from '../../events/append';
 import { Event } from '../../events/event';
@@ -12,11 +13,13 @@ import { at } from '../../events/path';
 import { checkEvent, checkType, type EventInput, MAX_EVENTS_PER_PUBLISH } from '../../events/publish';
 import { refuseUnknownEvent } from '../../events/redactions';
 import { CheckAllowance } from '../../events/schema-pool';
+import type { EventSelection } from '../../events/search';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
+import { compileCondition } from '../../matching/condition';
 import { eventTypePatternProblem } from '../../matching/event-type';
-import { NOTHING, type PageRequest } from '../../store/page';
-import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
+import { NOTHING, type PageRequest, type SearchAllowance } from '../../store/page';
+import { After, type Connection, connection, First, pageRequest, searchedConnectionType } from '../connection';
 import {
   applicationFor,
   asSubscription,
@@ -27,9 +30,10 @@ import {
   OfApplication,
   readEventPage,
   requireScope,
+  searchAllowance,
 } from '../context';
 import { type Answer, answer, UserError, UserErrors, userErrors } from '../user-error';
-import { DeliveryConnection, deliveryConnection } from './delivery-resolver';
+import { DeliveryConnection, deliveryConnection, listDeliveries } from './delivery-resolver';
 
 @InputType()
 abstract class EventFields implements EventInput {
@@ -83,6 +87,22 @@ export class EventFilter {
 
   @Field(() => Date, { nullable: true, description: 'Those stored earlier.' })
   createdBefore?: Date | null;
+
+  @Field(() => String, { nullable: true, description: 'Those with this ordering key.' })
+  orderingKey?: string | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those with this sequence or a higher one.' })
+  minSequence?: number | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those with this sequence or a lower one.' })
+  maxSequence?: number | null;
+
+  @Field(() => GraphQLJSON, {
+    nullable: true,
+    description:
+      "Those that a condition like a webhook's `filter` takes: an object in a variable, or its JSON in a string. Needs the scope PAYLOADS_READ. It is searched for from the newest event back: see `searchedUntil`.",
+  })
+  condition?: unknown;
 }
 
 @ObjectType({ description: 'What became of an event.' })
@@ -124,7 +144,7 @@ export class PayloadPreview {
   errors!: string[];
 }
 
-const EventConnection = connectionType(Event);
+const EventConnection = searchedConnectionType(Event);
 
 @Resolver(() => Event)
 export class EventResolver {
@@ -146,7 +166,7 @@ export class EventResolver {
     return deliveryConnection(
       { first, after },
       (id) => applicationIdOf(id) === event.applicationId && sequenceOf(id) === event.sequence,
-      (page) => context.budget.reading(() => context.services.deliveries.ofEvent(event.id, page)),
+      (page) => listDeliveries(context, event.applicationId, { eventIds: [event.id] }, page),
     );
   }
 
@@ -164,15 +184,20 @@ export class EventResolver {
     @Arg('filter', () => EventFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: EventFilter | null,
   ): Promise<Connection<Event>> {
     const owner = applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument');
-    refuseLongList('filter.types', filter?.types);
-    for (const pattern of filter?.types ?? []) {
-      const problem = eventTypePatternProblem(pattern);
-      if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);
-    }
+    const selection = checkFilter(context, filter ?? {});
     const request = pageRequest({ first, after }, (cursor) => String(decodeCursor('event', owner, cursor)));
-    const list = (page: PageRequest, columns: EventColumns) => context.services.events.list(owner, filter ?? {}, page, columns);
+    let allowance: SearchAllowance | undefined; // one for all parts of the page
+    const list = (page: PageRequest, columns: EventColumns) => {
+      allowance ??= searchAllowance(context);
+      return context.services.listEvents(owner, selection, page, columns, allowance);
+    };
     const page = (await mayEnter(context, owner)) ? await readEventPage(context, request, list) : NOTHING;
-    return connection<Event>(page, (event) => event.cursor, request);
+    return connection<Event>(
+      page,
+      (event) => event.cursor,
+      request,
+      (sequence) => encodeCursor('event', owner, Number(sequence)),
+    );
   }
 
   @Query(() => PayloadPreview, {
@@ -278,6 +303,21 @@ export class EventResolver {
   ): Event {
     return event;
   }
+}
+
+function checkFilter(context: Context, { condition, ...filter }: EventFilter): EventSelection {
+  refuseLongList('filter.types', filter.types);
+  for (const pattern of filter.types ?? []) {
+    const problem = eventTypePatternProblem(pattern);
+    if (problem) throw new HubError('BAD_USER_INPUT', `filter.types: ${problem}`);
+  }
+  for (const [field, problem] of sequenceProblems(filter)) throw new HubError('BAD_USER_INPUT', `filter.${field}: ${problem}`);
+  if (condition === undefined || condition === null) return filter;
+  // By bisecting, a condition tells all that it asks about.
+  requireScope(context, Scope.PAYLOADS_READ);
+  const compiled = compileCondition(condition);
+  if ('problem' in compiled) throw new HubError('BAD_USER_INPUT', `filter.condition: ${compiled.problem}`);
+  return { ...filter, condition: compiled.condition };
 }
 
 interface EventSubscriptionArguments {

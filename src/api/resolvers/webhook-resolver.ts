@@ -25,7 +25,7 @@ import { mayRead } from '../field-access';
 import { readSeries } from '../series';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { DeliveryBacklog, From, SeriesStep, StatsPoint, StatsWindow, Step, To, WebhookStats, WINDOW_MS } from '../webhook-stats';
-import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection } from './delivery-resolver';
+import { checkFilter, DeliveryConnection, DeliveryFilter, deliveryConnection, listDeliveries } from './delivery-resolver';
 
 @InputType({ description: 'An HTTP header to send.' })
 export class HeaderInput {
@@ -290,10 +290,7 @@ export class WebhookResolver {
     return deliveryConnection(
       { first, after },
       (delivery) => webhookIdOf(delivery) === webhook.id,
-      (page) =>
-        context.budget.reading(() =>
-          context.services.deliveries.list(webhook.applicationId, { ...selection, webhookIds: isWanted ? [webhook.id] : [] }, page),
-        ),
+      (page) => listDeliveries(context, webhook.applicationId, { ...selection, webhookIds: isWanted ? [webhook.id] : [] }, page),
     );
   }
 

@@ -5,13 +5,13 @@ import { Problems, refuse, shown, UserErrorCode } from '../errors';
 import type { Facts } from '../facts';
 import { eventTypeProblem, foreignTypeProblem } from '../matching/event-type';
 import type { Database, Queries, Tx } from '../store/database';
-import { type Page, type PageRequest, readPage } from '../store/page';
+import { type Page, type PageRequest, readPage, totalOf } from '../store/page';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import { EventType } from './event-type-record';
 import { payloadText } from './publish';
 import { CheckAllowance } from './schema-pool';
 import type { CheckResult, SchemaValidator } from './schema-validator';
-import { readSeen, readSeenAfter, type SeenType, type SeenTypes } from './seen-types';
+import { countSeenAlone, readSeen, readSeenAfter, type SeenType, type SeenTypes } from './seen-types';
 
 export interface EventTypeRegistration {
   readonly name: string;
@@ -135,7 +135,13 @@ export class EventTypes {
       ).map((one) => [one.name, one.lastSeenAt]),
     );
     for (const row of rows) row.lastSeenAt = seenOf.get(row.name) ?? null;
-    return { rows, hasNextPage: registered.hasNextPage || known.length > page.first };
+    const count: Page<EventType>['count'] = async (allowance) => {
+      const { count: own, isCapped } = await registered.count(allowance);
+      const beside = isSeenToo ? await countSeenAlone(read, applicationId, allowance) : 0;
+      const total = totalOf(own + beside);
+      return { count: total.count, isCapped: isCapped || total.isCapped };
+    };
+    return { rows, hasNextPage: registered.hasNextPage || known.length > page.first, count };
   }
 
   /** Registered, or seen; null where it is neither. */

@@ -4,6 +4,7 @@ import type { Facts } from '../facts';
 import type { Log } from '../log';
 import { isOwnEventType } from '../matching/event-type';
 import type { Database, Queries, Tx } from '../store/database';
+import { countUpTo, type SearchAllowance } from '../store/page';
 import type { Event } from './event';
 
 interface Deps {
@@ -164,6 +165,13 @@ export async function readSeenAfter({ query }: Queries, applicationId: string, a
     [applicationId, after],
   );
   return rows.map(seenOf);
+}
+
+/** How many types were seen that are not registered. */
+export async function countSeenAlone(queries: Queries, applicationId: string, allowance: SearchAllowance): Promise<number> {
+  const isRegistered = 'EXISTS (SELECT 1 FROM event_types t WHERE t.application_id = s.application_id AND t.name = s.name)';
+  const sql = `SELECT s.name FROM seen_event_types s WHERE s.application_id = ? AND NOT ${isRegistered}`;
+  return countUpTo(queries, sql, [applicationId], allowance);
 }
 
 function seenOf({ name, first_seen_at, last_seen_at }: Row): SeenType {

@@ -326,6 +326,7 @@ describeEachDatabase('totalCount', (makeDatabase) => {
         `apiKeys(${own})`,
         'apiKeys',
         `eventTypes(${own})`,
+        `eventTypes(${own}, seen: true)`,
         `webhooks(${own})`,
         `webhooks(${own}, filter: { statuses: [PAUSED] })`,
         `events(${own})`,

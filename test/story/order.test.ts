@@ -241,6 +241,13 @@ describeEachDatabase('Order', (makeDatabase) => {
       await blocked(3);
       expect(watch.attempts).toEqual([1, 2, 3]);
 
+      // An attempt by hand that fails, too, lets nothing pass, and leaves the next one due when it was.
+      const third = await deliveryOf(shop.client, 3);
+      await mutated(shop.client, 'deliveryRetry', { id: third.id });
+      const reason = `Event 3 blocks the webhook: 2 attempts failed, the next is due at ${third.nextAttemptAt}.`;
+      await until(async () => (await health(shop.client, id)).healthReason?.startsWith(reason), { description: 'event 3 to block again' });
+      expect(watch.attempts).toEqual([1, 2, 3, 3]);
+
       // Event 1 is taken up again, before what waits behind event 3.
       poison.clear();
       await mutated(shop.client, 'deliveryRetry', { id: (await deliveryOf(shop.client, 1)).id });

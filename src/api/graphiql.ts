@@ -22,18 +22,18 @@ const page = `<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>Livehook GraphiQL</title>
-<link rel="icon" href="/assets/livehook.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/assets/graphiql.min.css">
-<link rel="stylesheet" href="/assets/livehook-graphiql.css">
+<link rel="icon" href="assets/livehook.svg" type="image/svg+xml">
+<link rel="stylesheet" href="assets/graphiql.min.css">
+<link rel="stylesheet" href="assets/livehook-graphiql.css">
 </head>
 <body>
 <div id="graphiql">Loading…</div>
 <noscript>GraphiQL needs JavaScript.</noscript>
-<script src="/assets/react.production.min.js"></script>
-<script src="/assets/react-dom.production.min.js"></script>
-<script src="/assets/graphql-ws.min.js"></script>
-<script src="/assets/graphiql.min.js"></script>
-<script src="/assets/livehook-graphiql.js"></script>
+<script src="assets/react.production.min.js"></script>
+<script src="assets/react-dom.production.min.js"></script>
+<script src="assets/graphql-ws.min.js"></script>
+<script src="assets/graphiql.min.js"></script>
+<script src="assets/livehook-graphiql.js"></script>
 </body>
 </html>
 `;
@@ -226,7 +226,7 @@ export const graphiqlScript = String.raw`(function () {
           defaultQuery: DEFAULT_QUERY,
           onEditHeaders: headersEdited,
         },
-        React.createElement(GraphiQL.Logo, null, React.createElement('a', { href: '/', className: 'livehook-logo' }, 'Livehook'))
+        React.createElement(GraphiQL.Logo, null, React.createElement('a', { href: './', className: 'livehook-logo' }, 'Livehook'))
       )
     );
   }

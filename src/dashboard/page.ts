@@ -39,13 +39,13 @@ const page = `<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <title>Livehook</title>
-<link rel="icon" href="/assets/livehook.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/assets/dashboard.css">
+<link rel="icon" href="assets/livehook.svg" type="image/svg+xml">
+<link rel="stylesheet" href="assets/dashboard.css">
 </head>
 <body>
 <a class="skip" href="#deliveries">Skip to deliveries</a>
 <header>
-<h1><img src="/assets/livehook.svg" alt="" width="24" height="24"> Livehook</h1>
+<h1><img src="assets/livehook.svg" alt="" width="24" height="24"> Livehook</h1>
 <form id="key-form" autocomplete="off">
 <label for="key">API key</label>
 <input id="key" type="password" required autocomplete="off" spellcheck="false">
@@ -57,7 +57,7 @@ const page = `<!doctype html>
 <select id="application"></select>
 </div>
 <p id="state" role="status" data-state="off">Not connected</p>
-<nav aria-label="Tools"><a href="/graphql">GraphiQL</a></nav>
+<nav aria-label="Tools"><a href="graphql">GraphiQL</a></nav>
 </header>
 <main>
 <p id="notice" role="alert" hidden></p>
@@ -78,7 +78,7 @@ ${counterTiles}
 <tbody id="webhooks"></tbody>
 </table>
 </div>
-<p id="webhooks-empty" class="empty" hidden>No webhooks yet. Register one with webhookCreate in <a href="/graphql">GraphiQL</a>.</p>
+<p id="webhooks-empty" class="empty" hidden>No webhooks yet. Register one with webhookCreate in <a href="graphql">GraphiQL</a>.</p>
 <button type="button" id="webhooks-more" hidden>Show more webhooks</button>
 </section>
 <section aria-labelledby="deliveries" id="deliveries-section">
@@ -122,9 +122,9 @@ ${counterTiles}
 <div id="attempts"></div>
 <button type="button" id="attempts-more" hidden>Show more attempts</button>
 </dialog>
-<script src="/assets/graphql-ws.min.js"></script>
-<script src="/assets/delivery-list.js"></script>
-<script src="/assets/dashboard.js"></script>
+<script src="assets/graphql-ws.min.js"></script>
+<script src="assets/delivery-list.js"></script>
+<script src="assets/dashboard.js"></script>
 </body>
 </html>
 `;

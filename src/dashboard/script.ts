@@ -109,6 +109,10 @@ export const dashboardScript = String.raw`(function () {
 
   // ---- requests ----
 
+  // Beside this page: a proxy may serve the hub under a path.
+  const API = String(new URL('graphql', document.baseURI));
+  const SOCKET = API.replace(/^http/, 'ws');
+
   class HubError extends Error {
     constructor(message, code) {
       super(code ? message + ' (' + code + ')' : message);
@@ -122,7 +126,7 @@ export const dashboardScript = String.raw`(function () {
   }
 
   async function ask(query, variables) {
-    const response = await fetch('/graphql', {
+    const response = await fetch(API, {
       method: 'POST',
       credentials: 'omit',
       headers: {
@@ -187,7 +191,7 @@ export const dashboardScript = String.raw`(function () {
         variables: { applicationId: applicationId, filter: filter, after: null, maxBatch: MAX_BATCH, intervalMs: INTERVAL_MS },
       };
       this.#client = graphqlWs.createClient({
-        url: (location.protocol === 'https:' ? 'wss:' : 'ws:') + '//' + location.host + '/graphql',
+        url: SOCKET,
         connectionParams: { authorization: 'Bearer ' + key },
         keepAlive: PING_EVERY_MS,
         retryAttempts: Infinity,

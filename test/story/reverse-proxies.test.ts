@@ -30,33 +30,53 @@ interface Places {
 }
 
 interface Proxy {
+  /** Under which it serves the hub. */
+  readonly path: string;
   readonly command: (folder: string) => readonly string[];
+  /** As the page has it. */
+  readonly configuration: () => string;
   /** What is beside the page's text in a file of its own. */
   readonly file: (configuration: string, places: Places) => string;
 }
 
-const PROXIES: Readonly<Record<string, Proxy>> = {
-  nginx: {
-    command: (folder) => [
-      findBinary(['nginx'], 'nginx'),
-      '-p',
-      folder,
-      '-c',
-      join(folder, 'nginx.conf'),
-      '-g',
-      'daemon off; master_process off;',
-    ],
-    file: (configuration, { folder }) => {
-      const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ');
-      return `${process.getuid?.() === 0 ? 'user root; ' : ''}pid ${folder}/nginx.pid; error_log stderr; events {} http { access_log off; ${paths}\n${configuration}}\n`;
-    },
+const nginx = {
+  command: (folder: string) => [
+    findBinary(['nginx'], 'nginx'),
+    '-p',
+    folder,
+    '-c',
+    join(folder, 'proxy.conf'),
+    '-g',
+    'daemon off; master_process off;',
+  ],
+  configuration: () => configurationOf('nginx'),
+  file: (configuration: string, { folder }: Places) => {
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ');
+    return `${process.getuid?.() === 0 ? 'user root; ' : ''}pid ${folder}/nginx.pid; error_log stderr; events {} http { access_log off; ${paths}\n${configuration}}\n`;
   },
+};
+
+/** The page says what comes in the place of `location /`. */
+function nginxUnderPath(): string {
+  const whole = configurationOf('nginx');
+  const configuration = whole.replace(/ {4}location \/ \{[^}]*\}\n/, () => configurationOf('nginx-path'));
+  if (configuration === whole) throw new Error("expected nginx's configuration to have a `location /`");
+  return configuration;
+}
+
+const PROXIES: Readonly<Record<string, Proxy>> = {
+  nginx: { path: '', ...nginx },
+  'nginx under a path': { path: '/hub', ...nginx, configuration: nginxUnderPath },
   haproxy: {
-    command: (folder) => [findBinary(['haproxy'], 'haproxy'), '-db', '-f', join(folder, 'haproxy.conf')],
+    path: '',
+    command: (folder) => [findBinary(['haproxy'], 'haproxy'), '-db', '-f', join(folder, 'proxy.conf')],
+    configuration: () => configurationOf('haproxy'),
     file: (configuration) => configuration,
   },
   caddy: {
-    command: (folder) => [findBinary(['caddy'], 'caddy'), 'run', '--adapter', 'caddyfile', '--config', join(folder, 'caddy.conf')],
+    path: '',
+    command: (folder) => [findBinary(['caddy'], 'caddy'), 'run', '--adapter', 'caddyfile', '--config', join(folder, 'proxy.conf')],
+    configuration: () => configurationOf('caddy'),
     file: (configuration, { folder }) =>
       `{\n  admin off\n  auto_https disable_redirects\n  default_bind 127.0.0.1\n  storage file_system ${folder}\n}\n${configuration}`,
   },
@@ -108,70 +128,87 @@ describe('Behind a reverse proxy, configured as the page says', () => {
   });
   afterAll(() => authority.remove());
 
-  test.each(Object.entries(PROXIES))('%s passes everything on that the hub speaks', async (name, { command, file }) => {
-    await withHub(createSqliteDatabase, async ({ url, application }) => {
-      const shop = await application();
-      const ca = await authority.certificate();
-      const folder = await mkdtemp(join(tmpdir(), `livehook-${name}-`));
-      const places = { folder, port: await freePort(), hubPort: new URL(url).port, certificate };
-      await writeFile(join(folder, `${name}.conf`), file(localised(configurationOf(name), places), places));
-      const proxy = await GuardedProcess.start(command(folder), folder);
-      try {
-        const authorization = `Bearer ${shop.key}`;
-        await until(async () => (await ask(places.port, ca, '/healthz')).status === 200, { description: `${name} to serve` });
-        expect((await ask(places.port, ca, '/metrics')).status).toBe(404);
+  test.each(Object.entries(PROXIES))(
+    '%s passes everything on that the hub speaks',
+    async (name, { path, command, configuration, file }) => {
+      await withHub(createSqliteDatabase, async ({ url, application }) => {
+        const shop = await application();
+        const ca = await authority.certificate();
+        const folder = await mkdtemp(join(tmpdir(), 'livehook-proxy-'));
+        const places = { folder, port: await freePort(), hubPort: new URL(url).port, certificate };
+        await writeFile(join(folder, 'proxy.conf'), file(localised(configuration(), places), places));
+        const proxy = await GuardedProcess.start(command(folder), folder);
+        try {
+          const authorization = `Bearer ${shop.key}`;
+          await until(async () => (await ask(places.port, ca, `${path}/healthz`)).status === 200, { description: `${name} to serve` });
+          expect((await ask(places.port, ca, `${path}/metrics`)).status).toBe(404);
 
-        const webSocket = createClient({
-          url: `wss://127.0.0.1:${places.port}/graphql`,
-          webSocketImpl: class extends WebSocket {
-            constructor(address: string, protocols: string) {
-              super(address, protocols, { ca, servername: NAME, headers: { host: NAME } } as object); // TLS options pass through
+          for (const page of ['/', '/graphql']) {
+            const { status, body } = await ask(places.port, ca, `${path}${page}`, { headers: { accept: 'text/html' } });
+            expect([page, status]).toEqual([page, 200]);
+            const assets = [...body.matchAll(/(?:src|href)="([^"#]*\.[a-z]+)"/g)].map((match) => match[1] ?? '');
+            expect(assets.length).toBeGreaterThan(3);
+            for (const asset of assets) {
+              const { pathname } = new URL(asset, `https://${NAME}${path}${page}`);
+              expect([asset, (await ask(places.port, ca, pathname)).status]).toEqual([asset, 200]);
             }
-          },
-          connectionParams: { authorization },
-          retryAttempts: 0,
-        });
-        const live = webSocket.iterate({ query: EVENTS });
-        const first = live.next();
-        const streamed = new Promise<string>((resolve, reject) => {
-          const options = { host: '127.0.0.1', port: places.port, ca, servername: NAME, method: 'POST', path: '/graphql' };
-          const headers = { host: NAME, authorization, accept: 'text/event-stream', 'content-type': 'application/json' };
-          const request = httpsRequest({ ...options, headers }, (response) => {
-            let sent = '';
-            response.on('data', (chunk) => {
-              sent += String(chunk);
-              if (/"sequence":\d+/.test(sent)) {
-                resolve(sent);
-                request.destroy();
-              }
-            });
-          });
-          request.on('error', reject);
-          request.end(JSON.stringify({ query: EVENTS }));
-        });
-
-        // Subscribing takes a moment on either transport: publishing goes on until both have seen something.
-        let isOver = false;
-        const publishing = (async () => {
-          while (!isOver) {
-            const answer = await ask(places.port, ca, '/graphql', { body: JSON.stringify({ query: PUBLISH }), headers: { authorization } });
-            expect(JSON.parse(answer.body)).toMatchObject({ data: { eventPublish: { event: { sequence: expect.any(Number) } } } });
           }
-        })();
-        expect(await first).toMatchObject({ done: false, value: { data: { event: { sequence: expect.any(Number) } } } });
-        expect(await streamed).toMatch(/^event: next$/m);
-        isOver = true;
-        await publishing;
-        await live.return?.(undefined);
-        await webSocket.dispose();
 
-        const large = JSON.stringify({ query: '{ viewer { admin } }', variables: { filler: 'x'.repeat(15 * 1024 * 1024) } });
-        const answer = await ask(places.port, ca, '/graphql', { body: large, headers: { authorization } });
-        expect([answer.status, JSON.parse(answer.body)]).toEqual([200, { data: { viewer: { admin: false } } }]);
-      } finally {
-        await proxy.end('SIGKILL');
-        await rm(folder, { recursive: true, force: true });
-      }
-    });
-  });
+          const webSocket = createClient({
+            url: `wss://127.0.0.1:${places.port}${path}/graphql`,
+            webSocketImpl: class extends WebSocket {
+              constructor(address: string, protocols: string) {
+                super(address, protocols, { ca, servername: NAME, origin: `https://${NAME}`, headers: { host: NAME } } as object); // TLS options pass through
+              }
+            },
+            connectionParams: { authorization },
+            retryAttempts: 0,
+          });
+          const live = webSocket.iterate({ query: EVENTS });
+          const first = live.next();
+          const streamed = new Promise<string>((resolve, reject) => {
+            const options = { host: '127.0.0.1', port: places.port, ca, servername: NAME, method: 'POST', path: `${path}/graphql` };
+            const headers = { host: NAME, authorization, accept: 'text/event-stream', 'content-type': 'application/json' };
+            const request = httpsRequest({ ...options, headers }, (response) => {
+              let sent = '';
+              response.on('data', (chunk) => {
+                sent += String(chunk);
+                if (/"sequence":\d+/.test(sent)) {
+                  resolve(sent);
+                  request.destroy();
+                }
+              });
+            });
+            request.on('error', reject);
+            request.end(JSON.stringify({ query: EVENTS }));
+          });
+
+          // Subscribing takes a moment on either transport: publishing goes on until both have seen something.
+          let isOver = false;
+          const publishing = (async () => {
+            while (!isOver) {
+              const answer = await ask(places.port, ca, `${path}/graphql`, {
+                body: JSON.stringify({ query: PUBLISH }),
+                headers: { authorization },
+              });
+              expect(JSON.parse(answer.body)).toMatchObject({ data: { eventPublish: { event: { sequence: expect.any(Number) } } } });
+            }
+          })();
+          expect(await first).toMatchObject({ done: false, value: { data: { event: { sequence: expect.any(Number) } } } });
+          expect(await streamed).toMatch(/^event: next$/m);
+          isOver = true;
+          await publishing;
+          await live.return?.(undefined);
+          await webSocket.dispose();
+
+          const large = JSON.stringify({ query: '{ viewer { admin } }', variables: { filler: 'x'.repeat(15 * 1024 * 1024) } });
+          const answer = await ask(places.port, ca, `${path}/graphql`, { body: large, headers: { authorization } });
+          expect([answer.status, JSON.parse(answer.body)]).toEqual([200, { data: { viewer: { admin: false } } }]);
+        } finally {
+          await proxy.end('SIGKILL');
+          await rm(folder, { recursive: true, force: true });
+        }
+      });
+    },
+  );
 });

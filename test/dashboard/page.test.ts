@@ -103,7 +103,7 @@ describe('the dashboard page', () => {
   });
 
   test('calls the hub beside it, whatever the path', () => {
-    const [addresses = ''] = /const API = [^]*?const SOCKET = [^;]*;/.exec(dashboardScript) ?? [];
+    const [addresses = ''] = /const API = [\s\S]*?const SOCKET = [^;]*;/.exec(dashboardScript) ?? [];
     const at = (baseURI: string) => new Script(`${addresses} [API, SOCKET].join(' ')`).runInNewContext({ document: { baseURI }, URL });
     expect(at('http://127.0.0.1:4000/')).toBe('http://127.0.0.1:4000/graphql ws://127.0.0.1:4000/graphql');
     expect(at('https://example.com/a/hub/?x=1#y')).toBe('https://example.com/a/hub/graphql wss://example.com/a/hub/graphql');

@@ -79,6 +79,8 @@ const JUDGED_CHARS_PER_TURN = 16 * 1024;
 const WRITTEN_BYTES_PER_TURN = 1024 * 1024;
 /** Of variables that are remembered as affordable, a document. */
 const MAX_SIZES = 1_000;
+/** What is wrong with variables beyond these is not looked for. */
+const MAX_VARIABLE_ERRORS = 20;
 
 /**
  * Judges operations, for every transport; and runs those that come over sockets and event streams, as Apollo does for
@@ -299,12 +301,14 @@ export class Operations {
 
   #judgeVariables(document: DocumentNode, operation: OperationDefinitionNode, variables: Record<string, unknown>): readonly GraphQLError[] {
     const { schema } = this.#deps;
+    // Judging the cost would find every mistake there is, and look for what was meant: 1,891 in 12 KB took 300 ms.
+    const { errors } = getVariableValues(schema, operation.variableDefinitions ?? [], variables, { maxErrors: MAX_VARIABLE_ERRORS });
+    if (errors) return errors.map((problem) => coded(problem, 'BAD_USER_INPUT'));
     try {
       const problem = costProblem(schema, document, variables, operation.name?.value);
       return problem ? [problem] : [];
     } catch (error) {
-      const { errors } = getVariableValues(schema, operation.variableDefinitions ?? [], variables, { maxErrors: 20 });
-      return errors?.map((problem) => coded(problem, 'BAD_USER_INPUT')) ?? [coded(asGraphqlError(error), 'GRAPHQL_VALIDATION_FAILED')];
+      return [coded(asGraphqlError(error), 'GRAPHQL_VALIDATION_FAILED')];
     }
   }
 

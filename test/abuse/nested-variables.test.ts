@@ -95,6 +95,20 @@ describe('Variables that are nested deeply, or fit nothing', () => {
     });
   });
 
+  test('are refused after some mistakes where there are as many as there is room for', async () => {
+    const { key } = await hub.tenant('mistaken');
+    await hub.expectServed(async () => {
+      for (const [events, caller] of [
+        [8_000, undefined],
+        [100_000, key],
+      ] as const) {
+        const { text } = await post(`${BATCH}[${Array(events).fill('{"a":1}').join()}]}}`, caller);
+        expect(text).toContain('Field \\"a\\" is not defined by type \\"EventPublishInput\\"');
+        expect(text.length).toBeLessThan(20_000);
+      }
+    });
+  });
+
   const LARGE: readonly (readonly [string, () => string, string])[] = [
     [
       'names in fifteen payloads',

@@ -313,7 +313,7 @@ export function readConfig(environment: Environment): Config {
 }
 
 /** Of a secret: the setting that names a file with it, as Docker and Kubernetes mount them. */
-export const fileNameOf = (name: string) => `${name}_FILE`;
+const fileNameOf = (name: string) => `${name}_FILE`;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

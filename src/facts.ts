@@ -10,7 +10,7 @@ import type { RetryJob } from './replay/retry-job';
 import type { LiveWebhook, Snapshot } from './webhooks/webhook-cache';
 
 /** Tells those who listen what has happened, at once and in the order in which they came. Who tells knows none of them. */
-export class Signal<Fact = void> {
+class Signal<Fact = void> {
   readonly #listeners: ((fact: Fact) => void)[] = [];
 
   on(listener: (fact: Fact) => void): void {

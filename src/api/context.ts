@@ -141,13 +141,13 @@ function readWithin<Row>(budget: Budget, bytesOf: (row: Row) => number, read: ()
 
 const eventBytes = ({ payloadText }: Event) => payloadText?.length ?? 0;
 
-export function attemptBytes({ packedRequestHeaders, responseHeaders, responseBody }: Attempt): number {
+function attemptBytes({ packedRequestHeaders, responseHeaders, responseBody }: Attempt): number {
   const headers = responseHeaders.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
   return packedRequestHeaders.length + headers + (responseBody?.length ?? 0);
 }
 
 /** Whether an operation can need what events were published with: fields that show it, or what is made of it. */
-export function asksForPayloads(budget: Budget): boolean {
+function asksForPayloads(budget: Budget): boolean {
   return ['payload', 'payloadText', 'get', 'requestBody', 'curl', 'body'].some((name) => budget.asksFor(name));
 }
 
@@ -163,7 +163,7 @@ interface HeavyList<Row> {
 }
 
 /** A page of rows that may be large: the first of them tell how many more are read at once. It ends early where the budget does. */
-export async function readHeavyPage<Row>(
+async function readHeavyPage<Row>(
   { budget }: Context,
   { first, after, before }: PageRequest,
   { list, keyOf, bytesOf }: HeavyList<Row>,

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** Requests that may wait behind the one that is worked on. Clients that pipeline at all send a handful ahead. */
-export const MAX_PIPELINED_PER_CONNECTION = 100;
+const MAX_PIPELINED_PER_CONNECTION = 100;
 
 interface Waiting {
   readonly response: ServerResponse;

@@ -42,7 +42,7 @@ export function storedScopes(scopes: readonly Scope[]): Pick<ApiKey, 'firstScope
  * What a key of version 0.1 may do, by the scopes that it was given: all that it could, under the names that it has now.
  * Readers of events and deliveries read payloads, publishers redacted.
  */
-export function scopesOfFirst(first: readonly Scope[]): readonly Scope[] {
+function scopesOfFirst(first: readonly Scope[]): readonly Scope[] {
   if (FIRST_SCOPES.every((scope) => first.includes(scope))) return DEFAULT_SCOPES;
   const isReader = first.includes(Scope.EVENTS_READ) || first.includes(Scope.DELIVERIES_READ);
   return [...first, ...(isReader ? [Scope.PAYLOADS_READ] : []), ...(first.includes(Scope.EVENTS_PUBLISH) ? [Scope.EVENTS_REDACT] : [])];

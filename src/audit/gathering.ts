@@ -33,7 +33,7 @@ interface Gathered {
   count: number;
 }
 
-export const MAX_TARGETS_PER_ROW = 100;
+const MAX_TARGETS_PER_ROW = 100;
 /** How long the same deed of the same key from the same address is counted before it becomes a row. */
 const GATHER_MS = { read: 10 * SECOND, publish: MINUTE, refuse: MINUTE } as const;
 /** Rows in the making. Beyond it the oldest is finished early. */

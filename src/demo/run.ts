@@ -24,7 +24,7 @@ export interface DemoOptions {
 }
 
 export const TIME_LIMIT_MS = 2 * MINUTE;
-export const STOPPED_EXIT_CODE = 130;
+const STOPPED_EXIT_CODE = 130;
 
 /** Whether or not the ones before have been answered: a hub that falls behind shows it. Slow enough to be watched. */
 const PUBLISH_EVERY_MS = 15;

@@ -9,9 +9,9 @@ import type { SchemaAnswer, SchemaTask } from './schema-worker';
 /** One application has one at most, so that one whose schemas hang leaves others to the rest. */
 const MAX_WORKERS = 3;
 /** Of a check, compiling included. Ordinary schemas take less than a millisecond. */
-export const MAX_CHECK_MS = 3 * SECOND;
+const MAX_CHECK_MS = 3 * SECOND;
 /** Of all checks for one publish. */
-export const MAX_CHECKS_MS_PER_PUBLISH = 6 * SECOND;
+const MAX_CHECKS_MS_PER_PUBLISH = 6 * SECOND;
 const MAX_WAITING_PER_APPLICATION = 1_000;
 const MAX_WAIT_MS = 10 * SECOND;
 const RETRY_AFTER_SECONDS = 1;

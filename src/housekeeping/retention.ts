@@ -262,7 +262,7 @@ async function expiredEvents(
 }
 
 /** Pure: the runs of sequences between those that have to stay. */
-export function runsOf(sequences: readonly number[], staying: ReadonlySet<number>): Run[] {
+function runsOf(sequences: readonly number[], staying: ReadonlySet<number>): Run[] {
   const runs: Run[] = [];
   let first: number | undefined;
   let last = 0;

@@ -224,7 +224,7 @@ function withoutGap<T extends Sequenced>(entries: readonly T[], after: number): 
 }
 
 /** A reader with its place in a log. One `take` at a time. */
-export class Follower<T extends Sequenced> {
+class Follower<T extends Sequenced> {
   #sequence: number;
   #taken: readonly T[] = [];
   #isClosed = false;

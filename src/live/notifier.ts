@@ -9,7 +9,7 @@ import type { Log } from '../log';
  * What the others should look at again: the logs of an application; its webhooks and event types; keys; retry jobs;
  * redactions; deliveries of others that were cancelled; deliveries that nobody owns; all of it.
  */
-export const TOPICS = ['logs', 'webhooks', 'keys', 'jobs', 'redactions', 'cancellations', 'deliveries', 'everything'] as const;
+const TOPICS = ['logs', 'webhooks', 'keys', 'jobs', 'redactions', 'cancellations', 'deliveries', 'everything'] as const;
 export type Topic = (typeof TOPICS)[number];
 
 interface Deps {

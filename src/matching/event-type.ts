@@ -1,6 +1,6 @@
 import { shown } from '../errors';
 
-export const MAX_TYPE_CHARS = 255;
+const MAX_TYPE_CHARS = 255;
 
 const NAME = /^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$/;
 const PATTERN = /^(\*|(\*\.)?[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$/;

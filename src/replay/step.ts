@@ -26,7 +26,7 @@ const MAX_EVENTS_PER_STEP = 50;
 const ITEMS_PER_CLOSING_STEP = 500;
 
 /** The job, locked until the transaction ends; null when it is finished, gone or another instance's for now. */
-export async function claimJob(tx: Tx, id: string, instanceId: string): Promise<RetryJob | null> {
+async function claimJob(tx: Tx, id: string, instanceId: string): Promise<RetryJob | null> {
   const job = await lockJob(tx, id);
   if (job === null || job.completedAt !== null) return null;
   const now = await readNow(tx);
@@ -211,7 +211,7 @@ function without(items: readonly Item[], others: readonly Item[]): Item[] {
   return items.filter((item) => !others.includes(item));
 }
 
-export function windowOf({ maxConcurrency }: LiveWebhook): number {
+function windowOf({ maxConcurrency }: LiveWebhook): number {
   return Math.min(MAX_WINDOW, Math.max(MIN_WINDOW, REQUESTS_AHEAD * maxConcurrency));
 }
 

@@ -425,6 +425,14 @@ describe('the deadline', () => {
     await allClosed(connections);
   });
 
+  test('does not end an exchange whose answer came in time, however late the hub gets to read it', async () => {
+    const { url } = await receiver((socket) => {
+      socket.write(OK);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * SHORT_MS); // the process does something else
+    });
+    expect(await sender().send(outgoing(url, { timeoutMs: SHORT_MS }))).toMatchObject({ outcome: 'SUCCESS', responseBody: 'ok' });
+  });
+
   test('ends an exchange with a receiver that does not read', async () => {
     const { url, connections } = await listen(createServer({ pauseOnConnect: true }), () => undefined);
     const body = Buffer.alloc(32 * 1_024 * 1_024);

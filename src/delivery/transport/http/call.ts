@@ -149,7 +149,16 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#settle(failure.outcome, failure.message);
   }
 
+  /**
+   * An answer that has come is read first. After a long turn of the event loop timers come before sockets: a hub that was
+   * busy for a second would take requests for failed that were answered at once, and repeat them.
+   */
   #expire(): void {
+    setImmediate(() => this.#timeOut());
+  }
+
+  #timeOut(): void {
+    if (this.#settled) return;
     const doing = this.#statusCode === null ? this.#connection?.whatItWaitsFor() : 'reading the response body';
     this.#settle('TIMEOUT', `no complete response within ${this.#request.timeoutMs} ms: still ${doing}`);
     this.#drop();

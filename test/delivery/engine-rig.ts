@@ -46,6 +46,8 @@ export class EngineRig {
   beforeTransaction: () => Promise<unknown> = async () => {};
   isLeaseHeld = true;
   readonly instanceId: string;
+  /** As the engine sees it. */
+  readonly database: Database;
   readonly dispatcher: Dispatcher;
   readonly orderedClaimer: OrderedClaimer;
   readonly poller: Poller;
@@ -58,6 +60,7 @@ export class EngineRig {
     this.#store = store;
     this.instanceId = instanceId;
     const database = this.#watched();
+    this.database = database;
     const { clock, facts, finished, sent } = this;
     const shared = { instanceId, database, clock, log: silentLog, facts };
     const membership = { isLeaseHeld: () => this.isLeaseHeld, fleet: { instances: 1, place: 0 } };

@@ -152,12 +152,6 @@ export function auditRange(applicationId: string, from?: number, before?: number
   return { from: from === undefined ? head : at(from), to: before === undefined ? `${head}~` : at(before) };
 }
 
-/** The deliveries of an application's events up to a sequence as such a range. */
-export function deliveryRangeUpTo(applicationId: string, sequence: number): { from: string; to: string } {
-  const from = `dlv_${applicationPart(applicationId)}`;
-  return { from, to: `${from}${fixed(sequence, SEQUENCE_CHARS)}~` };
-}
-
 /** The deliveries of one event as such a range. */
 export function deliveryRangeOf(event: string): { from: string; to: string } {
   const from = `dlv_${event.slice(4, 4 + APPLICATION_CHARS + SEQUENCE_CHARS)}`;

@@ -12,6 +12,7 @@ import type { Webhook } from '../webhooks/webhook';
 import type { Context } from './context';
 import { type BY_THE_HUB, mayReadPayloads } from './field-access';
 import type { EventPublishPayload } from './resolvers/event-resolver';
+import type { SelectionPreview } from './selection-preview';
 
 /** What the mutations answer with, as far as it is looked at here. */
 interface Answered {
@@ -97,7 +98,12 @@ export function auditFields(schema: GraphQLSchema): void {
       afterRead(field, action);
     }
   const preview = schema.getQueryType()?.getFields().payloadPreview;
-  if (preview) after(preview, (_answered, args, context) => noteRead(context, 'payload.read', String(args.eventId)));
+  if (preview)
+    after(preview, (_answered, { eventId }, context) => void (typeof eventId === 'string' && noteRead(context, 'payload.read', eventId)));
+  for (const name of ['filterPreview', 'webhookPreview']) {
+    const field = schema.getQueryType()?.getFields()[name];
+    if (field) after(field, (answered, _args, context) => noteLookedAt(answered as unknown as SelectionPreview, context));
+  }
 }
 
 type Field = GraphQLField<unknown, Context | typeof BY_THE_HUB>;
@@ -120,6 +126,11 @@ function afterRead(field: Field, action: AuditAction): void {
     if (!('isHub' in context) && value !== null && mayReadPayloads(context)) noteRead(context, action, (source as { id: string }).id);
     return value;
   };
+}
+
+/** Of each event it is told what a filter finds in its payload. */
+function noteLookedAt({ events }: SelectionPreview, context: Context): void {
+  for (const { event } of events) noteRead(context, 'payload.read', event.id);
 }
 
 function noteRead(context: Context, action: AuditAction, targetId: string): void {

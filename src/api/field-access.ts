@@ -178,6 +178,10 @@ const MORE_PARTS: ReadonlySet<string> = new Set([
   'Instance',
   'OAuth',
   'PayloadPreview',
+  'PreviewProblem',
+  'PreviewedEvent',
+  'SelectionPreview',
+  'UnmetCondition',
   'StatsPoint',
   'WebhookStats',
 ]);

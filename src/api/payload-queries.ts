@@ -3,7 +3,7 @@ import {
   type DocumentNode,
   execute,
   type FieldNode,
-  type GraphQLError,
+  GraphQLError,
   type GraphQLSchema,
   Kind,
   type OperationDefinitionNode,
@@ -19,7 +19,7 @@ import { MAX_VALUES_PER_LIST } from '../errors';
 import type { Event } from '../events/event';
 import { type Condition, compileCondition } from '../matching/condition';
 import { eventTypePatternProblem } from '../matching/event-type';
-import type { CompilePayloadQuery, PayloadQuery } from '../webhooks/payload-query';
+import type { CompilePayloadQuery, DocumentProblem, PayloadQuery } from '../webhooks/payload-query';
 import { BY_THE_HUB } from './field-access';
 import { costProblem, LIMITS, limitRules } from './limits';
 
@@ -31,6 +31,8 @@ const SELECTION_DEPTH = 2;
 /** A document of a hundred fields that all fail for one reason. */
 const MAX_ERRORS_PER_RUN = 3;
 const MAX_CHARS_PER_ERROR = 500;
+/** What is told of a document that is wrong in many places. */
+const MAX_PROBLEMS = 20;
 
 /**
  * Payload queries: subscription documents with the one root field `event`, run against single events instead of a
@@ -47,27 +49,38 @@ export function payloadQueryCompiler(schema: GraphQLSchema): CompilePayloadQuery
   };
 }
 
+/** Errors came instead of data. */
+export class PayloadQueryFailed extends Error {
+  override readonly name = 'PayloadQueryFailed';
+  readonly problems: readonly DocumentProblem[];
+
+  constructor(errors: readonly GraphQLError[]) {
+    super(errors.slice(0, MAX_ERRORS_PER_RUN).map(where).join('; '));
+    this.problems = errors.slice(0, MAX_PROBLEMS).map((error) => ({ ...placeOf(error), message: where(error) }));
+  }
+}
+
 interface Selection {
   readonly types: readonly string[] | null;
   readonly condition: Condition | null;
+  readonly filter: unknown;
 }
 
-const EVERYTHING: Selection = { types: null, condition: null };
+const EVERYTHING: Selection = { types: null, condition: null, filter: null };
 
 function compile(schema: GraphQLSchema, text: string): PayloadQuery {
   const key = createHash('sha256').update(text).digest('base64url').slice(0, 22);
-  const broken = (problem: string, selection = EVERYTHING): PayloadQuery => ({
-    key,
-    ...selection,
-    problem,
-    run: () => Promise.reject(new Error(problem)),
-  });
+  const broken = (found: string | readonly GraphQLError[], selection = EVERYTHING): PayloadQuery => {
+    const problems = typeof found === 'string' ? [{ message: found, line: null, column: null }] : found.map(placeOf);
+    const problem = typeof found === 'string' ? found : found.slice(0, 1).map(described).join('');
+    return { key, ...selection, problem, problems, run: () => Promise.reject(new Error(problem)) };
+  };
   if (text.length > MAX_CHARS) return broken(`expected at most ${MAX_CHARS} characters, got ${text.length}`);
   let document: DocumentNode;
   try {
     document = parse(text, { maxTokens: LIMITS.tokens });
   } catch (error) {
-    return broken(described(error as GraphQLError));
+    return broken([error as GraphQLError]);
   }
   const operation = onlyOperation(document);
   if (typeof operation === 'string') return broken(operation);
@@ -77,8 +90,8 @@ function compile(schema: GraphQLSchema, text: string): PayloadQuery {
   const selection = selectionOf(field);
   if ('problem' in selection) return broken(selection.problem);
   const problem = documentProblem(schema, document, operation);
-  if (problem !== null) return broken(problem, selection);
-  return { key, ...selection, problem: null, run: (event, most) => run(schema, document, { event, most }) };
+  if (problem.length > 0) return broken(problem, selection);
+  return { key, ...selection, problem: null, problems: [], run: (event, most) => run(schema, document, { event, most }) };
 }
 
 function onlyOperation(document: DocumentNode): OperationDefinitionNode | string {
@@ -90,18 +103,20 @@ function onlyOperation(document: DocumentNode): OperationDefinitionNode | string
   return operation;
 }
 
-function documentProblem(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): string | null {
-  const [error] = validate(schema, document, [...specifiedRules, ...limitRules]);
-  if (error) return described(error);
+/** Empty where nothing is wrong. */
+function documentProblem(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): string | GraphQLError[] {
+  const errors = validate(schema, document, [...specifiedRules, ...limitRules]);
+  if (errors.length > 0) return errors.slice(0, MAX_PROBLEMS);
   const cost = costProblem(schema, document, {}, operation.name?.value);
   if (cost) return cost.message;
-  let problem: string | null = null;
+  const problems: GraphQLError[] = [];
   visit(document, {
     Field(node) {
-      if (node.name.value === 'deliveries') problem ??= 'deliveries cannot be selected: the body is made before they are';
+      if (node.name.value === 'deliveries' && problems.length === 0)
+        problems.push(new GraphQLError('deliveries cannot be selected: the body is made before they are', { nodes: node }));
     },
   });
-  return problem;
+  return problems;
 }
 
 function rootField(operation: OperationDefinitionNode): FieldNode | null {
@@ -125,7 +140,8 @@ function selectionOf(field: FieldNode): Selection | { readonly problem: string }
   }
   const condition = value('filter') === null ? null : compileCondition(plain(value('filter')));
   if (condition && 'problem' in condition) return { problem: `filter: ${condition.problem}` };
-  return { types: types as readonly string[] | null, condition: condition?.condition ?? null };
+  const filter = condition === null ? null : plain(value('filter'));
+  return { types: types as readonly string[] | null, condition: condition?.condition ?? null, filter };
 }
 
 /** Objects out of a document have no prototype; the conditions expect plain ones. */
@@ -136,7 +152,7 @@ function plain(value: unknown): unknown {
 async function run(schema: GraphQLSchema, document: DocumentNode, { event, most }: { event: Event; most: number }): Promise<string> {
   // The fields that a document may select need no caller and no database: they are the event's own.
   const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: BY_THE_HUB });
-  if (errors && errors.length > 0) throw new Error(errors.slice(0, MAX_ERRORS_PER_RUN).map(where).join('; '));
+  if (errors && errors.length > 0) throw new PayloadQueryFailed(errors);
   return jsonOf(data, most);
 }
 
@@ -167,6 +183,11 @@ function jsonOf(data: unknown, most: number): string {
     return text;
   };
   return written(data, SELECTION_DEPTH);
+}
+
+function placeOf({ message, locations }: GraphQLError): DocumentProblem {
+  const [place] = locations ?? [];
+  return { message, line: place?.line ?? null, column: place?.column ?? null };
 }
 
 function described({ message, locations }: GraphQLError): string {

@@ -23,6 +23,7 @@ import { EventResolver } from './resolvers/event-resolver';
 import { EventTypeResolver } from './resolvers/event-type-resolver';
 import { HubResolver } from './resolvers/hub-resolver';
 import { NodeResolver } from './resolvers/node-resolver';
+import { PreviewResolver } from './resolvers/preview-resolver';
 import { RetryJobResolver } from './resolvers/retry-job-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
 import { WebhookTestResolver } from './resolvers/webhook-test-resolver';
@@ -74,6 +75,7 @@ export function createSchema(): GraphQLSchema {
       AttemptResolver,
       RetryJobResolver,
       HubResolver,
+      PreviewResolver,
       NodeResolver,
     ],
     orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt, RetryJob],

@@ -77,6 +77,15 @@ export class Events {
     return rows.map(({ sequence, id }) => ({ sequence: Number(sequence), id }));
   }
 
+  /** Newest first: those before `sequence`, or of all. */
+  async newest(applicationId: string, sequence: number | undefined, most: number): Promise<Event[]> {
+    const rows = await this.#database.read.query<EventRow>(
+      `SELECT ${EVENT_COLUMNS} FROM events WHERE application_id = ? AND sequence < ? ORDER BY sequence DESC LIMIT ${most}`,
+      [applicationId, sequence ?? Number.MAX_SAFE_INTEGER],
+    );
+    return rows.map(eventOf);
+  }
+
   /** In sequence order, without a gap: those after `sequence`. */
   async after(applicationId: string, sequence: number, most: number): Promise<Event[]> {
     const rows = await this.#database.read.query<EventRow>(

@@ -16,7 +16,15 @@ const event = Object.assign(new Event(), {
   createdAt: new Date('2026-01-31T12:00:01.000Z'),
   redactedAt: null,
 });
-const query: PayloadQuery = { key: 'abcdefghijklmnopqrstuv', types: null, condition: null, problem: null, run: async () => '{"event":1}' };
+const query: PayloadQuery = {
+  key: 'abcdefghijklmnopqrstuv',
+  types: null,
+  condition: null,
+  filter: null,
+  problem: null,
+  problems: [],
+  run: async () => '{"event":1}',
+};
 
 async function made(format: 'STANDARD' | 'CLOUDEVENTS_STRUCTURED' | 'CLOUDEVENTS_BINARY', shaping: PayloadQuery | null) {
   const held = await new Shaper().bodyFor(event, null, shaping, format);

@@ -124,7 +124,7 @@ const PROMISED = /* GraphQL */ `
     delivery(id: ID!): Delivery
     deliveries(applicationId: ID, first: Int = 50, after: String, filter: DeliveryFilter): DeliveryConnection!
     eventTypes(applicationId: ID, first: Int = 50, after: String): EventTypeConnection!
-    payloadPreview(payloadQuery: String!, eventId: ID!): PayloadPreview!
+    payloadPreview(payloadQuery: String!, eventId: ID): PayloadPreview!
   }
   type Subscription {
     event(applicationId: ID, types: [String!], filter: JSON, after: String): Event!

@@ -110,6 +110,8 @@ function rootsOf(
     query(`delivery(id: "${waitingId}")`, 'Delivery'),
     list('deliveries', 'nodes { id }'),
     list(`payloadPreview(payloadQuery: "subscription { event { payload } }", eventId: "${eventId}")`, 'body'),
+    list('filterPreview(filter: "{}", last: 1)', 'taken'),
+    list('webhookPreview(input: {}, last: 1)', 'taken'),
     query(`retryJob(id: "${jobId}")`, 'RetryJob'),
     list('retryJobs', 'nodes { id }'),
 

@@ -77,6 +77,13 @@ function reads(of: Belongings): readonly (readonly [string, unknown])[] {
     [`eventTypes(applicationId: "${of.applicationId}") { nodes { name } }`, 'FORBIDDEN'],
     [`eventType(name: "order.created", applicationId: "${of.applicationId}") { name }`, 'FORBIDDEN'],
     [`payloadPreview(payloadQuery: "subscription { event { payload } }", eventId: "${of.eventId}") { body }`, 'BAD_USER_INPUT'],
+    [
+      `payloadPreview(payloadQuery: "subscription { event { payload } }", applicationId: "${of.applicationId}", payload: 1) { body }`,
+      'FORBIDDEN',
+    ],
+    [`filterPreview(applicationId: "${of.applicationId}", filter: "{}") { taken }`, 'FORBIDDEN'],
+    ['filterPreview(filter: "{\\"payload.secret\\": \\"blue secret\\"}") { taken }', { taken: 0 }],
+    [`webhookPreview(input: { applicationId: "${of.applicationId}" }) { taken }`, 'FORBIDDEN'],
     [`retryJobs(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`apiKeys(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],
     [`auditEvents(applicationId: "${of.applicationId}") { nodes { id } }`, 'FORBIDDEN'],

@@ -15,7 +15,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Query.event Query.eventType Query.eventTypes Query.events Subscription.event',
   'EVENTS_PUBLISH, EVENTS_READ': 'EventType.name',
   'EVENTS_PUBLISH, EVENTS_READ, EVENTS_REDACT': 'Event.id Event.sequence Event.cursor',
-  'EVENTS_READ + PAYLOADS_READ': 'Event.payload Event.payloadText Event.get Query.payloadPreview',
+  'EVENTS_READ + PAYLOADS_READ': 'Event.payload Event.payloadText Event.get Query.payloadPreview Query.filterPreview Query.webhookPreview',
   'DELIVERIES_READ + EVENTS_PUBLISH, DELIVERIES_READ + EVENTS_READ, DELIVERIES_READ + EVENTS_REDACT': 'Event.deliveries',
   WEBHOOKS_READ:
     'Webhook.url Webhook.description Webhook.eventTypes Webhook.headers Webhook.retrySchedule Webhook.timeoutSeconds ' +
@@ -51,7 +51,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|PreviewProblem|PreviewedEvent|SelectionPreview|UnmetCondition|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

@@ -135,15 +135,6 @@ export class EventsPublishPayload {
   userErrors!: UserError[];
 }
 
-@ObjectType({ description: 'What a payload query makes of an event, or why it makes nothing.' })
-export class PayloadPreview {
-  @Field(() => String, { nullable: true, description: 'The whole body as it would be sent.' })
-  body!: string | null;
-
-  @Field(() => [String], { description: 'What is wrong with the query; empty when there is a body.' })
-  errors!: string[];
-}
-
 const EventConnection = searchedConnectionType(Event);
 
 @Resolver(() => Event)
@@ -198,25 +189,6 @@ export class EventResolver {
       request,
       (sequence) => encodeCursor('event', owner, Number(sequence)),
     );
-  }
-
-  @Query(() => PayloadPreview, {
-    description: 'The body that a payload query would make of an event. Needs the scopes EVENTS_READ and PAYLOADS_READ.',
-  })
-  async payloadPreview(
-    @Ctx() context: Context,
-    @Arg('payloadQuery', () => String, { description: 'A subscription document with the single root field `event`.' }) payloadQuery: string,
-    @Arg('eventId', () => ID, { description: 'The event to run it on.' }) eventId: string,
-  ): Promise<PayloadPreview> {
-    requireScope(context, Scope.PAYLOADS_READ);
-    const event = (await maySee(context, Scope.EVENTS_READ, eventId)) ? await findEvent(context, eventId) : null;
-    if (event === null) throw new HubError('BAD_USER_INPUT', `eventId: expected the id of an event, got ${shown(eventId)}`);
-    const query = context.services.compilePayloadQuery(payloadQuery);
-    if (query.problem !== null) return { body: null, errors: [query.problem] };
-    const made = await context.services.shaper.bodyFor(event, null, query);
-    if ('problem' in made) return { body: null, errors: [made.problem] };
-    made.release();
-    return { body: made.body.bytes.toString(), errors: [] };
   }
 
   @Mutation(() => EventPublishPayload, {

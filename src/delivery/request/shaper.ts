@@ -70,7 +70,7 @@ export class Shaper {
     fixed: FixedBody | null,
     query: PayloadQuery | null,
     format: Format = 'STANDARD',
-  ): Promise<HeldBody | { readonly problem: string }> {
+  ): Promise<HeldBody | { readonly problem: string; readonly cause: unknown }> {
     const ready = readyBody(event, fixed, query, format);
     if (ready !== undefined || query === null) return { body: ready as FixedBody, ownBytes: 0, release: () => {} };
     const entry = this.#use(event, bodyKey(format, query), query);
@@ -84,7 +84,7 @@ export class Shaper {
       return { body: { key: entry.key, bytes }, ownBytes: bytes.length, release };
     } catch (error) {
       release();
-      return { problem: `the payload query failed: ${(error as Error).message}` };
+      return { problem: `the payload query failed: ${(error as Error).message}`, cause: error };
     }
   }
 

@@ -45,8 +45,6 @@ export interface PageRequest {
 export interface PageOrder {
   readonly column: string;
   readonly direction: 'ASC' | 'DESC';
-  /** Of a list that goes forward by time, the column with it, which stands before `column` in an index: `after` is the text of a place. */
-  readonly time?: string;
 }
 
 /** Rows of a list that are counted; of a longer one it is only told that there are more. */
@@ -66,16 +64,14 @@ export function totalOf(rows: number): TotalCount {
 /** Keyset paging: whatever is added or removed meanwhile, no row is shown twice or left out between two pages. */
 export async function readPage<Row extends ObjectLiteral>(
   select: SelectQueryBuilder<Row>,
-  { column, direction, time, first, after, before }: PageRequest & PageOrder,
+  { column, direction, first, after, before }: PageRequest & PageOrder,
 ): Promise<Page<Row>> {
   const all = select.clone();
   const [onward, back] = direction === 'ASC' ? ['>', '<'] : ['<', '>'];
-  if (after !== undefined && time !== undefined) goOnAfter(select, { time, id: column }, after);
-  else if (after !== undefined) select.andWhere(`${column} ${onward} :after`, { after });
+  if (after !== undefined) select.andWhere(`${column} ${onward} :after`, { after });
   if (before !== undefined) select.andWhere(`${column} ${back} :before`, { before });
-  if (time !== undefined) select.orderBy(time, direction);
   const rows = await select
-    .addOrderBy(column, direction)
+    .orderBy(column, direction)
     .limit(first + 1)
     .getMany();
   return { rows: rows.slice(0, first), hasNextPage: rows.length > first, count: (allowance) => countRows(all, column, allowance) };
@@ -120,14 +116,4 @@ export function placeText({ at, id }: PlaceInTime): string {
 export function parsePlace(text: string): PlaceInTime | undefined {
   const [, at, id] = /^(\d{1,15}) (\S+)$/.exec(text) ?? [];
   return at === undefined || id === undefined || String(Number(at)) !== at ? undefined : { at: Number(at), id };
-}
-
-/** The first condition is a range of the index, the second leaves out what stands before the place within its millisecond. */
-function goOnAfter<Row extends ObjectLiteral>(
-  select: SelectQueryBuilder<Row>,
-  { time, id }: { readonly time: string; readonly id: string },
-  after: string,
-): void {
-  const place = parsePlace(after);
-  if (place) select.andWhere(`${time} >= :at AND (${time} > :at OR ${id} > :afterId)`, { at: place.at, afterId: place.id });
 }

@@ -9,11 +9,12 @@ import { readFilter } from '../matching/condition';
 import type { AddressPolicy } from '../net/address-policy';
 import { parseTargetUrl, type TargetUrl } from '../net/target-url';
 import type { Database, Tx } from '../store/database';
-import { type Page, type PageRequest, readPage } from '../store/page';
+import type { Page, PageRequest, SearchAllowance } from '../store/page';
 import { forgetCostlyFilter } from './costly-filter';
 import { checkCredentials, openCredentials, storedCredentials } from './credentials';
 import type { HeaderSealing } from './header-sealing';
 import { closeCircuit, forgetHealth, replaceHealth } from './health';
+import { type Listing, listWebhooks } from './list-webhooks';
 import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
@@ -53,12 +54,6 @@ export interface SecretRotation {
 const MAX_OVERLAP_SECONDS = 7 * 24 * 3600;
 /** Each makes every request a little longer and slower. */
 const MAX_LIVE_SECRETS = 6;
-
-export interface WebhookSelection {
-  readonly statuses?: readonly WebhookStatus[] | null;
-  /** Only webhooks with this URL, in whatever spelling. */
-  readonly url?: string | null;
-}
 
 /** Why a webhook is disabled: one sentence without its full stop. */
 export interface Disabling {
@@ -261,19 +256,12 @@ export class Webhooks {
     return webhook?.deletedAt === null ? webhook : null;
   }
 
-  /** In the order in which they were made; `page.after` is the text of a place. */
-  async list(applicationId: string, selection: WebhookSelection, page: PageRequest): Promise<Page<Webhook>> {
-    const select = this.#deps.database.read.manager
-      .createQueryBuilder(Webhook, 'w')
-      .where('w.applicationId = :applicationId', { applicationId })
-      .andWhere('w.deletedAt IS NULL');
-    if (selection.statuses)
-      select.andWhere('w.status IN (:...statuses)', { statuses: selection.statuses.length > 0 ? selection.statuses : [''] });
-    if (selection.url) {
-      const target = this.#target(selection.url);
-      select.andWhere('w.url = :url', { url: 'url' in target ? target.url : selection.url });
-    }
-    return readPage(select, { ...page, time: 'w.createdAt', column: 'w.id', direction: 'ASC' });
+  /** In the order in which they were made, or the other way around; `page.after` is the text of a place. */
+  async list(listing: Listing, page: PageRequest, allowance: SearchAllowance): Promise<Page<Webhook>> {
+    const { selection } = listing;
+    const target = selection.url ? this.#target(selection.url) : null;
+    const url = target && 'url' in target ? target.url : (selection.url ?? null);
+    return listWebhooks(this.#deps.database.read, { ...listing, selection: { ...selection, url } }, page, allowance);
   }
 
   /** Under the application's lock, so that of several that are created at once none is one too many. */

@@ -7,7 +7,9 @@ import { type EventSelection, listEvents } from '../../src/events/search';
 import { attemptId, deliveryId, newApplicationId, newEventId, newRetryJobId, newWebhookId, sequenceOf, webhookIdOf } from '../../src/ids';
 import { compileCondition } from '../../src/matching/condition';
 import type { Queries } from '../../src/store/database';
-import { MAX_COUNTED_ROWS, type Page, type PageRequest, type SearchAllowance } from '../../src/store/page';
+import { MAX_COUNTED_ROWS, type Page, type PageRequest, placeText, type SearchAllowance } from '../../src/store/page';
+import { listWebhooks } from '../../src/webhooks/list-webhooks';
+import { WebhookHealth } from '../../src/webhooks/webhook';
 import { describeEachDatabase } from '../support/databases';
 import { type Store, withStore } from './with-store';
 
@@ -361,10 +363,16 @@ describeEachDatabase('A search', (makeDatabase) => {
         );
         await page.count(allowanceOf(10_000));
       }
+      for (const direction of ['ASC', 'DESC'] as const)
+        for (const after of [undefined, placeText({ at: 1, id: shop.webhookIds[0] ?? '' })]) {
+          const listing = { applicationId: shop.applicationId, selection: {}, direction, healthOf: async () => WebhookHealth.HEALTHY };
+          const page = await listWebhooks(queries, listing, { first: 10, after }, allowanceOf(10_000));
+          await page.count(allowanceOf(10_000));
+        }
       const seen = new Set<string>();
       for (const { sql, parameters } of asked) {
         const shape = sql.replace(/IN \(.*?\)/g, 'IN (…)');
-        if (!/FROM (deliveries|attempts|events|retry_jobs)/.test(sql) || seen.has(shape)) continue;
+        if (!/FROM (deliveries|attempts|events|retry_jobs|webhooks)/.test(sql) || seen.has(shape)) continue;
         seen.add(shape);
         const plan = await read.query<Record<string, unknown>>(
           `${dialect.supportsManyInstances ? 'EXPLAIN' : 'EXPLAIN QUERY PLAN'} ${sql}`,
@@ -374,7 +382,7 @@ describeEachDatabase('A search', (makeDatabase) => {
           if (!dialect.supportsManyInstances)
             expect([sql, step.detail]).not.toEqual([
               sql,
-              expect.stringMatching(/^SCAN (deliveries|attempts|events|retry_jobs)|TEMP B-TREE/),
+              expect.stringMatching(/^SCAN (deliveries|attempts|events|retry_jobs|webhooks)|TEMP B-TREE/),
             ]);
           else if (!String(step.table).startsWith('<')) {
             expect([sql, step.type]).not.toEqual([sql, 'ALL']);

@@ -1,7 +1,8 @@
 import { encodeCursor } from '../../src/cursor';
+import { newWebhookId } from '../../src/ids';
 import { describeEachDatabase } from '../support/databases';
 import { Client, type Subscription } from '../support/graphql-client';
-import { insertEvents } from '../support/many-rows';
+import { insertCopies, insertEvents } from '../support/many-rows';
 import { mutate, mutated } from '../support/mutate';
 import { withRows } from '../support/rows';
 import { askOver, TRANSPORTS } from '../support/transports';
@@ -369,6 +370,78 @@ describeEachDatabase('totalCount', (makeDatabase) => {
       );
       const connections = __schema.types.filter(({ name }) => name.endsWith('Connection'));
       expect(connections.filter(({ fields }) => !fields.some(({ name }) => name === 'totalCount'))).toEqual([]);
+    });
+  });
+});
+
+interface WebhookPage {
+  readonly webhooks: {
+    readonly nodes: readonly { readonly id: string }[];
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+    readonly searchedUntil: string | null;
+    readonly totalCount: { readonly count: number; readonly isCapped: boolean };
+  };
+}
+
+const WEBHOOK_PAGE = `query ($first: Int, $after: String, $filter: WebhookFilter, $orderBy: WebhookOrder) {
+  webhooks(first: $first, after: $after, filter: $filter, orderBy: $orderBy) {
+    nodes { id } pageInfo { hasNextPage endCursor } searchedUntil totalCount { count isCapped } } }`;
+
+const WEBHOOKS = 1_100;
+
+describeEachDatabase('A WebhookFilter', (makeDatabase) => {
+  test('finds by text and by health, forward and backward; asking many for their health goes on page by page', async () => {
+    await withHub(makeDatabase, async ({ application, databaseUrl }) => {
+      const { client, ...shop } = await application();
+      const { id: first } = await shop.webhook('/Orders', { description: 'Everything of the shop in Ulm' });
+      const ids = [first, ...Array.from({ length: WEBHOOKS - 1 }, () => newWebhookId(shop.id))];
+      const idOf = (no: number) => ids[no] ?? '';
+      await withRows(databaseUrl, async (_query, database) => {
+        await database.transaction((tx) => tx.execute('UPDATE webhooks SET created_at = 1000 WHERE id = ?', [first]));
+        const change = (no: number) => ({
+          id: ids[no + 1],
+          url: `https://example.com/${no + 1}`,
+          description: no % 2 === 0 ? null : '100 % of_it',
+          created_at: 1_001 + no,
+          status: no === 700 || no === 5 ? 'DISABLED' : 'ACTIVE',
+          deleted_at: no === 500 ? 2_000 : null,
+        });
+        await insertCopies(database, { table: 'webhooks', id: first, count: WEBHOOKS - 1, change });
+      });
+      const read = async (filter: object, more: object = {}) =>
+        (await client.query<WebhookPage>(WEBHOOK_PAGE, { filter, ...more })).webhooks;
+      const found = async (filter: object, more: object = {}) => (await read(filter, more)).nodes.map(({ id }) => id);
+      for (const text of ['/orders', 'ULM', 'Everything of the shop in Ulm'])
+        expect([text, await found({ text })]).toEqual([text, [first]]);
+      expect(await found({ text: 'example.com/1099' })).toEqual([idOf(1_099)]);
+      expect(await found({ text: '501' })).toEqual([]); // deleted
+      expect(await found({ text: 'no such' })).toEqual([]);
+      expect((await read({ text: '% of_it' })).totalCount).toEqual({ count: (WEBHOOKS - 2) / 2, isCapped: false });
+      expect((await read({})).totalCount).toEqual({ count: WEBHOOKS - 1, isCapped: false });
+      expect((await read({ statuses: ['DISABLED'], text: 'example' })).totalCount).toEqual({ count: 2, isCapped: false });
+      await expect(read({ text: 'x'.repeat(256) })).rejects.toThrow('filter.text: expected at most 255 characters, got 256');
+
+      // The other way around, over a page's end and one that is deleted.
+      const backward: string[] = [];
+      for (let after: string | null = null, more = true; more; ) {
+        const page: WebhookPage['webhooks'] = await read({}, { first: 100, orderBy: 'CREATED_AT_DESC', after });
+        backward.push(...page.nodes.map(({ id }) => id));
+        ({ endCursor: after, hasNextPage: more } = page.pageInfo);
+      }
+      expect(backward).toEqual([...ids].filter((_, no) => no !== 501).reverse());
+
+      const page = await read({ health: ['DISABLED', 'FAILING'] }, { first: 1 });
+      expect(page).toMatchObject({ nodes: [{ id: idOf(6) }], pageInfo: { hasNextPage: true }, totalCount: { isCapped: true } });
+      const second = await read({ health: ['DISABLED'] }, { first: 10, after: page.pageInfo.endCursor });
+      expect(second).toMatchObject({ nodes: [{ id: idOf(701) }], pageInfo: { hasNextPage: true }, searchedUntil: expect.any(String) });
+      const last = await read({ health: ['DISABLED'] }, { first: 10, after: second.pageInfo.endCursor });
+      expect(last).toMatchObject({ nodes: [], pageInfo: { hasNextPage: false }, searchedUntil: null });
+      expect(await found({ health: ['DISABLED'] }, { first: 1, orderBy: 'CREATED_AT_DESC' })).toEqual([idOf(701)]);
+
+      const { application: own } = await client.query<{ application: WebhookPage }>(
+        '{ application { webhooks(orderBy: CREATED_AT_DESC, filter: { statuses: [DISABLED] }) { nodes { id } totalCount { count } } } }',
+      );
+      expect(own.webhooks).toEqual({ nodes: [{ id: idOf(701) }, { id: idOf(6) }], totalCount: { count: 2 } });
     });
   });
 });

@@ -12,7 +12,7 @@ import { readSeries } from '../series';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { DeliveryBacklog, From, SeriesStep, StatsPoint, Step, To } from '../webhook-stats';
 import { ApiKeyConnection, keyConnection } from './api-key-resolver';
-import { WebhookConnection, WebhookFilter, webhookConnection } from './webhook-resolver';
+import { OrderBy, WebhookConnection, WebhookFilter, type WebhookOrder, webhookConnection } from './webhook-resolver';
 
 @InputType({ description: 'A new application.' })
 export class ApplicationCreateInput {
@@ -97,8 +97,9 @@ export class ApplicationResolver {
     @First() first?: number | null,
     @After() after?: string | null,
     @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
+    @OrderBy() orderBy?: WebhookOrder | null,
   ): Promise<Connection<Webhook>> {
-    return context.budget.reading(() => webhookConnection(context, id, { first, after }, filter));
+    return webhookConnection(context, id, { first, after, filter, orderBy });
   }
 
   @FieldResolver(() => ApiKeyConnection, { description: 'Its keys, as `apiKeys` lists them. Needs the scope AUDIT_READ.' })

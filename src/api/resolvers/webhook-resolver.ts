@@ -1,13 +1,29 @@
 import { GraphQLJSON } from 'graphql-scalars';
-import { Arg, Ctx, Field, FieldResolver, Float, ID, InputType, Int, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import {
+  Arg,
+  Ctx,
+  Field,
+  FieldResolver,
+  Float,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  Resolver,
+  Root,
+  registerEnumType,
+} from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
-import { refuseLongList } from '../../errors';
+import { HubError, refuseLongList } from '../../errors';
 import { applicationIdOf, isId, webhookIdOf } from '../../ids';
 import { parsePlace, placeText } from '../../store/page';
 import { certificateFacts } from '../../webhooks/credentials';
 import { type Diagnosis, diagnose } from '../../webhooks/health';
+import type { Listing } from '../../webhooks/list-webhooks';
 import {
   ClientCertificate,
   Ordering,
@@ -19,8 +35,8 @@ import {
   WebhookVerification,
 } from '../../webhooks/webhook';
 import { refuseUnknownWebhook } from '../../webhooks/webhooks';
-import { After, type Connection, connection, connectionType, First, type PageArguments, pageRequest } from '../connection';
-import { applicationFor, type Context, maySee, OfApplication } from '../context';
+import { After, type Connection, connection, First, type PageArguments, pageRequest, searchedConnectionType } from '../connection';
+import { applicationFor, type Context, maySee, OfApplication, searchAllowance } from '../context';
 import { mayRead } from '../field-access';
 import { readSeries } from '../series';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
@@ -164,6 +180,8 @@ export class WebhookSecretRotateInput {
   overlapSeconds?: number | null;
 }
 
+const MAX_TEXT_CHARS = 255;
+
 @InputType({ description: 'What is left out does not restrict.' })
 export class WebhookFilter {
   @Field(() => [WebhookStatus], { nullable: true, description: 'Those in any of these states.' })
@@ -171,7 +189,37 @@ export class WebhookFilter {
 
   @Field(() => String, { nullable: true, description: 'Those with this URL.' })
   url?: string | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: `Those with this text in their URL or description, in whatever case; at most ${MAX_TEXT_CHARS} characters.`,
+  })
+  text?: string | null;
+
+  @Field(() => [WebhookHealth], {
+    nullable: true,
+    description: 'Those whose health is any of these. It is found out webhook by webhook: see `searchedUntil`.',
+  })
+  health?: WebhookHealth[] | null;
 }
+
+export enum WebhookOrder {
+  CREATED_AT_ASC = 'CREATED_AT_ASC',
+  CREATED_AT_DESC = 'CREATED_AT_DESC',
+}
+
+registerEnumType(WebhookOrder, {
+  name: 'WebhookOrder',
+  description: 'How webhooks are sorted.',
+  valuesConfig: {
+    CREATED_AT_ASC: { description: 'Those made first come first.' },
+    CREATED_AT_DESC: { description: 'Those made last come first.' },
+  },
+});
+
+/** The argument that says how a list of webhooks is sorted. */
+export const OrderBy = () =>
+  Arg('orderBy', () => WebhookOrder, { nullable: true, defaultValue: WebhookOrder.CREATED_AT_ASC, description: 'How they are sorted.' });
 
 @ObjectType({ description: 'A webhook.' })
 export class WebhookPayload {
@@ -203,23 +251,38 @@ export class WebhookSecretRotatePayload extends WebhookPayload {
   previousExpiresAt?: Date | null;
 }
 
-export const WebhookConnection = connectionType(Webhook);
+export const WebhookConnection = searchedConnectionType(Webhook);
+
+interface WebhookArguments extends PageArguments {
+  readonly filter?: WebhookFilter | null | undefined;
+  readonly orderBy?: WebhookOrder | null | undefined;
+}
 
 /** Webhooks of one application. */
 export async function webhookConnection(
-  { services }: Context,
-  owner: string,
-  page: PageArguments,
-  filter: WebhookFilter | null | undefined,
+  context: Context,
+  applicationId: string,
+  { filter, orderBy, ...page }: WebhookArguments,
 ): Promise<Connection<Webhook>> {
   refuseLongList('filter.statuses', filter?.statuses);
+  refuseLongList('filter.health', filter?.health);
+  const chars = filter?.text?.length ?? 0;
+  if (chars > MAX_TEXT_CHARS)
+    throw new HubError('BAD_USER_INPUT', `filter.text: expected at most ${MAX_TEXT_CHARS} characters, got ${chars}`);
   const isPlace = (key: string) => {
     const { id = '' } = parsePlace(key) ?? {};
-    return isId('whk', id) && applicationIdOf(id) === owner;
+    return isId('whk', id) && applicationIdOf(id) === applicationId;
   };
   const request = pageRequest(page, (cursor) => decodeKeyCursor(cursor, isPlace));
+  const listing: Listing = {
+    applicationId,
+    selection: filter ?? {},
+    direction: orderBy === WebhookOrder.CREATED_AT_DESC ? 'DESC' : 'ASC',
+    healthOf: async (webhook) => (await diagnosis(context, webhook)).health,
+  };
+  const list = () => context.services.webhooks.list(listing, request, searchAllowance(context));
   const cursorOf = ({ createdAt, id }: Webhook) => encodeKeyCursor(placeText({ at: createdAt.getTime(), id }));
-  return connection(await services.webhooks.list(owner, filter ?? {}, request), cursorOf, request);
+  return connection(await context.budget.reading(list), cursorOf, request);
 }
 
 /** Without the event and its ordering key, for who may not read events. */
@@ -309,8 +372,14 @@ export class WebhookResolver {
     @OfApplication() applicationId?: string | null,
     @After() after?: string | null,
     @Arg('filter', () => WebhookFilter, { nullable: true, description: 'Only those that match all of it.' }) filter?: WebhookFilter | null,
+    @OrderBy() orderBy?: WebhookOrder | null,
   ): Promise<Connection<Webhook>> {
-    return webhookConnection(context, applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument'), { first, after }, filter);
+    return webhookConnection(context, applicationFor(context, Scope.WEBHOOKS_READ, applicationId, 'argument'), {
+      first,
+      after,
+      filter,
+      orderBy,
+    });
   }
 
   @Mutation(() => WebhookCreatePayload, { description: 'It gets the very next event.' })

@@ -183,7 +183,7 @@ export class Hub {
 
   async #openDatabase(): Promise<void> {
     const { database, log } = this.#core;
-    await database.open();
+    await database.open({ asHub: true });
     try {
       const migrations = await database.migrate();
       if (migrations.length > 0) log.info({ migrations }, 'database.migrated');

@@ -14,6 +14,7 @@ import { openFailure } from './open-failure';
 import { begin } from './open-transaction';
 import { sqliteDialect } from './sqlite';
 import { protectFiles } from './sqlite-files';
+import { SqliteLock } from './sqlite-lock';
 
 /** Runs statements: outside a transaction for reads, inside one as `Tx`. Placeholders are `?` on both databases. */
 export interface Queries {
@@ -74,6 +75,7 @@ export class Database {
   #turn: Promise<unknown> = Promise.resolve();
   readonly #loopTurn: LoopTurn;
   #isMigrating = false;
+  #lock: SqliteLock | undefined;
 
   constructor({ url, log, clock, records, patience = PATIENCE }: Deps) {
     this.#url = url;
@@ -89,9 +91,13 @@ export class Database {
     this.#readManager = managerOver(this.#reader, (work) => this.#guard(work));
   }
 
-  /** @throws CannotStart where what surrounds the hub is to blame */
-  async open(): Promise<void> {
+  /**
+   * `asHub`: to serve it, and not only to look into it.
+   * @throws CannotStart where what surrounds the hub is to blame
+   */
+  async open({ asHub = false }: { readonly asHub?: boolean } = {}): Promise<void> {
     try {
+      if (this.#path !== undefined && asHub) this.#lock = new SqliteLock(this.#path);
       if (this.#path !== undefined) protectFiles(this.#path, this.#log);
       await this.#writer.initialize();
       if (this.dialect.supportsManyInstances)
@@ -102,6 +108,7 @@ export class Database {
         });
       if (this.#reader !== this.#writer) await this.#reader.initialize();
     } catch (error) {
+      this.#lock?.release();
       throw openFailure(error, this.#url, this.dialect);
     }
     if (this.#packets.bytes < MIN_PACKET_BYTES)
@@ -124,6 +131,7 @@ export class Database {
     const isWhole = await this.#truncateLog().catch(() => false);
     if (!isWhole) this.#log.warn({ file: this.#path, todo: 'copy it together with its -wal file' }, 'database.log_not_emptied');
     await this.#writer.destroy();
+    this.#lock?.release();
   }
 
   /** Runs what is missing of `migrations/`; returns the names of what ran. Instances that start together take turns. */

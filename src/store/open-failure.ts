@@ -8,6 +8,7 @@ const FILE = /^(EACCES|EPERM|EROFS|ENOENT|ENOTDIR|EISDIR|ENOSPC|ELOOP|ENAMETOOLO
 
 /** Why the database cannot be opened, as a sentence for the operator; anything else as it is. */
 export function openFailure(error: unknown, url: DatabaseUrl, dialect: Dialect): unknown {
+  if (error instanceof CannotStart) return error;
   const problem = url.kind === 'sqlite' ? fileProblem(error, url.path) : serverProblem(error, new URL(url.url).host, dialect);
   return problem === undefined ? error : new CannotStart(`DATABASE_URL: ${problem}`, error);
 }

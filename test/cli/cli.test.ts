@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,7 +82,7 @@ describe('livehook', () => {
       for (const line of ended.err.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('event');
       expect(ended.err).not.toContain(key.slice(4));
 
-      expect((await readdir(folder)).filter((name) => !/-(wal|shm)$/.test(name)).sort()).toEqual(['livehook.db', 'livehook.db.key']);
+      expect((await readdir(folder)).filter((name) => !/-(wal|shm|lock)$/.test(name)).sort()).toEqual(['livehook.db', 'livehook.db.key']);
       expect((await stat(join(folder, 'livehook.db.key'))).mode & 0o777).toBe(0o600);
       expect(Buffer.from(await readFile(join(folder, 'livehook.db.key'), 'utf8'), 'base64')).toHaveLength(32);
 
@@ -98,6 +98,38 @@ describe('livehook', () => {
       const { code, out, err } = await second.ended();
       expect({ code, err }).toEqual({ code: 0, err: '' });
       expect(out).not.toContain('lhk_');
+    });
+  });
+});
+
+describe('A SQLite file', () => {
+  test('is served by one hub; keys are made beside it, and after a crash the next hub has it', async () => {
+    await withFolder(async (folder) => {
+      const environment = { PORT: '0', LIVEHOOK_LOG_LEVEL: 'silent', LIVEHOOK_ADMIN_KEY: ADMIN_KEY };
+      const path = join(folder, 'livehook.db');
+      const first = new Command(['serve'], environment, folder);
+      try {
+        const url = urlIn(await first.prints(/listening/));
+        await symlink(path, join(folder, 'other.db'));
+        for (const name of ['livehook.db', 'other.db'])
+          expect(await run(['serve'], { ...environment, DATABASE_URL: `sqlite:./${name}` }, folder)).toEqual({
+            code: 1,
+            out: '',
+            err: `livehook: DATABASE_URL: another hub serves the file ./${name}, and a SQLite file belongs to one: stop that one, or use MySQL or MariaDB, which several hubs share\n`,
+          });
+        const made = await run(['keys', 'create'], environment, folder);
+        expect(await new Client(url, made.out.trim()).query('{ viewer { admin } }')).toEqual({ viewer: { admin: true } });
+        expect((await run(['keys', 'list'], environment, folder)).out.trim().split('\n')).toHaveLength(2);
+        expect((await run(['migrate'], environment, folder)).code).toBe(0);
+        expect((await stat(`${path}-lock`)).mode & 0o777).toBe(0o600);
+      } finally {
+        first.kill('SIGKILL');
+        await first.ended();
+      }
+      const second = new Command(['serve'], environment, folder);
+      await second.prints(/listening/);
+      second.kill('SIGTERM');
+      expect((await second.ended()).code).toBe(0);
     });
   });
 });

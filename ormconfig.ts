@@ -1,7 +1,6 @@
-import 'reflect-metadata';
-import { DataSource } from 'typeorm';
-import { readConfig } from './src/config';
-import { dataSourceOptions } from './src/data-source';
-
-/** For TypeORM's own command line: `npx typeorm migration:show -d dist/ormconfig.js`. */
-export default new DataSource(dataSourceOptions(readConfig(process.env).databaseUrl, 'writer'));
+/**
+ * For TypeORM's own command line: `npx typeorm migration:show -d ormconfig.ts`. It loads this file with plain `require`, on
+ * whatever version of Node: JavaScript, which TypeScript takes as well.
+ */
+require('./src/cli/build.js').build();
+module.exports = require('./dist/src/cli/typeorm.js');

@@ -67,14 +67,17 @@ export class HubProcess {
   readonly #log: string[];
   readonly #printed: string[];
 
-  static async listening(child: ChildProcess): Promise<HubProcess> {
+  /** `first`: what to wait for, where something else is printed before. */
+  static async listening(child: ChildProcess, first = /./): Promise<HubProcess> {
     const exited = once(child, 'exit');
     const log: string[] = [];
     const printed: string[] = [];
     child.stderr?.on('data', (chunk) => log.push(String(chunk)));
     if (child.stdout === null) throw new Error('expected the standard output of the hub');
     child.stdout.on('data', (chunk) => printed.push(String(chunk)));
-    const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited.then(() => [])]);
+    const lines = createInterface(child.stdout);
+    const found = new Promise<[string]>((resolve) => lines.on('line', (text) => void (first.test(text) && resolve([text]))));
+    const [line] = await Promise.race([found, exited.then(() => [])]);
     const url = /listening on (\S+)/.exec(String(line))?.[1];
     if (url === undefined) throw new Error(`the hub did not start:\n${log.join('')}`);
     return new HubProcess(url, child, exited, log, printed);

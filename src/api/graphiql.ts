@@ -118,24 +118,17 @@ export const graphiqlScript = String.raw`(function () {
 
   const KEY_OF_DASHBOARD = 'livehook.apiKey';
   const KEY_EDIT_PAUSE_MS = 600;
+  const MIN_RETRY_MS = 1000;
+  const MAX_RETRY_MS = 5000; // someone is looking
+  // Streams that resume from a cursor; the others begin with the present state.
+  const LOGS = ['event', 'deliveryUpdates'];
+  const CURSOR = 'livehookCursor';
+  const MISSED = 'The connection broke before the first result: what happened until it was back is not shown.';
   const endpoint = location.pathname;
   const socketUrl = (location.protocol === 'https:' ? 'wss:' : 'ws:') + '//' + location.host + endpoint;
 
-  // One connection per key: a socket's caller is settled when it opens. Idle ones close by themselves.
-  const clients = new Map();
-
-  function clientFor(authorization) {
-    let client = clients.get(authorization);
-    if (!client) {
-      client = graphqlWs.createClient({
-        url: socketUrl,
-        connectionParams: authorization ? { authorization: authorization } : undefined,
-        // A subscription resumed without its cursor would skip events unseen: say that it ended instead.
-        retryAttempts: 0,
-      });
-      clients.set(authorization, client);
-    }
-    return client;
+  function retryMs(retries) {
+    return Math.min(MAX_RETRY_MS, MIN_RETRY_MS * Math.pow(2, retries)) * (0.5 + Math.random());
   }
 
   function authorizationOf(headers) {
@@ -143,12 +136,54 @@ export const graphiqlScript = String.raw`(function () {
     return name ? String(headers[name]) : '';
   }
 
-  function isSubscription(params, options) {
+  function operationOf(params, options) {
     const definitions = (options && options.documentAST && options.documentAST.definitions) || [];
     const operations = definitions.filter(function (node) { return node.kind === 'OperationDefinition'; });
     const named = operations.find(function (node) { return node.name && node.name.value === params.operationName; });
-    const chosen = named || operations[0];
-    return Boolean(chosen) && chosen.operation === 'subscription';
+    return named || operations[0];
+  }
+
+  // Where to begin again after a connection that broke: the query as it is written, but for a cursor that is asked for beside it.
+  // Undefined: it has none.
+  function resumable(params, operation) {
+    const field = operation.selectionSet.selections[0];
+    const hasPlace = field && field.loc && field.loc.source && field.loc.source.body === params.query;
+    if (!hasPlace || field.kind !== 'Field' || !LOGS.includes(field.name.value) || !field.selectionSet) return undefined;
+    const after = field.arguments.find(function (argument) { return argument.name.value === 'after'; });
+    const end = field.selectionSet.loc.end - 1;
+    const rest = params.query.slice(field.name.loc.end, end);
+
+    const variable = after && after.value.kind === 'Variable' ? after.value.name.value : undefined;
+
+    function afterCursor(cursor) {
+      const value = JSON.stringify(cursor);
+      const at = function (offset) { return offset - field.name.loc.end; };
+      if (after) return rest.slice(0, at(after.value.loc.start)) + value + rest.slice(at(after.value.loc.end));
+      const first = field.arguments[0];
+      if (first) return rest.slice(0, at(first.loc.start)) + 'after: ' + value + ', ' + rest.slice(at(first.loc.start));
+      return '(after: ' + value + ')' + rest;
+    }
+
+    return {
+      field: field.alias ? field.alias.value : field.name.value,
+      variable: variable,
+      hasBegin: variable ? Boolean(params.variables && params.variables[variable]) : Boolean(after) && after.value.kind !== 'NullValue',
+      query: function (cursor) {
+        const head = cursor === undefined ? rest : afterCursor(cursor);
+        return params.query.slice(0, field.name.loc.end) + head + ' ' + CURSOR + ': cursor ' + params.query.slice(end);
+      },
+    };
+  }
+
+  // Takes the cursor out of a result, which shows what was asked for, and puts it where the next connection begins.
+  function moveOn(payload, stream, result) {
+    const shown = result.data && result.data[stream.field];
+    if (!shown || typeof shown[CURSOR] !== 'string') return false;
+    const cursor = shown[CURSOR];
+    delete shown[CURSOR];
+    if (stream.variable) payload.variables = Object.assign({}, payload.variables, { [stream.variable]: cursor });
+    else payload.query = stream.query(cursor);
+    return true;
   }
 
   // As GraphQL errors: of an Error, GraphiQL would show the stack.
@@ -160,16 +195,42 @@ export const graphiqlScript = String.raw`(function () {
     return [{ message: 'The WebSocket could not be opened.' }];
   }
 
-  function subscribe(params, headers) {
-    const client = clientFor(authorizationOf(headers));
+  // A connection of its own: its caller is settled when it opens.
+  function subscribe(params, headers, operation) {
+    const authorization = authorizationOf(headers);
+    const stream = resumable(params, operation);
+    // graphql-ws sends this same object again when it reconnects.
+    const payload = Object.assign({}, params, stream && { query: stream.query(undefined) });
+    let hasConnected = false;
+    let hasCursor = Boolean(stream) && stream.hasBegin;
+    let mayHaveMissed = false;
     return {
       subscribe: function (observer) {
-        const unsubscribe = client.subscribe(params, {
-          next: function (result) { observer.next(result); },
+        const client = graphqlWs.createClient({
+          url: socketUrl,
+          connectionParams: authorization ? { authorization: authorization } : undefined,
+          // A hub that was never reached is an error to show; one that stops comes back.
+          retryAttempts: Infinity,
+          shouldRetry: function () { return hasConnected; },
+          retryWait: function (retries) { return new Promise(function (done) { setTimeout(done, retryMs(retries)); }); },
+          on: {
+            connected: function (socket, acknowledgement, isAgain) {
+              hasConnected = true;
+              mayHaveMissed = isAgain && Boolean(stream) && !hasCursor;
+            },
+          },
+        });
+        client.subscribe(payload, {
+          next: function (result) {
+            if (stream && moveOn(payload, stream, result)) hasCursor = true;
+            const missed = mayHaveMissed && { extensions: Object.assign({}, result.extensions, { livehook: MISSED }) };
+            mayHaveMissed = false;
+            observer.next(Object.assign({}, result, missed));
+          },
           error: function (reason) { observer.error(readable(reason)); },
           complete: function () { observer.complete(); },
         });
-        return { unsubscribe: unsubscribe };
+        return { unsubscribe: function () { client.dispose(); } };
       },
     };
   }
@@ -200,7 +261,9 @@ export const graphiqlScript = String.raw`(function () {
   function fetcher(params, options) {
     const headers = options && options.headers;
     if (isTooEarly(params, headers)) return Promise.resolve({ errors: [{ message: 'Put your API key into the Headers tab.' }] });
-    return isSubscription(params, options) ? subscribe(params, headers) : post(params, headers);
+    const operation = operationOf(params, options);
+    const isSubscription = Boolean(operation) && operation.operation === 'subscription';
+    return isSubscription ? subscribe(params, headers, operation) : post(params, headers);
   }
 
   function headersFromDashboard() {

@@ -4,6 +4,12 @@ import { VERSION } from '../version';
 import { createKey, listKeys, revokeKey } from './keys';
 import { migrate } from './migrate';
 import { rekey } from './rekey';
+import { loginCommand } from './remote/login';
+import { publishCommand } from './remote/publish';
+import { replayCommand, retryCommand } from './remote/retry';
+import { tailCommand } from './remote/tail';
+import { triggerCommand } from './remote/trigger';
+import { verifyCommand } from './remote/verify';
 import { serve } from './serve';
 
 /** The `livehook` command. */
@@ -52,7 +58,14 @@ export function createProgram(): Command {
     .command('rekey')
     .description('encrypt every secret with LIVEHOOK_SECRET_KEY; former keys are read from LIVEHOOK_PREVIOUS_SECRET_KEYS')
     .action(rekey);
+  for (const command of [loginCommand, publishCommand, triggerCommand, tailCommand, retryCommand, replayCommand, verifyCommand])
+    program.addCommand(command());
+  for (const command of allOf(program)) command.exitOverride().showHelpAfterError();
   return program;
+}
+
+function allOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allOf)];
 }
 
 function settingsHelp(): string {

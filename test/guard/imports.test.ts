@@ -73,7 +73,8 @@ const isIn =
  */
 const LAYERS: readonly (readonly string[])[] = [
   ['main.ts'],
-  ['cli', 'demo', 'receiver', 'client'],
+  ['cli', 'demo'],
+  ['receiver', 'client'],
   ['hub.ts'],
   ['api'],
   ['dashboard', 'observe'],

@@ -32,14 +32,16 @@ export class Command {
     environment: Readonly<Record<string, string>> = {},
     folder?: string,
     program: 'livehook' | 'script' = 'livehook',
+    input?: string,
   ) {
     const { PATH = '' } = process.env;
     const [file, all] = program === 'script' ? [program, args] : [process.execPath, ['--require', HOOK, MAIN, ...args]];
     this.#child = spawn(file, all, {
       env: { PATH, ...environment },
-      stdio: [program === 'script' ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      stdio: [program === 'script' || input !== undefined ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       ...(folder !== undefined && { cwd: folder }),
     });
+    if (input !== undefined) this.#child.stdin?.end(input);
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#out += text;
       for (const look of this.#waiting) look();

@@ -1,6 +1,7 @@
 import { describeEachDatabase } from '../support/databases';
 import { Client } from '../support/graphql-client';
 import { mutate, mutated } from '../support/mutate';
+import { withRows } from '../support/rows';
 import { until } from '../support/until';
 import { type TestApplication, withHub } from '../support/with-hub';
 
@@ -169,6 +170,39 @@ describeEachDatabase('Knowing how webhooks do', (makeDatabase) => {
       await until(async () => (await ownTypes(shop)).length === 3, { description: 'the second failed delivery to be told' });
       expect((await ownTypes(shop)).sort()).toEqual(['livehook.delivery.failed', 'livehook.delivery.failed', 'livehook.webhook.failing']);
       expect((await ownEventsOf(shop)).filter(({ payload }) => payload.webhookId === watcher.id)).toEqual([]);
+    });
+  });
+
+  test('webhooks that watch each other and all fail come to an end: one event a webhook and delivery, whoever hears of it', async () => {
+    await withHub(makeDatabase, async ({ application, receiver, databaseUrl }) => {
+      const shop = await application();
+      const count = 8;
+      for (let no = 0; no < count; no++) {
+        receiver.answer(`/watcher/${no}`, { status: 400 });
+        await shop.webhook(`/watcher/${no}`, { eventTypes: ['order.*', 'livehook.*'], retrySchedule: [] });
+      }
+      await withRows(databaseUrl, async (rows) => {
+        const counted = async (sql: string) => Number((await rows<{ n: number }>(sql))[0]?.n);
+        /** Every event has reached every webhook, and been given up. */
+        const untilEnded = () =>
+          until(
+            async () =>
+              (await counted("SELECT COUNT(*) AS n FROM deliveries WHERE status = 'FAILED'")) ===
+              count * (await counted('SELECT COUNT(*) AS n FROM events')),
+            { description: 'all deliveries to be given up' },
+          );
+        const told = async (type: string) => (await ownTypes(shop)).filter((each) => each === type).length;
+        for (const orders of [1, 2]) {
+          await shop.publish();
+          await until(async () => (await told('livehook.delivery.failed')) === orders * count, {
+            description: 'each delivery to be told of',
+          });
+          await untilEnded();
+        }
+        // One whose first failure was that of the hub's own event is not told of.
+        expect(await told('livehook.webhook.failing')).toBeLessThanOrEqual(count);
+        expect(await ownTypes(shop)).toHaveLength(2 * count + (await told('livehook.webhook.failing')));
+      });
     });
   });
 

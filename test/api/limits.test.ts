@@ -108,7 +108,9 @@ describe('the limits on an operation', () => {
       const { client } = await application();
       for (const caller of [client, admin].slice(0, code === 'BAD_USER_INPUT' ? 2 : 1)) {
         if (caller === client && /applications/.test(query)) continue; // an admin's query
-        const answers = await Promise.all(TRANSPORTS.map((transport) => askOver(transport, caller, query, variables)));
+        // Plain HTTP says that a subscription needs a stream, whatever it asks for.
+        const transports = TRANSPORTS.filter((transport) => transport !== 'HTTP' || !query.startsWith('subscription'));
+        const answers = await Promise.all(transports.map((transport) => askOver(transport, caller, query, variables)));
         const [first] = answers;
         expect(new Set(answers.map((answer) => codesOf(answer)[0]))).toEqual(new Set([code]));
         for (const answer of answers) expect(answer.errors).toEqual(first?.errors);

@@ -563,6 +563,54 @@ export function squeeze({ source, start, end }: Pick<Written, 'source' | 'start'
   return { text: parts.length === 1 ? Buffer.from(parts[0] ?? '').toString() : parts.join(''), names };
 }
 
+/** The text of what `at` of `path.ts` finds at a dotted path in minified JSON; undefined where there is nothing. */
+export function textAt(json: string, path: string): string | undefined {
+  let start = 0;
+  for (const part of path.split('.')) {
+    const found = json.charCodeAt(start) === OPEN ? memberAt(json, start, part) : elementAt(json, start, part);
+    if (found === undefined) return undefined;
+    start = found;
+  }
+  return json.slice(start, endOfValue(json, start));
+}
+
+/** Where the value of this name begins in the object that begins at `start`. */
+function memberAt(json: string, start: number, name: string): number | undefined {
+  for (let at = start + 1; json.charCodeAt(at) === QUOTE; at++) {
+    const end = closingQuote(json, at);
+    if (nameIn(json, at, end) === name) return end + 2; // after the quote and the colon
+    at = endOfValue(json, end + 2);
+  }
+  return undefined;
+}
+
+function elementAt(json: string, start: number, part: string): number | undefined {
+  if (json.charCodeAt(start) !== (OPEN & ~BRACE) || !/^\d+$/.test(part)) return undefined;
+  let at = start + 1;
+  if (json.charCodeAt(at) === (CLOSE & ~BRACE)) return undefined;
+  for (let left = Number(part); left > 0; left--) {
+    at = endOfValue(json, at);
+    if (json.charCodeAt(at) !== COMMA) return undefined;
+    at++;
+  }
+  return at;
+}
+
+/** After the value that begins at `start`. */
+function endOfValue(json: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) at = closingQuote(json, at);
+    else if ((code | BRACE) === OPEN) depth++;
+    else if ((code | BRACE) === CLOSE) {
+      if (depth === 0) return at;
+      depth--;
+    } else if (code === COMMA && depth === 0) return at;
+  }
+  return json.length;
+}
+
 /** The first name that an object of well-formed JSON has twice. */
 export function duplicateName(json: string): string | undefined {
   const objects: (Set<string> | null)[] = [];

@@ -1,3 +1,5 @@
+import fc from 'fast-check';
+import { at } from '../src/events/path';
 import { MAX_JSON_DEPTH, payloadTextOf } from '../src/json';
 import {
   JsonRefused,
@@ -7,6 +9,7 @@ import {
   parseRequest,
   parseRequestInTurns,
   plainJson,
+  textAt,
   Unparsed,
 } from '../src/json-source';
 
@@ -89,6 +92,50 @@ describe('The text of a payload', () => {
     const nested = (levels: number) => variablesOf(`{"variables":{"p":${'['.repeat(levels)}1.0${']'.repeat(levels)}}}`).p;
     expect(textOf(nested(MAX_JSON_DEPTH))).toContain('[1.0]');
     expect(payloadTextOf(nested(MAX_JSON_DEPTH + 1))).toEqual({ problem: 'deep' });
+  });
+});
+
+describe('The text of a part of a payload', () => {
+  const payload = '{"no":12345678901234567890,"a":{"b":[1.0,{"c.d":1,"c":2.50,"":[]},[]],"":{"x":-0}},"\\u00e9":"\\/","n":null,"2":true}';
+  test.each([
+    ['no', '12345678901234567890'],
+    ['a.b.0', '1.0'],
+    ['a.b.1.c', '2.50'],
+    ['a.b.1.', '[]'],
+    ['a.b.1', '{"c.d":1,"c":2.50,"":[]}'],
+    ['a.b.02', '[]'],
+    ['a..x', '-0'],
+    ['é', '"\\/"'],
+    ['n', 'null'],
+    ['2', 'true'],
+  ])('at %s is %s', (path, text) => {
+    expect(textAt(payload, path)).toBe(text);
+  });
+
+  test.each(['x', '', 'no.x', 'a.b.3', 'a.b.-1', 'a.b.1.c.d', 'a.b.2.0', 'n.x', 'é.0', 'a.b.x', 'a.b.0.0', '0'])(
+    'at %s there is none',
+    (path) => {
+      expect(textAt(payload, path)).toBeUndefined();
+    },
+  );
+
+  test('is that of what is there, whatever it is', () => {
+    const names = fc.constantFrom('a', 'b', '0', '1', '2', 'x"y', '\\', 'toString');
+    const { json } = fc.letrec((tie) => ({
+      json: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom(null, true, 1, -1.5, '', 'a,b', '{"a":[', ']}'),
+        fc.array(tie('json')),
+        fc.dictionary(names, tie('json')),
+      ),
+    }));
+    fc.assert(
+      fc.property(json, fc.array(names, { minLength: 1, maxLength: 4 }), (value, path) => {
+        expect(JSON.parse(textAt(JSON.stringify(value), path.join('.')) ?? 'null')).toEqual(
+          at(JSON.parse(JSON.stringify(value)), path.join('.')),
+        );
+      }),
+    );
   });
 });
 

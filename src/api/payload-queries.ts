@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import {
   type DocumentNode,
+  defaultFieldResolver,
   execute,
   type FieldNode,
   GraphQLError,
+  type GraphQLField,
+  type GraphQLObjectType,
   type GraphQLSchema,
   Kind,
   type OperationDefinitionNode,
@@ -17,8 +20,10 @@ import { LRUCache } from 'lru-cache';
 import { BodyTooLarge } from '../delivery/request/body';
 import { MAX_VALUES_PER_LIST } from '../errors';
 import type { Event } from '../events/event';
+import { textAt } from '../json-source';
 import { type Condition, compileCondition } from '../matching/condition';
 import { eventTypePatternProblem } from '../matching/event-type';
+import { nextTurn } from '../slices';
 import type { CompilePayloadQuery, DocumentProblem, PayloadQuery } from '../webhooks/payload-query';
 import { BY_THE_HUB } from './field-access';
 import { costProblem, LIMITS, limitRules } from './limits';
@@ -33,6 +38,8 @@ const MAX_ERRORS_PER_RUN = 3;
 const MAX_CHARS_PER_ERROR = 500;
 /** What is told of a document that is wrong in many places. */
 const MAX_PROBLEMS = 20;
+/** In looking for parts of a payload: 5 to 20 ms. */
+const MAX_CHARS_WALKED_PER_TURN = 4 * 1024 * 1024;
 
 /**
  * Payload queries: subscription documents with the one root field `event`, run against single events instead of a
@@ -153,7 +160,28 @@ async function run(schema: GraphQLSchema, document: DocumentNode, { event, most 
   // The fields that a document may select need no caller and no database: they are the event's own.
   const { data, errors } = await execute({ schema, document, rootValue: event, contextValue: BY_THE_HUB });
   if (errors && errors.length > 0) throw new PayloadQueryFailed(errors);
-  return jsonOf(data, most);
+  return new Writing(event, most).json(data, SELECTION_DEPTH);
+}
+
+/** Stands for the payload, or what is at a path in it, until its text is cut out. */
+class Part {
+  /** `path` null: all of it. */
+  constructor(readonly path: string | null) {}
+}
+
+/**
+ * Lets payload queries have payloads as they were published: what receivers get has every digit of its numbers, also where
+ * a document selects a part of it.
+ */
+export function shapeExactly(schema: GraphQLSchema): void {
+  const { payload, get } = (schema.getType('Event') as GraphQLObjectType).getFields();
+  if (payload) resolveForHub(payload, () => new Part(null));
+  if (get) resolveForHub(get, ({ path }) => new Part(String(path)));
+}
+
+function resolveForHub(field: GraphQLField<unknown, unknown>, resolve: (args: Record<string, unknown>) => Part): void {
+  const given = field.resolve ?? defaultFieldResolver;
+  field.resolve = (source, args, context, info) => (context === BY_THE_HUB ? resolve(args) : given(source, args, context, info));
 }
 
 function where({ path, message }: GraphQLError): string {
@@ -161,28 +189,50 @@ function where({ path, message }: GraphQLError): string {
 }
 
 /**
- * The JSON of what was selected. The executor only points at the payload, under each name again; writing it out is what
- * multiplies it (50 names for 1 MiB were 50 MiB), so it is written name by name, each value once, and given up early.
+ * Writes the JSON of what was selected. The payload under each of fifty names is what multiplies a body (1 MiB was 50 MiB),
+ * so it is written name by name, each part of the payload cut out once, and given up early.
  */
-function jsonOf(data: unknown, most: number): string {
-  const texts = new Map<unknown, string>();
-  let chars = 0;
-  const written = (value: unknown, depth: number): string => {
-    if (typeof value !== 'object' || value === null) return counted(JSON.stringify(value));
-    if (depth > 0)
-      return `{${Object.entries(value)
-        .map(([name, field]) => `"${name}":${written(field, depth - 1)}`)
-        .join(',')}}`;
-    const text = texts.get(value) ?? JSON.stringify(value);
-    texts.set(value, text);
-    return counted(text);
-  };
-  const counted = (text: string): string => {
-    chars += text.length;
-    if (chars > most) throw new BodyTooLarge(most);
+class Writing {
+  readonly #event: Event;
+  readonly #most: number;
+  readonly #parts = new Map<string | null, string>();
+  #chars = 0;
+  #walked = 0;
+
+  constructor(event: Event, most: number) {
+    this.#event = event;
+    this.#most = most;
+  }
+
+  /** `depth`: levels that are GraphQL's own. */
+  async json(value: unknown, depth: number): Promise<string> {
+    if (value instanceof Part) return this.#counted(await this.#textOf(value));
+    if (typeof value !== 'object' || value === null || depth === 0) return this.#counted(JSON.stringify(value));
+    const members: string[] = [];
+    for (const [name, field] of Object.entries(value)) members.push(`"${name}":${await this.json(field, depth - 1)}`);
+    return `{${members.join(',')}}`;
+  }
+
+  async #textOf({ path }: Part): Promise<string> {
+    const { payloadText } = this.#event;
+    if (path === null) return payloadText;
+    const known = this.#parts.get(path);
+    if (known !== undefined) return known;
+    this.#walked += payloadText.length;
+    if (this.#walked > MAX_CHARS_WALKED_PER_TURN) {
+      this.#walked = 0;
+      await nextTurn();
+    }
+    const text = textAt(payloadText, path) ?? 'null';
+    this.#parts.set(path, text);
     return text;
-  };
-  return written(data, SELECTION_DEPTH);
+  }
+
+  #counted(text: string): string {
+    this.#chars += text.length;
+    if (this.#chars > this.#most) throw new BodyTooLarge(this.#most);
+    return text;
+  }
 }
 
 function placeOf({ message, locations }: GraphQLError): DocumentProblem {

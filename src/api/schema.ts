@@ -15,6 +15,7 @@ import { countFields } from './count-fields';
 import { plainArguments } from './exact-variables';
 import { guardFields } from './field-access';
 import { parseJsonLiteral } from './json-literal';
+import { shapeExactly } from './payload-queries';
 import { ApiKeyResolver } from './resolvers/api-key-resolver';
 import { ApplicationResolver } from './resolvers/application-resolver';
 import { AuditResolver } from './resolvers/audit-resolver';
@@ -89,6 +90,7 @@ export function createSchema(): GraphQLSchema {
     if (root) root.description = description;
   }
   answerNullPayloads(schema);
+  shapeExactly(schema);
   plainArguments(schema);
   guardFields(schema);
   auditFields(schema);

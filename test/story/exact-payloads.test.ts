@@ -294,7 +294,8 @@ describe('The text of a payload for its readers', () => {
   test('is exact live and in payload queries, and gone with the payload', async () => {
     await withSqliteHub(async ({ application, receiver, url }) => {
       const shop = await application();
-      const payloadQuery = 'subscription { event { text: payloadText } }';
+      const payloadQuery =
+        'subscription { event { text: payloadText payload big: get(path: "big") n: get(path: "n") none: get(path: "x") } }';
       await mutated(shop.client, 'webhookCreate', { input: { url: receiver.url('/shaped'), payloadQuery } });
       const { application: before } = await shop.client.query<{ application: { eventCursor: string } }>(
         'query($id: ID!) { application(id: $id) { eventCursor } }',
@@ -304,7 +305,13 @@ describe('The text of a payload for its readers', () => {
       const { data } = await ask('HTTP', url, shop.key, query, `{"p":${EXACT}}`);
       const { id } = (data as { eventPublish: { event: { id: string } } }).eventPublish.event;
       const [request] = await receiver.waitFor(1, '/shaped');
-      expect(request?.body.toString()).toContain(`"text":${JSON.stringify(EXACT)}`);
+      const selected = `"text":${JSON.stringify(EXACT)},"payload":${EXACT},"big":12345678901234567890,"n":1.0,"none":null`;
+      expect(request?.body.toString()).toContain(selected);
+      for (const sample of [EXACT, ...EXACT_SCALARS, 'null']) {
+        const preview = 'query($p: JSON!) { payloadPreview(payloadQuery: "subscription { event { payload } }", payload: $p) { body } }';
+        const previewed = await ask('HTTP', url, shop.key, preview, `{"p":${sample}}`);
+        expect(JSON.stringify(previewed.data)).toContain(JSON.stringify(`{"payload":${sample}}`).slice(1, -1));
+      }
       const live = 'subscription($after: String!) { event(after: $after) { payloadText } }';
       for (const transport of ['SSE', 'WebSocket'] as const)
         expect(await askOver(transport, shop.client, live, { after: before.eventCursor })).toEqual({

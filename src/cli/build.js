@@ -4,7 +4,8 @@
  * version that package.json names, so that nothing of it stays in node_modules. In a package of `npm pack` there are no
  * sources, and nothing to do.
  *
- * `node src/cli/build.js --clean` removes what was built before, so that no file of it gets into a package.
+ * `node src/cli/build.js --clean` makes what goes into a package: it removes what was built before, so that no file of it gets
+ * in, and adds the types of `livehook/client` and `livehook/receiver`.
  */
 const { spawnSync } = require('node:child_process');
 const { existsSync, readdirSync, rmSync, statSync, writeFileSync } = require('node:fs');
@@ -12,6 +13,8 @@ const { join } = require('node:path');
 
 const ROOT = join(__dirname, '..', '..');
 const CONFIG = join(ROOT, 'tsconfig.build.json');
+/** The types of what others import. */
+const TYPES = join(ROOT, 'tsconfig.packages.json');
 const COMPILER = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
 /** Written last: its time is that of a build that came to its end. */
 const STAMP = join(ROOT, 'dist', '.built');
@@ -22,9 +25,13 @@ function build({ clean = false } = {}) {
   if (!existsSync(CONFIG)) return;
   if (clean) rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
   if (isUpToDate()) return;
-  const { status, error } = existsSync(COMPILER) ? run(process.execPath, [COMPILER, '-p', CONFIG]) : runFetched();
-  if (status !== 0) throw new Error(`the build failed${error ? `: ${error.message}` : ''}`);
+  succeed(existsSync(COMPILER) ? run(process.execPath, [COMPILER, '-p', CONFIG]) : runFetched());
+  if (clean) succeed(run(process.execPath, [COMPILER, '-p', TYPES]));
   writeFileSync(STAMP, '');
+}
+
+function succeed({ status, error }) {
+  if (status !== 0) throw new Error(`the build failed${error ? `: ${error.message}` : ''}`);
 }
 
 /** Without the types of packages that were left out with it, it only translates: `npm run check` judges types. */

@@ -7,7 +7,17 @@ import { promisify } from 'node:util';
 import { HubProcess } from '../support/hub-process';
 
 const ROOT = resolve(__dirname, '../..');
-const FILES = ['src', 'migrations', 'schema', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'ormconfig.ts'];
+const FILES = [
+  'src',
+  'migrations',
+  'schema',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'tsconfig.packages.json',
+  'ormconfig.ts',
+];
 const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'CONTRIBUTING.md', 'test', 'jest.config.js', '.env.example'];
 
 const run = promisify(execFile);
@@ -82,7 +92,7 @@ test('npm pack of a fresh clone has the build, the contract and the documents, n
       'dist/migrations/list.js',
     ])
       expect(paths).toContain(path);
-    expect(paths.filter((path) => /(^|\/)test\/|\.ts$|\.map$|\/demo\/|^\.|\.db|\.key$/.test(path))).toEqual([]);
+    expect(paths.filter((path) => /(^|\/)test\/|(?<!\.d)\.m?ts$|\.map$|\/demo\/|^\.|\.db|\.key$/.test(path))).toEqual([]);
 
     await linkDependencies(user);
     const installed = join(user, 'node_modules', 'livehook');
@@ -94,8 +104,47 @@ test('npm pack of a fresh clone has the build, the contract and the documents, n
     await writeFile(join(user, 'package.json'), '{}');
     await serveWith('npx', ['--no-install', 'livehook', 'serve'], user);
     expect(await readdir(user)).toContain('livehook.db');
+    await importEntries(user);
   });
 });
+
+/** `livehook/receiver` and `livehook/client` with import and require, judged by the compiler and run. */
+async function importEntries(folder: string): Promise<void> {
+  await symlink(join(ROOT, 'node_modules', '@types'), join(folder, 'node_modules', '@types'));
+  await writeFile(
+    join(folder, 'imports.mts'),
+    `import { createRequire } from 'node:module';
+import { LivehookClient } from 'livehook/client';
+import { verify, WebhookReceiver, WebhookVerificationError } from 'livehook/receiver';
+const client = new LivehookClient<{ 'a.b': { n: number } }>({ url: 'http://127.0.0.1:1', key: 'k' });
+// @ts-expect-error: a payload of another type
+void client.publish({ type: 'a.b', payload: { n: 'one' } }).catch(() => {});
+const receiver = new WebhookReceiver<{ 'a.b': { n: number } }>({ secrets: 'whsec_', handlers: { 'a.b': ({ data }) => data.n + 1 } });
+// @ts-expect-error: no such type
+new WebhookReceiver<{ 'a.b': number }>({ secrets: 'whsec_', handlers: { 'a.c': () => {} } });
+try {
+  verify('{}', {}, 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
+} catch (error) {
+  const isSame = createRequire(import.meta.url)('livehook/receiver').WebhookVerificationError === WebhookVerificationError;
+  console.log((error as WebhookVerificationError).code, isSame, receiver.maxBodyBytes);
+}
+process.exit();
+`,
+  );
+  await writeFile(
+    join(folder, 'requires.cts'),
+    `import receiving = require('livehook/receiver');
+import publishing = require('livehook/client');
+const code: publishing.LivehookError['code'] = 'x';
+console.log(typeof receiving.verify, typeof publishing.LivehookClient, code);
+`,
+  );
+  const tsc = [join(ROOT, 'node_modules/typescript/bin/tsc'), '--module', 'node16', '--target', 'es2022', '--strict', '--types', 'node'];
+  await run(process.execPath, [...tsc, 'imports.mts', 'requires.cts'], { cwd: folder });
+  const output = async (file: string) => (await run(process.execPath, [file], { cwd: folder, env: environmentOf() })).stdout;
+  expect(await output('imports.mjs')).toBe('HEADER_MISSING true 2097152\n');
+  expect(await output('requires.cjs')).toBe('function function x\n');
+}
 
 test('npm start on a clone without development dependencies has the compiler fetched once, and needs none from then on', async () => {
   await withFolder(async (folder) => {

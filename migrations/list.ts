@@ -10,6 +10,7 @@ import { AddRefusalReasons1765300100000 } from './1765300100000-add-refusal-reas
 import { IndexWebhooksByCreation1765300200000 } from './1765300200000-index-webhooks-by-creation';
 import { AddStatsBytes1765500000000 } from './1765500000000-add-stats-bytes';
 import { AddSeenEventTypes1765500100000 } from './1765500100000-add-seen-event-types';
+import { AddWebhookUpdates1765500200000 } from './1765500200000-add-webhook-updates';
 
 /** Every migration, oldest first: the same list for both databases. A landed one is never changed. */
 export const migrations = [
@@ -25,4 +26,5 @@ export const migrations = [
   IndexWebhooksByCreation1765300200000,
   AddStatsBytes1765500000000,
   AddSeenEventTypes1765500100000,
+  AddWebhookUpdates1765500200000,
 ];

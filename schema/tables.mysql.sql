@@ -80,6 +80,7 @@ CREATE TABLE `counters` (
   `log` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   `last_sequence` bigint NOT NULL,
   `version` bigint NOT NULL,
+  `webhook_sequence` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`application_id`,`log`)
 ) ENGINE=InnoDB;
 
@@ -279,4 +280,17 @@ CREATE TABLE `webhook_stats` (
   `bytes` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`webhook_id`,`started_at`,`instance_id`),
   KEY `webhook_stats_by_time` (`started_at`)
+) ENGINE=InnoDB;
+
+CREATE TABLE `webhook_updates` (
+  `application_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `sequence` bigint NOT NULL,
+  `webhook_id` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `kind` varchar(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  `health` varchar(48) CHARACTER SET ascii COLLATE ascii_bin DEFAULT NULL,
+  `reason` mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `health_sequence` bigint DEFAULT NULL,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`application_id`,`sequence`),
+  KEY `webhook_updates_of_health` (`webhook_id`,`health_sequence`)
 ) ENGINE=InnoDB;

@@ -79,6 +79,7 @@ CREATE TABLE "counters" (
   "log" varchar(48) NOT NULL,
   "last_sequence" bigint NOT NULL,
   "version" bigint NOT NULL,
+  webhook_sequence bigint NOT NULL DEFAULT 0,
   PRIMARY KEY ("application_id", "log")
 ) WITHOUT ROWID;
 
@@ -246,6 +247,20 @@ CREATE TABLE "webhook_stats" (
 );
 
 CREATE INDEX "webhook_stats_by_time" ON "webhook_stats" ("started_at");
+
+CREATE TABLE "webhook_updates" (
+  "application_id" varchar(48) NOT NULL,
+  "sequence" bigint NOT NULL,
+  "webhook_id" varchar(48) NOT NULL,
+  "kind" varchar(48) NOT NULL,
+  "health" varchar(48),
+  "reason" text,
+  "health_sequence" bigint,
+  "created_at" bigint NOT NULL,
+  PRIMARY KEY ("application_id", "sequence")
+);
+
+CREATE INDEX "webhook_updates_of_health" ON "webhook_updates" ("webhook_id", "health_sequence");
 
 CREATE TABLE "webhooks" (
   "id" varchar(48) PRIMARY KEY NOT NULL,

@@ -1,7 +1,13 @@
 import { HubError, shown } from './errors';
 
-/** Positions in an application's two logs. */
-export type LogName = 'event' | 'update';
+/** Positions in an application's logs. */
+export type LogName = 'event' | 'update' | 'webhook';
+
+const LOG_WORDS = {
+  event: 'event log',
+  update: 'list of delivery updates',
+  webhook: 'list of webhook updates',
+} as const satisfies Record<LogName, string>;
 
 /** Opaque to clients; says which log of which application, so that a cursor from elsewhere is refused and not misread. */
 export function encodeCursor(log: LogName, applicationId: string, sequence: number): string {
@@ -13,10 +19,7 @@ export function decodeCursor(log: LogName, applicationId: string, cursor: string
   const [name, application, digits = ''] = Buffer.from(cursor, 'base64url').toString().split(':');
   const sequence = Number(digits);
   if (name !== log || !Number.isSafeInteger(sequence) || sequence < 0 || encodeCursor(log, application ?? '', sequence) !== cursor)
-    throw new HubError(
-      'BAD_USER_INPUT',
-      `after: expected a cursor of this ${log === 'event' ? 'event log' : 'list of delivery updates'}, got ${shown(cursor)}`,
-    );
+    throw new HubError('BAD_USER_INPUT', `after: expected a cursor of this ${LOG_WORDS[log]}, got ${shown(cursor)}`);
   if (application !== applicationId) throw new HubError('BAD_USER_INPUT', 'after: this cursor belongs to another application');
   return sequence;
 }

@@ -7,6 +7,7 @@ import type { Event } from './events/event';
 import type { Redaction } from './events/redactions';
 import type { Topic } from './live/notifier';
 import type { RetryJob } from './replay/retry-job';
+import type { LoggedWebhookUpdate } from './webhooks/update-log';
 import type { LiveWebhook, Snapshot } from './webhooks/webhook-cache';
 
 /** Tells those who listen what has happened, at once and in the order in which they came. Who tells knows none of them. */
@@ -28,6 +29,8 @@ export class Facts {
   readonly eventsStored = new Signal<{ readonly batch: Batch; readonly durationMs: number }>();
   /** Changes of deliveries have their places in the logs of their applications. */
   readonly updatesLogged = new Signal<ReadonlyMap<string, LoggedUpdate[]>>();
+  /** The same of changes of webhooks. */
+  readonly webhookUpdatesLogged = new Signal<{ readonly applicationId: string; readonly updates: readonly LoggedWebhookUpdate[] }>();
   /** A batch of attempts is written down. */
   readonly attemptsSettled = new Signal<SettledBatch>();
   /** The payload of an event is blanked, here or by another instance; may be told several times. */

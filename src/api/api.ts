@@ -25,6 +25,7 @@ import { readHealth } from '../webhooks/health';
 import { orderProblem } from '../webhooks/order-health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
 import type { SecretKey } from '../webhooks/secret-key';
+import { readHealthHistory } from '../webhooks/update-log';
 import type { Webhooks } from '../webhooks/webhooks';
 import { CrossOrigin } from './cross-origin';
 import { KeyLimits } from './key-limits';
@@ -167,6 +168,8 @@ function servicesOf({ tenancy, audit, eventStore, delivery, live, observability,
     orderProblem: (webhook) => orderProblem(database.read, webhook),
     eventLog: live.eventLog,
     updateLog: live.updateLog,
+    webhookLog: live.webhookLog,
+    healthHistory: (webhookId, page) => readHealthHistory(database.read, webhookId, page),
     clock,
     isVerificationRequired: config.requireVerification,
     slices,

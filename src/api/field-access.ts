@@ -41,6 +41,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     eventCursor: EVENTS,
     updateCursor: DELIVERIES,
     webhooks: WEBHOOKS,
+    webhookCursor: WEBHOOKS,
     keys: AUDIT,
     backlog: DELIVERIES,
     series: DELIVERIES,
@@ -110,6 +111,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     healthReason: WEBHOOKS, // without the ordering key for a key that may not read events
     stats: WEBHOOKS,
     series: WEBHOOKS,
+    healthHistory: WEBHOOKS,
     backlog: WEBHOOKS,
     version: WEBHOOKS,
     createdAt: WEBHOOKS,
@@ -182,6 +184,8 @@ const MORE_PARTS: ReadonlySet<string> = new Set([
   'PreviewedEvent',
   'SelectionPreview',
   'UnmetCondition',
+  'WebhookUpdate',
+  'HealthChange',
   'StatsPoint',
   'WebhookStats',
 ]);

@@ -28,6 +28,7 @@ import { PreviewResolver } from './resolvers/preview-resolver';
 import { RetryJobResolver } from './resolvers/retry-job-resolver';
 import { WebhookResolver } from './resolvers/webhook-resolver';
 import { WebhookTestResolver } from './resolvers/webhook-test-resolver';
+import { HealthHistoryResolver, WebhookUpdateResolver } from './resolvers/webhook-update-resolver';
 
 /** type-graphql wants one for any subscription; ours bring their own iterators and never touch it. */
 const unusedPubSub: PubSub = {
@@ -77,6 +78,8 @@ export function createSchema(): GraphQLSchema {
       RetryJobResolver,
       HubResolver,
       PreviewResolver,
+      WebhookUpdateResolver,
+      HealthHistoryResolver,
       NodeResolver,
     ],
     orphanedTypes: [Application, ApiKey, Webhook, Event, Delivery, Attempt, RetryJob],

@@ -30,6 +30,7 @@ import type { Page, PageRequest, SearchAllowance } from '../store/page';
 import type { CostlyFilter } from '../webhooks/costly-filter';
 import type { Findings, StoredHealth } from '../webhooks/health';
 import type { CompilePayloadQuery } from '../webhooks/payload-query';
+import type { LoggedWebhookUpdate } from '../webhooks/update-log';
 import type { Webhook } from '../webhooks/webhook';
 import type { Webhooks } from '../webhooks/webhooks';
 import type { Reason } from './budget';
@@ -80,6 +81,9 @@ export interface Services {
   readonly caution: (webhookId: string, version: number) => Findings['caution'];
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
+  readonly webhookLog: LiveLog<LoggedWebhookUpdate>;
+  /** Newest first. */
+  readonly healthHistory: (webhookId: string, page: PageRequest) => Promise<Page<LoggedWebhookUpdate>>;
   readonly compilePayloadQuery: CompilePayloadQuery;
   readonly shaper: Pick<Shaper, 'bodyFor'>;
   readonly tester: Pick<Tester, 'test'>;

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, MINUTE } from '../clock';
-import type { Unmatched } from '../events/append';
+import { lockCounters, type Unmatched } from '../events/append';
 import type { Facts } from '../facts';
 import type { Log } from '../log';
 import type { Database } from '../store/database';
 import { forgetCostlyFilter } from '../webhooks/costly-filter';
+import { UpdatesOfHealth } from './updates-of-health';
 
 interface Deps {
   readonly database: Database;
@@ -59,7 +60,9 @@ export class FilterHealth {
     const { database, log } = this.#deps;
     for (let start = 0; start < misses.length; start += WEBHOOKS_PER_TRANSACTION) {
       const some = misses.slice(start, start + WEBHOOKS_PER_TRANSACTION);
+      const updates = new UpdatesOfHealth(this.#deps);
       await database.transaction(async (tx) => {
+        await lockCounters(tx, [...new Set(some.map(({ webhook }) => webhook.applicationId))]);
         for (const { webhook, event } of some) {
           // By another version it may well be tested.
           const current = await tx.query(
@@ -67,6 +70,7 @@ export class FilterHealth {
             [webhook.id, webhook.version],
           );
           if (current.length === 0) continue;
+          await updates.before(tx, webhook);
           await forgetCostlyFilter(tx, webhook.id);
           await tx.execute('INSERT INTO webhook_filter_health (webhook_id, event_id, event_type, created_at) VALUES (?, ?, ?, ?)', [
             webhook.id,
@@ -74,8 +78,10 @@ export class FilterHealth {
             event.type,
             event.createdAt.getTime(),
           ]);
+          await updates.after(tx, webhook);
         }
       });
+      updates.tell();
       log.warn({ webhookIds: some.map(({ webhook }) => webhook.id) }, 'filter.too_costly');
     }
   }

@@ -14,6 +14,7 @@ import { WakeableLoop } from '../wakeable-loop';
 import { closeCircuit, forgetHealth, insertHealth, readFailing, readHealth, replaceHealth } from '../webhooks/health';
 import type { LiveWebhook } from '../webhooks/webhook-cache';
 import type { Disabling, Webhooks } from '../webhooks/webhooks';
+import { UpdatesOfHealth } from './updates-of-health';
 
 interface Deps {
   readonly database: Database;
@@ -144,17 +145,22 @@ export class HealthMonitor {
     const { operationalEvents, log } = this.#deps;
     const reason = reasonOf(exchange);
     const failing = aboutWebhook(webhook, 'livehook.webhook.failing', { reason, failingSince: timeOf(since) });
-    const isNew = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
+    const updates = new UpdatesOfHealth(this.#deps);
+    const isNew = await operationalEvents.transaction([webhook.applicationId], async (tx, tell) => {
       if (!(await isCurrent(tx, webhook))) return false;
+      await updates.before(tx, webhook);
       const [known] = await readHealth(tx, [webhook.id]);
       if (known === undefined) {
         const isFirst = await insertHealth(tx, { webhookId: webhook.id, failingSince: since, disabledAt: null, isCircuitOpen, reason });
         if (isFirst && !isQuiet) tell(failing);
+        await updates.after(tx, webhook);
         return isFirst;
       }
       if (isCircuitOpen) await replaceHealth(tx, { ...known, isCircuitOpen, reason });
+      await updates.after(tx, webhook);
       return false;
     });
+    updates.tell();
     if (!isNew) return;
     this.#failing.set(webhook.id, since);
     log.info({ webhookId: webhook.id, reason }, 'webhook.failing');
@@ -162,14 +168,18 @@ export class HealthMonitor {
 
   async #recover(webhook: LiveWebhook, recoveredAt: number, isQuiet: boolean): Promise<void> {
     const { operationalEvents, log } = this.#deps;
-    const hasRecovered = await operationalEvents.transaction(isQuiet ? [] : [webhook.applicationId], async (tx, tell) => {
+    const updates = new UpdatesOfHealth(this.#deps);
+    const hasRecovered = await operationalEvents.transaction([webhook.applicationId], async (tx, tell) => {
       const [known] = await readHealth(tx, [webhook.id]);
       if (known === undefined || known.disabledAt !== null || !(await isCurrent(tx, webhook))) return false;
+      await updates.before(tx, webhook);
       if (!(await forgetHealth(tx, webhook.id))) return false;
+      await updates.after(tx, webhook);
       const times = { failingSince: timeOf(known.failingSince), recoveredAt: timeOf(recoveredAt) };
       if (!isQuiet) tell(aboutWebhook(webhook, 'livehook.webhook.recovered', times));
       return true;
     });
+    updates.tell();
     if (hasRecovered) log.info({ webhookId: webhook.id }, 'webhook.recovered');
   }
 

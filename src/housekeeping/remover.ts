@@ -58,6 +58,7 @@ const SHARES: readonly Share[] = [
   { table: 'deliveries', key: 'id', where: byRange('dlv') },
   { table: 'attempts', key: 'id', where: byRange('att') },
   { table: 'delivery_updates', key: 'last_sequence', where: byApplication },
+  { table: 'webhook_updates', key: 'sequence', where: byApplication },
   { table: 'events', key: 'sequence', where: byApplication },
   { table: 'bodies', key: 'sequence', where: byApplication },
   { table: 'redactions', key: 'sequence', where: byApplication },

@@ -35,6 +35,7 @@ interface Tenant {
   /** Whether there is anything so old: of a hundred thousand applications most have nothing to be looked for. */
   readonly hasOldEvents: boolean;
   readonly hasOldUpdates: boolean;
+  readonly hasOldWebhookUpdates: boolean;
   readonly hasOldAudit: boolean;
   /** Of whatever age. */
   readonly hasTests: boolean;
@@ -89,11 +90,12 @@ export class Retention {
   async #sweepTenant(tenant: Tenant): Promise<void> {
     const events = tenant.hasOldEvents ? await this.#sweepEvents(tenant) : 0;
     const updates = tenant.hasOldUpdates ? await this.#sweepUpdates(tenant) : 0;
+    const webhookUpdates = tenant.hasOldWebhookUpdates ? await this.#sweepWebhookUpdates(tenant) : 0;
     const tests = tenant.hasTests ? await this.#sweepTests(tenant) : 0;
     const jobs = tenant.hasJobs ? await this.#sweepJobs(tenant) : 0;
     const audit = tenant.hasOldAudit ? await this.#sweepAudit(tenant) : 0;
-    if (events + updates + tests + jobs + audit > 0)
-      this.#deps.log.info({ applicationId: tenant.id, events, updates, tests, jobs, audit }, 'retention.swept');
+    if (events + updates + webhookUpdates + tests + jobs + audit > 0)
+      this.#deps.log.info({ applicationId: tenant.id, events, updates, webhookUpdates, tests, jobs, audit }, 'retention.swept');
   }
 
   async #sweepEvents({ id, cutoff }: Tenant): Promise<number> {
@@ -124,6 +126,20 @@ export class Retention {
     let total = 0;
     for (let removed = UPDATES_PER_STEP; removed === UPDATES_PER_STEP && !this.#loop.isStopping; total += removed)
       removed = await this.#deps.database.transaction((tx) => removeUpdates(tx, id, cutoff));
+    return total;
+  }
+
+  async #sweepWebhookUpdates({ id, cutoff }: Tenant): Promise<number> {
+    const updates = {
+      table: 'webhook_updates',
+      key: 'sequence',
+      condition: 'application_id = ? AND created_at < ?',
+      parameters: [id, cutoff],
+      most: UPDATES_PER_STEP,
+    };
+    let total = 0;
+    for (let removed = UPDATES_PER_STEP; removed === UPDATES_PER_STEP && !this.#loop.isStopping; total += removed)
+      removed = await this.#deps.database.transaction((tx) => removeRows(tx, updates));
     return total;
   }
 
@@ -190,6 +206,7 @@ async function tenantsAfter(queries: Queries, after: string, defaultRetentionMs:
       cutoff,
       hasOldEvents: isOld(trace?.oldest_event),
       hasOldUpdates: isOld(trace?.oldest_update),
+      hasOldWebhookUpdates: isOld(trace?.oldest_webhook_update),
       hasOldAudit: typeof trace?.oldest_audit === 'string' && trace.oldest_audit < auditRange(id, cutoff).from,
       hasTests: Number(trace?.has_tests) === 1,
       hasJobs: Number(trace?.has_jobs) === 1,
@@ -201,6 +218,7 @@ interface Trace {
   readonly id: string;
   readonly oldest_event: number | null;
   readonly oldest_update: number | null;
+  readonly oldest_webhook_update: number | null;
   readonly oldest_audit: string | null;
   readonly has_tests: number;
   readonly has_jobs: number;
@@ -214,6 +232,7 @@ async function tracesOf(queries: Queries, applicationIds: readonly string[]): Pr
   const one = `SELECT ? AS id,
     (SELECT created_at FROM events WHERE application_id = ? ORDER BY sequence LIMIT 1) AS oldest_event,
     (SELECT created_at FROM delivery_updates WHERE application_id = ? ORDER BY last_sequence LIMIT 1) AS oldest_update,
+    (SELECT created_at FROM webhook_updates WHERE application_id = ? ORDER BY sequence LIMIT 1) AS oldest_webhook_update,
     (SELECT id FROM audit_events WHERE id >= ? AND id < ? ORDER BY id LIMIT 1) AS oldest_audit,
     EXISTS (SELECT 1 FROM attempts WHERE id >= ? AND id < ?) AS has_tests,
     EXISTS (SELECT 1 FROM retry_jobs WHERE id >= ? AND id < ?) AS has_jobs`;
@@ -223,7 +242,7 @@ async function tracesOf(queries: Queries, applicationIds: readonly string[]): Pr
       const tests = sequenceRange('att', id, 0, 0); // they belong to no event: the sequence in their ids is 0
       const jobs = idRange('job', id);
       const audit = idRange('aud', id);
-      return [id, id, id, audit.from, audit.to, tests.from, tests.to, jobs.from, jobs.to];
+      return [id, id, id, id, audit.from, audit.to, tests.from, tests.to, jobs.from, jobs.to];
     }),
   );
 }

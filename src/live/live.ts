@@ -10,6 +10,7 @@ import type { RetryJob } from '../replay/retry-job';
 import type { RetryJobs } from '../replay/retry-jobs';
 import { readHead } from '../store/heads';
 import type { WakeableLoop } from '../wakeable-loop';
+import { type LoggedWebhookUpdate, readWebhookUpdates } from '../webhooks/update-log';
 import { JobWatch } from './job-watch';
 import { LiveLog } from './live-log';
 import { LogPoller } from './log-poller';
@@ -23,6 +24,7 @@ interface Deps extends Core {
 export class Live {
   readonly eventLog: LiveLog<Event>;
   readonly updateLog: LiveLog<LoggedUpdate>;
+  readonly webhookLog: LiveLog<LoggedWebhookUpdate>;
   readonly jobWatch: JobWatch<RetryJob>;
   readonly #facts: Facts;
   readonly #poller: LogPoller;
@@ -47,8 +49,16 @@ export class Live {
       },
       ({ attempt }) => 1_000 + (attempt ? 2_000 + 2 * (attempt.responseBody?.length ?? 0) : 0),
     );
+    this.webhookLog = new LiveLog<LoggedWebhookUpdate>(
+      clock,
+      {
+        after: (applicationId, sequence, most) => readWebhookUpdates(database.read, applicationId, sequence, most),
+        head: (applicationId) => readHead(database, applicationId, 'webhook'),
+      },
+      ({ reason }) => 500 + 2 * (reason?.length ?? 0),
+    );
     this.jobWatch = new JobWatch((ids) => jobs.byIds(ids));
-    this.#poller = new LogPoller({ ...deps, logs: { event: this.eventLog, update: this.updateLog } });
+    this.#poller = new LogPoller({ ...deps, logs: { event: this.eventLog, update: this.updateLog, webhook: this.webhookLog } });
     this.#jobLoop = followOthers(deps, 'jobs', () => this.jobWatch.look());
     facts.eventsStored.on(({ batch }) => {
       for (const [applicationId, events] of groupBy(batch.stored, (event) => event.applicationId))
@@ -58,18 +68,19 @@ export class Live {
     facts.updatesLogged.on((updates) => {
       for (const [applicationId, entries] of updates) this.updateLog.announce(applicationId, entries);
     });
+    facts.webhookUpdatesLogged.on(({ applicationId, updates }) => this.webhookLog.announce(applicationId, updates));
     facts.jobRequested.on(({ job }) => this.jobWatch.changed(job));
     facts.jobAdvanced.on(({ job }) => this.jobWatch.changed(job));
     facts.eventRedacted.on(({ applicationId, sequence, at }) => this.#redact(applicationId, sequence, at));
   }
 
   get followers(): number {
-    return this.eventLog.followers + this.updateLog.followers;
+    return this.eventLog.followers + this.updateLog.followers + this.webhookLog.followers;
   }
 
   /** Entries of the logs that are kept for followers close behind. */
   get keptEntries(): number {
-    return this.eventLog.kept + this.updateLog.kept;
+    return this.eventLog.kept + this.updateLog.kept + this.webhookLog.kept;
   }
 
   start(): void {
@@ -81,6 +92,7 @@ export class Live {
   async stop(): Promise<void> {
     this.eventLog.close();
     this.updateLog.close();
+    this.webhookLog.close();
     this.jobWatch.close();
     await Promise.all([this.#poller.stop(), this.#jobLoop.stop()]);
   }

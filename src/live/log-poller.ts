@@ -72,8 +72,8 @@ export class LogPoller {
   }
 
   #watched(): Set<string> {
-    const { event, update } = this.#deps.logs;
-    return new Set([...event.watched, ...update.watched]);
+    const { event, update, webhook } = this.#deps.logs;
+    return new Set([...event.watched, ...update.watched, ...webhook.watched]);
   }
 
   async #lookAt(applicationIds: readonly string[]): Promise<void> {
@@ -84,10 +84,15 @@ export class LogPoller {
   async #query(applicationIds: readonly string[]): Promise<void> {
     const { database, logs } = this.#deps;
     const { sql, parameters } = database.dialect.oneOf('application_id', applicationIds);
-    const rows = await database.read.query<{ application_id: string; log: LogName; last_sequence: number }>(
-      `SELECT application_id, log, last_sequence FROM counters WHERE ${sql}`,
-      parameters,
-    );
-    for (const row of rows) logs[row.log].ring(row.application_id, Number(row.last_sequence));
+    const rows = await database.read.query<{
+      application_id: string;
+      log: 'event' | 'update';
+      last_sequence: number;
+      webhook_sequence: number;
+    }>(`SELECT application_id, log, last_sequence, webhook_sequence FROM counters WHERE ${sql}`, parameters);
+    for (const row of rows) {
+      logs[row.log].ring(row.application_id, Number(row.last_sequence));
+      if (row.log === 'event') logs.webhook.ring(row.application_id, Number(row.webhook_sequence));
+    }
   }
 }

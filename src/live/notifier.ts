@@ -57,6 +57,7 @@ export class Notifier {
     const { facts } = deps;
     facts.eventsStored.on(({ batch }) => this.ring('logs', new Set(batch.stored.map(({ applicationId }) => applicationId))));
     facts.updatesLogged.on((updates) => this.ring('logs', updates.keys()));
+    facts.webhookUpdatesLogged.on(({ applicationId }) => this.ring('logs', [applicationId]));
     facts.webhooksEdited.on(({ applicationId }) => this.ring('webhooks', [applicationId]));
     facts.applicationDeleted.on(({ applicationId }) => {
       this.ring('keys');

@@ -9,6 +9,7 @@ import { eventTypePatternProblem } from '../matching/event-type';
 import { matchesAnyType } from '../matching/event-type-pattern';
 import { CHARS_PARSED_PER_UNIT, MatchBudget } from '../matching/match-budget';
 import type { Slices } from '../slices';
+import type { LoggedWebhookUpdate } from '../webhooks/update-log';
 import type { LiveLog } from './live-log';
 import { Stream } from './stream';
 
@@ -123,6 +124,39 @@ export async function updateStream({ updateLog, deliveries, clock }: UpdateSourc
     follower.close();
     closed.abort();
   });
+}
+
+export interface WebhookWatch {
+  readonly applicationId: string;
+  /** Absent: all. */
+  readonly webhookIds?: readonly string[] | null;
+  readonly after?: string | null;
+}
+
+/** What happens to webhooks: after the cursor, then live. */
+export async function webhookUpdateStream(
+  log: LiveLog<LoggedWebhookUpdate>,
+  { applicationId, webhookIds, after }: WebhookWatch,
+): Promise<Stream<LoggedWebhookUpdate>> {
+  refuseLongList('webhookIds', webhookIds);
+  const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('webhook', applicationId, after) : undefined);
+  const takeSome = async (): Promise<readonly LoggedWebhookUpdate[]> => {
+    for (;;) {
+      const entries = await follower.take(MAX_PER_STEP);
+      const wanted = webhookIds ? entries.filter(({ webhookId }) => webhookIds.includes(webhookId)) : entries;
+      if (wanted.length > 0 || entries.length === 0) return wanted;
+    }
+  };
+  let ready: readonly LoggedWebhookUpdate[] = [];
+  let index = 0;
+  const step = async (): Promise<LoggedWebhookUpdate | undefined> => {
+    if (index === ready.length) {
+      ready = await takeSome();
+      index = 0;
+    }
+    return ready[index++];
+  };
+  return new Stream(step, () => follower.close(), takeSome);
 }
 
 function conditionFor(filter: unknown): Condition | null {

@@ -4,11 +4,12 @@ import type { Database } from './database';
 export async function readHead(
   { read }: Pick<Database, 'read'>,
   applicationId: string,
-  log: 'event' | 'update',
+  log: 'event' | 'update' | 'webhook',
 ): Promise<number | undefined> {
-  const [row] = await read.query<{ last_sequence: number }>('SELECT last_sequence FROM counters WHERE application_id = ? AND log = ?', [
+  const column = log === 'webhook' ? 'webhook_sequence' : 'last_sequence';
+  const [row] = await read.query<{ head: number }>(`SELECT ${column} AS head FROM counters WHERE application_id = ? AND log = ?`, [
     applicationId,
-    log,
+    log === 'webhook' ? 'event' : log,
   ]);
-  return row && Number(row.last_sequence);
+  return row && Number(row.head);
 }

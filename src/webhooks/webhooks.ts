@@ -19,6 +19,14 @@ import { withStoredValues } from './own-headers';
 import type { CompilePayloadQuery } from './payload-query';
 import type { Seal } from './seal';
 import { keyObject, newPrivateKey, newSigningSecret, parseSigningSecret, publicKeyOf, type SigningKey } from './signing-secret';
+import {
+  appendWebhookUpdate,
+  changeOf,
+  type LoggedWebhookUpdate,
+  storedDiagnosis,
+  type WebhookUpdate,
+  WebhookUpdateKind,
+} from './update-log';
 import type { Candidate, Permission } from './verification';
 import { type Header, SigningScheme, Webhook, WebhookFormat, WebhookStatus, WebhookVerification } from './webhook';
 import type { WebhookCache } from './webhook-cache';
@@ -54,6 +62,9 @@ export interface SecretRotation {
 const MAX_OVERLAP_SECONDS = 7 * 24 * 3600;
 /** Each makes every request a little longer and slower. */
 const MAX_LIVE_SECRETS = 6;
+
+/** Writes down what the transaction does to a webhook. */
+type LogUpdate = (update: Omit<WebhookUpdate, 'at'>) => Promise<void>;
 
 /** Why a webhook is disabled: one sentence without its full stop. */
 export interface Disabling {
@@ -123,10 +134,11 @@ export class Webhooks {
     const secrets = makeSecrets(webhook.signing, creation.secret ?? undefined);
     const keys = secrets.map(({ scheme, key }) => ({ scheme, key: keyObject(scheme, key), expiresAt: null }));
     webhook.allowedRatePerMinute = await this.#verified(webhook, headers, keys);
-    const signingSecret = await this.#changing(applicationId, async (tx) => {
+    const signingSecret = await this.#changing(applicationId, async (tx, _tell, log) => {
       await this.#refuseTooMany(tx, applicationId);
       const shown = await this.#storeSecrets(tx, webhook, secrets);
       await tx.manager.insert(Webhook, webhook as never); // TypeORM's type for partial entities has no place for `unknown`
+      await log({ webhookId: id, kind: WebhookUpdateKind.CREATED, health: null, reason: null });
       return shown;
     });
     return { webhook, signingSecret };
@@ -136,7 +148,7 @@ export class Webhooks {
     const url = this.#check(change, { isUrlRequired: false });
     const { headerSealing } = this.#deps;
     const moved = await this.#verifyMove(id, url, change);
-    return this.#edit(id, async (webhook, tx) => {
+    return this.#edit(id, WebhookUpdateKind.UPDATED, async (webhook, tx) => {
       if (typeof change.expectedVersion === 'number' && change.expectedVersion !== webhook.version)
         refuse(
           'expectedVersion',
@@ -180,7 +192,7 @@ export class Webhooks {
     const now = this.#deps.clock.now();
     const previousExpiresAt = new Date(now + overlapSeconds * SECOND);
     let signingSecret: string | null = null;
-    const webhook = await this.#edit(id, async (found, tx) => {
+    const webhook = await this.#edit(id, WebhookUpdateKind.SECRET_ROTATED, async (found, tx) => {
       await tx.execute('DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at IS NOT NULL AND expires_at <= ?', [id, now]);
       const [row] = await tx.query<{ live: number }>('SELECT COUNT(*) AS live FROM webhook_secrets WHERE webhook_id = ?', [id]);
       if (overlapSeconds > 0 && Number(row?.live ?? 0) + found.signing.length > MAX_LIVE_SECRETS)
@@ -201,7 +213,7 @@ export class Webhooks {
 
   /** It gets no more deliveries; those that wait are cancelled in the background. */
   async delete(id: string): Promise<Webhook> {
-    return this.#edit(id, async (webhook, tx) => {
+    return this.#edit(id, WebhookUpdateKind.DELETED, async (webhook, tx) => {
       await forgetHealth(tx, id);
       await forgetCostlyFilter(tx, id);
       webhook.deletedAt = new Date(this.#deps.clock.now());
@@ -209,7 +221,7 @@ export class Webhooks {
   }
 
   async pause(id: string): Promise<Webhook> {
-    return this.#edit(id, (webhook) => {
+    return this.#edit(id, WebhookUpdateKind.PAUSED, (webhook) => {
       if (webhook.status === WebhookStatus.DISABLED)
         refuse('id', 'the webhook is disabled: resume it before pausing it', UserErrorCode.CONFLICT);
       webhook.status = WebhookStatus.PAUSED;
@@ -218,7 +230,7 @@ export class Webhooks {
 
   /** Sends again, beginning with what waited; a disabled webhook is enabled, and one that failed starts over. */
   async resume(id: string): Promise<Webhook> {
-    return this.#edit(id, async (webhook, tx) => {
+    return this.#edit(id, WebhookUpdateKind.RESUMED, async (webhook, tx) => {
       await forgetHealth(tx, id);
       await forgetCostlyFilter(tx, id);
       webhook.status = WebhookStatus.ACTIVE;
@@ -231,7 +243,7 @@ export class Webhooks {
    */
   async disable(id: string, seenVersion: number, { reason, failingSince }: Disabling, disabled: OperationalEvent): Promise<boolean> {
     let isDone = false;
-    await this.#edit(id, async (webhook, tx, tell) => {
+    await this.#edit(id, WebhookUpdateKind.DISABLED, async (webhook, tx, tell) => {
       isDone = webhook.version === seenVersion && webhook.status !== WebhookStatus.DISABLED;
       if (!isDone) return false;
       webhook.status = WebhookStatus.DISABLED;
@@ -366,14 +378,19 @@ export class Webhooks {
   }
 
   /** `step` changes the record, or answers false to leave it as it is. */
-  async #edit(id: string, step: (webhook: Webhook, tx: Tx, tell: Tell) => false | undefined | Promise<unknown>): Promise<Webhook> {
+  async #edit(
+    id: string,
+    kind: WebhookUpdateKind,
+    step: (webhook: Webhook, tx: Tx, tell: Tell) => false | undefined | Promise<unknown>,
+  ): Promise<Webhook> {
     if (!isId('whk', id)) return refuseUnknownWebhook(id);
     const applicationId = applicationIdOf(id);
     return this.#changing(
       applicationId,
-      async (tx, tell) => {
+      async (tx, tell, log) => {
         const webhook = await tx.manager.findOneBy(Webhook, { id });
         if (webhook === null || webhook.deletedAt !== null) return refuseUnknownWebhook(id);
+        const healthBefore = await storedDiagnosis(tx, webhook);
         const before: Readonly<Record<string, unknown>> = { ...webhook };
         if ((await step(webhook, tx, tell)) === false) return webhook;
         await closeCircuit(tx, id); // the sender starts over with the new version
@@ -382,6 +399,8 @@ export class Webhooks {
         // What has not changed here is left alone: secrets may be sealed with a new key at the same time.
         const changed = Object.entries(webhook).filter(([column, value]) => value !== before[column]);
         await tx.manager.update(Webhook, { id }, Object.fromEntries(changed) as never);
+        const isGone = kind === WebhookUpdateKind.DELETED;
+        await log({ webhookId: id, kind, ...changeOf(healthBefore, isGone ? healthBefore : await storedDiagnosis(tx, webhook)) });
         return webhook;
       },
       () => refuseUnknownWebhook(id),
@@ -391,17 +410,23 @@ export class Webhooks {
   /** The counter row comes first, as in an append: both are served in turn and neither can miss the other. */
   async #changing<T>(
     applicationId: string,
-    work: (tx: Tx, tell: Tell) => Promise<T>,
+    work: (tx: Tx, tell: Tell, log: LogUpdate) => Promise<T>,
     unknown: () => never = () => refuseUnknown(applicationId),
   ): Promise<T> {
+    let updates: LoggedWebhookUpdate[] = [];
     const result = await this.#deps.operationalEvents.transaction([], async (tx, tell) => {
       const known = await tx.execute("UPDATE counters SET version = version + 1 WHERE application_id = ? AND log = 'event'", [
         applicationId,
       ]);
       if (known === 0) unknown();
-      return work(tx, tell);
+      updates = [];
+      return work(tx, tell, async (update) => {
+        const logged = await appendWebhookUpdate(tx, { ...update, at: this.#deps.clock.now() });
+        if (logged) updates.push(logged);
+      });
     });
     const { cache, facts } = this.#deps;
+    facts.webhookUpdatesLogged.emit({ applicationId, updates });
     facts.webhooksEdited.emit({ applicationId });
     await cache.refresh(applicationId);
     facts.deliveriesDue.emit({});

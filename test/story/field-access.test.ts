@@ -144,6 +144,7 @@ function rootsOf(
 
     { operation: 'subscription', field: `event(after: "${encodeCursor('event', shop.id, 0)}")`, selection: 'id' },
     { operation: 'subscription', field: `deliveryUpdates(after: "${encodeCursor('update', shop.id, 0)}")`, selection: 'cursor' },
+    { operation: 'subscription', field: `webhookUpdates(after: "${encodeCursor('webhook', shop.id, 0)}")`, selection: 'kind' },
     { operation: 'subscription', field: `retryJob(id: "${jobId}")`, selection: 'id' },
   ];
 }

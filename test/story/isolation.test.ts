@@ -210,6 +210,8 @@ describeEachDatabase('Two applications', (makeDatabase) => {
         for (const [field, code] of [
           [`event(applicationId: "${theirs.applicationId}") { id }`, 'FORBIDDEN'],
           [`deliveryUpdates(applicationId: "${theirs.applicationId}") { cursor }`, 'FORBIDDEN'],
+          [`webhookUpdates(applicationId: "${theirs.applicationId}") { cursor }`, 'FORBIDDEN'],
+          [`webhookUpdates(after: "${encodeCursor('webhook', theirs.applicationId, 0)}") { cursor }`, 'BAD_USER_INPUT'],
           [`event(after: "${theirs.eventCursor}") { id }`, 'BAD_USER_INPUT'],
           [`deliveryUpdates(after: "${theirs.updateCursor}") { cursor }`, 'BAD_USER_INPUT'],
           [`event(after: "${ours.updateCursor}") { id }`, 'BAD_USER_INPUT'],

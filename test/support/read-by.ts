@@ -21,7 +21,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Webhook.url Webhook.description Webhook.eventTypes Webhook.headers Webhook.retrySchedule Webhook.timeoutSeconds ' +
     'Webhook.maxConcurrency Webhook.ordering Webhook.ratePerSecond Webhook.filter Webhook.payloadQuery Webhook.signing Webhook.format ' +
     'Webhook.verification Webhook.allowedRatePerMinute Webhook.secretHint Webhook.publicKey Webhook.clientCertificate Webhook.oauth Webhook.status Webhook.health ' +
-    'Webhook.healthReason Webhook.stats Webhook.series Webhook.backlog Application.webhooks Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
+    'Webhook.healthReason Webhook.stats Webhook.series Webhook.backlog Webhook.healthHistory Application.webhooks Application.webhookCursor Subscription.webhookUpdates Webhook.version Webhook.createdAt Webhook.updatedAt Query.webhook Query.webhooks',
   'WEBHOOKS_READ, WEBHOOKS_WRITE': 'Webhook.id',
   'DELIVERIES_READ + WEBHOOKS_READ, DELIVERIES_READ + WEBHOOKS_WRITE': 'Webhook.deliveries Webhook.tests',
   DELIVERIES_READ:
@@ -51,7 +51,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|PreviewProblem|PreviewedEvent|SelectionPreview|UnmetCondition|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|PreviewProblem|PreviewedEvent|SelectionPreview|UnmetCondition|WebhookUpdate|HealthChange|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

@@ -90,6 +90,13 @@ export class ApplicationResolver {
     return endOf(context, 'update', application.id);
   }
 
+  @FieldResolver(() => String, {
+    description: 'The present end of the list of webhook updates, for `webhookUpdates(after: …)`. Needs the scope WEBHOOKS_READ.',
+  })
+  webhookCursor(@Ctx() context: Context, @Root() application: Application): Promise<string> {
+    return endOf(context, 'webhook', application.id);
+  }
+
   @FieldResolver(() => WebhookConnection, { description: 'Its webhooks, as `webhooks` lists them. Needs the scope WEBHOOKS_READ.' })
   webhooks(
     @Ctx() context: Context,
@@ -191,6 +198,6 @@ export class ApplicationResolver {
 
 /** Read before subscribing, so that nothing which happens in between is missed. */
 async function endOf({ services }: Context, log: LogName, applicationId: string): Promise<string> {
-  const source = log === 'event' ? services.eventLog : services.updateLog;
-  return encodeCursor(log, applicationId, (await source.head(applicationId)) ?? 0);
+  const logs = { event: services.eventLog, update: services.updateLog, webhook: services.webhookLog };
+  return encodeCursor(log, applicationId, (await logs[log].head(applicationId)) ?? 0);
 }

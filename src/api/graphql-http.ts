@@ -17,6 +17,7 @@ import type { Accepted, JsonType } from './negotiate';
 import { operationIn, operationInUrl } from './operation-request';
 import { type Asking, mayBeSubscription, type OperationRequest, type Operations, rateLimitOf, tooLongWithoutKey } from './operations';
 import { asGraphqlError, presentError } from './present-error';
+import type { Refusals } from './refusals';
 import { BadRequest, parseJson, parseJsonInTurns, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Services } from './services';
@@ -30,6 +31,7 @@ interface Deps {
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
+  readonly refusals: Refusals;
   readonly log: Log;
 }
 
@@ -119,13 +121,10 @@ export class GraphqlHttp {
   }
 
   async #read(request: IncomingMessage, response: ServerResponse, url: URL): Promise<Received> {
-    const { services, operations, identify, intake } = this.#deps;
-    const caller = await identify(request, request.headers.authorization);
-    services.keyLimits.request(caller);
-    const holding = intake.hold(caller);
-    whenClosed(response, () => holding.release());
+    const { services, refusals } = this.#deps;
+    const { caller, holding } = await this.#admit(request, response);
     const text = request.method === 'POST' ? await readBody(request, holding) : '';
-    const meter = caller === null ? operations.meterUnauthenticated(text + url.search) : undefined;
+    const meter = caller === null ? this.#meter(text, url) : undefined;
     const inQuery = request.method === 'POST' ? null : url.searchParams.get('variables');
     const parse = () => {
       if (inQuery) parseJson(inQuery, []); // Apollo reads them itself, however deep they are
@@ -135,8 +134,36 @@ export class GraphqlHttp {
     const body = meter ? meter.run(parse) : await read();
     const operation = operationOf(body, url);
     const tooLong = operation && tooLongWithoutKey(operation.query, caller);
-    if (tooLong) throw new BadRequest(413, tooLong.message);
+    if (tooLong) {
+      refusals.operation(operation, tooLong);
+      throw new BadRequest(413, tooLong.message);
+    }
     return { caller, holding, meter, body, operation };
+  }
+
+  /** Before anything of it is read. */
+  async #admit(request: IncomingMessage, response: ServerResponse): Promise<Pick<Received, 'caller' | 'holding'>> {
+    const { services, identify, intake, refusals } = this.#deps;
+    try {
+      const caller = await identify(request, request.headers.authorization);
+      services.keyLimits.request(caller);
+      const holding = intake.hold(caller);
+      whenClosed(response, () => holding.release());
+      return { caller, holding };
+    } catch (error) {
+      refusals.unread(request, error);
+      throw error;
+    }
+  }
+
+  #meter(text: string, url: URL): Meter {
+    const { operations, refusals } = this.#deps;
+    try {
+      return operations.meterUnauthenticated(text + url.search);
+    } catch (error) {
+      refusals.body(text, error);
+      throw error;
+    }
   }
 
   async #isSubscription(operation: OperationRequest, meter: Meter | undefined): Promise<boolean> {
@@ -149,7 +176,7 @@ export class GraphqlHttp {
 }
 
 /** Refuses what `Operations` refuses, and leaves running the rest to it. Not in Apollo's `validationRules`: the limits must come before the other rules. */
-function running({ schema, operations }: Deps, meters: WeakMap<Asking, Meter>): ApolloServerPlugin<Asking> {
+function running({ schema, operations, refusals }: Deps, meters: WeakMap<Asking, Meter>): ApolloServerPlugin<Asking> {
   return {
     requestDidStart: async () => ({
       responseForOperation: async ({ document, request, operation, contextValue: asking }) => {
@@ -162,10 +189,12 @@ function running({ schema, operations }: Deps, meters: WeakMap<Asking, Meter>): 
           wrong.length === 0 && operation?.operation === 'subscription'
             ? [new GraphQLError(NEEDS_STREAM, { extensions: { code: 'BAD_REQUEST' } })]
             : wrong;
+        if (errors.length > 0) refusals.operation({ query: request.query ?? '', variables }, errors[0]);
         if (errors.length > 0 || !operation) return single(400, operations.presentResult({ errors }));
         const contextValue = operations.contextOf(document, operation.operation, asking);
         const args = { schema, document, variableValues: variables, operationName, contextValue };
         const result = await metered(() => operations.execute(args));
+        if (result.data === undefined) refusals.operation({ query: request.query ?? '', variables }, result.errors?.[0]);
         await operations.turnFor(contextValue.budget);
         return single(statusOf(result), operations.presentResult(result));
       },

@@ -13,6 +13,7 @@ import type { KeyLimits } from './key-limits';
 import { operationIn, operationInUrl } from './operation-request';
 import { type OperationRequest, type Operations, rateLimitOf } from './operations';
 import { asGraphqlError } from './present-error';
+import type { Refusals } from './refusals';
 import { BadRequest, parseJsonInTurns, readBody } from './request-body';
 import { whenClosed } from './respond';
 import type { Results } from './shared-results';
@@ -25,6 +26,7 @@ interface Deps {
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
+  readonly refusals: Refusals;
   readonly unsent: Unsent;
   readonly slices: Slices;
   readonly clock: Clock;
@@ -69,11 +71,8 @@ export class GraphqlSse {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const { keyLimits, identify, intake, slices } = this.#deps;
-    const caller = await identify(request, request.headers.authorization);
-    keyLimits.request(caller);
-    const holding = intake.hold(caller);
-    whenClosed(response, () => holding.release());
+    const { slices } = this.#deps;
+    const { caller, holding } = await this.#admit(request, response);
     const isPost = request.method === 'POST';
     const operation = isPost
       ? operationIn(await parseJsonInTurns(await readBody(request, holding), { slices, caller }))
@@ -81,12 +80,27 @@ export class GraphqlSse {
     await this.serve(request, response, { caller, holding, operation });
   }
 
+  /** Before anything of it is read. */
+  async #admit(request: IncomingMessage, response: ServerResponse): Promise<Pick<Received, 'caller' | 'holding'>> {
+    const { keyLimits, identify, intake, refusals } = this.#deps;
+    try {
+      const caller = await identify(request, request.headers.authorization);
+      keyLimits.request(caller);
+      const holding = intake.hold(caller);
+      whenClosed(response, () => holding.release());
+      return { caller, holding };
+    } catch (error) {
+      refusals.unread(request, error);
+      throw error;
+    }
+  }
+
   /**
    * Answers with a stream. What a client is to try again or to ask otherwise it is told by the status, in JSON; what is
    * wrong with the operation, by the protocol, in the stream.
    */
   async serve(request: IncomingMessage, response: ServerResponse, { caller, holding, operation }: Received): Promise<void> {
-    const { operations, apiKeys, addressOf, unsent } = this.#deps;
+    const { operations, apiKeys, addressOf, unsent, refusals } = this.#deps;
     const answer = unsent.open(request.socket, caller);
     whenClosed(response, () => answer.release());
     await operations.turnToJudge(operation.query);
@@ -97,6 +111,7 @@ export class GraphqlSse {
       unsent: answer,
     });
     if ('errors' in prepared) {
+      refusals.operation(operation, prepared.errors[0]);
       throwIfLimited(prepared);
       begin(response);
       return this.#end(response, { errors: operations.present(prepared.errors) });
@@ -109,6 +124,7 @@ export class GraphqlSse {
       const watchKey = (ended: () => void) => (caller ? apiKeys.watch(caller, ended) : () => {});
       return this.#stream(response, { results: result, caller, answer }, watchKey);
     }
+    if (result.data === undefined) refusals.operation(operation, result.errors?.[0]);
     throwIfLimited(result);
     const { budget } = prepared.args.contextValue as Context;
     const text = await operations.textOf(result, budget);

@@ -17,6 +17,7 @@ import type { KeyLimits } from './key-limits';
 import { LIMITS } from './limits';
 import type { Operations } from './operations';
 import { asGraphqlError } from './present-error';
+import type { Refusals } from './refusals';
 import { Results } from './shared-results';
 import type { Unsent } from './unsent';
 import { WsConnection } from './ws-connection';
@@ -28,6 +29,7 @@ interface Deps {
   readonly identify: Identify;
   readonly addressOf: AddressOf;
   readonly intake: Intake;
+  readonly refusals: Refusals;
   readonly unsent: Unsent;
   readonly slices: Slices;
   readonly clock: Clock;
@@ -80,7 +82,7 @@ export class GraphqlWs {
         return true;
       },
       onSubscribe: ({ extra }, _id, payload) => {
-        const prepare = () => this.#prepare(extra.connection, payload);
+        const prepare = () => this.#counted(payload, this.#prepare(extra.connection, payload));
         const turn = operations.turnToJudge(payload.query);
         return turn ? turn.then(prepare) : prepare();
       },
@@ -150,6 +152,11 @@ export class GraphqlWs {
       void closed(code, reason.toString());
     });
     return connection;
+  }
+
+  #counted<P extends ExecutionArgs | readonly GraphQLError[]>(payload: SubscribePayload, prepared: P): P {
+    if (Array.isArray(prepared)) this.#deps.refusals.operation(payload, prepared[0]);
+    return prepared;
   }
 
   /** Errors are returned, not thrown: thrown ones would close the socket, and with it every other operation. */

@@ -21,6 +21,7 @@ import { type MetricsDeps, serveMetrics } from './metrics-access';
 import { isJsonBody, negotiate } from './negotiate';
 import { Operations } from './operations';
 import { Pipelines } from './pipelines';
+import { Refusals } from './refusals';
 import { BadRequest } from './request-body';
 import { failureOf, isRead, refuseUnread, sendError, sendJson, sendPage, sendStatic } from './respond';
 import type { Services } from './services';
@@ -85,6 +86,7 @@ export class ApiServer {
   readonly #http: Server;
   readonly #connections: Connections;
   readonly #intake = new Intake();
+  readonly #refusals: Refusals;
   readonly #pipelines = new Pipelines();
   readonly #underWay = new Set<ServerResponse>();
   #graphql: Graphql | undefined;
@@ -93,6 +95,7 @@ export class ApiServer {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#refusals = new Refusals(deps.services.refused);
     this.#http = createServer({ maxHeaderSize: MAX_HEADER_BYTES, ...TIMEOUTS }, (request, response) =>
       this.#pipelines.add(request.socket, response, () => {
         this.#track(request, response);
@@ -124,13 +127,13 @@ export class ApiServer {
     const { apiKeys, keyLimits, unsent, slices, clock } = services;
     const addressOf = clientAddresses(this.#deps.trustedProxies);
     const identify = identifier(apiKeys, this.#connections, keyLimits, addressOf);
-    const intake = this.#intake;
+    const [intake, refusals] = [this.#intake, this.#refusals];
     const operations = new Operations({ schema, services, clock, log, introspection: this.#deps.introspection });
-    const sse = new GraphqlSse({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, slices, clock });
+    const sse = new GraphqlSse({ operations, apiKeys, keyLimits, identify, addressOf, intake, refusals, unsent, slices, clock });
     this.#graphql = {
       sse,
-      http: new GraphqlHttp({ schema, operations, services, sse, identify, addressOf, intake, log }),
-      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, addressOf, intake, unsent, slices, clock, log }),
+      http: new GraphqlHttp({ schema, operations, services, sse, identify, addressOf, intake, refusals, log }),
+      ws: new GraphqlWs({ operations, apiKeys, keyLimits, identify, addressOf, intake, refusals, unsent, slices, clock, log }),
     };
     await this.#graphql.http.start();
     return listen(this.#http, host, port, 'PORT');
@@ -179,12 +182,18 @@ export class ApiServer {
     if (url?.pathname === '/graphql') {
       response.setHeader('vary', 'accept');
       if (this.#deps.crossOrigin.answers(request, response)) return;
-      if (isOverLimit) throw new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
+      if (isOverLimit) throw this.#overLimit(request);
       return this.#serveGraphql(request, response, url);
     }
     const page = url && isRead(request) ? this.#pages[url.pathname] : undefined;
     if (page) return page(response, request);
     sendStatic(request, response, url?.pathname ?? '');
+  }
+
+  #overLimit(request: IncomingMessage): HubError {
+    const error = new HubError('UNAVAILABLE', 'There are too many connections: try again in 1 s.', 1);
+    this.#refusals.unread(request, error);
+    return error;
   }
 
   readonly #pages: Readonly<Record<string, (response: ServerResponse, request: IncomingMessage) => void | Promise<void>>> = {

@@ -34,7 +34,7 @@ export const MAX_WEBHOOKS_ASKED = 1_000;
 const BUDGETS = ['fields', 'rows', 'bytes', 'read', 'searched', 'unsent'];
 
 /** What a publish can be answered with instead of its event. */
-const REFUSALS = [...Object.keys(HUB_ERRORS), ...Object.values(UserErrorCode), 'INTERNAL_SERVER_ERROR'];
+const REFUSALS = [...Object.keys(HUB_ERRORS), ...Object.values(UserErrorCode), 'GRAPHQL_VALIDATION_FAILED', 'INTERNAL_SERVER_ERROR'];
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const LONG_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600];

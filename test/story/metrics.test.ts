@@ -2,6 +2,7 @@ import { createSqliteDatabase, describeEachDatabase } from '../support/databases
 import { gate } from '../support/gate';
 import { startMariadb } from '../support/mariadb';
 import { mutate } from '../support/mutate';
+import { askOver, codesOf, TRANSPORTS } from '../support/transports';
 import { until } from '../support/until';
 import { type TestHub, withHub } from '../support/with-hub';
 
@@ -135,11 +136,55 @@ describe('/metrics', () => {
   });
 });
 
+describe('livehook_events_refused_total', () => {
+  const ONE = 'mutation eventPublish($input: EventPublishInput!) { eventPublish(input: $input) { event { id } } }';
+  const MANY = 'mutation ($input: EventsPublishInput!) { eventsPublish(input: $input) { userErrors { code } } }';
+  const event = { type: 'a.b', payload: {} };
+
+  test.each(TRANSPORTS)('counts every event of what is refused before it runs, once, over %s', async (transport) => {
+    await withHub(
+      createSqliteDatabase,
+      async ({ application, client, url }) => {
+        const shop = await application();
+        const counted = async (code: string) => (await scrape(url)).get(`livehook_events_refused_total{code="${code}"}`);
+        await until(async () => !codesOf(await askOver(transport, shop.client, '{ viewer { admin } }')).includes('RATE_LIMITED'), {
+          description: 'the key to have a request to spare',
+        });
+        const codes = await Promise.all([
+          ...[1, 2, 3].map(async () => codesOf(await askOver(transport, shop.client, ONE, { input: event }))[0]),
+          ...[1, 2, 3].map(
+            async () => codesOf(await askOver(transport, shop.client, MANY, { input: { events: [event, event, event] } }))[0],
+          ),
+          askOver(transport, shop.client, '{ viewer { admin } }').then(() => undefined),
+        ]);
+        const refused = codes.reduce<number>((sum, code, index) => sum + (code === 'RATE_LIMITED' ? (index < 3 ? 1 : 3) : 0), 0);
+        expect(refused).toBeGreaterThan(6);
+        await scraped(url, 'livehook_events_refused_total{code="RATE_LIMITED"}', refused);
+
+        if (transport === 'HTTP') {
+          const stranger = client('lhk_unknown');
+          expect(codesOf(await askOver(transport, stranger, ONE, { input: event }))).toEqual(['UNAUTHENTICATED']);
+          expect(await counted('UNAUTHENTICATED')).toBe(1);
+        }
+        const wrong = await until(
+          async () => {
+            const [code] = codesOf(await askOver(transport, shop.client, ONE, { input: { type: 'a.b' } }));
+            return code !== 'RATE_LIMITED' && code;
+          },
+          { description: 'the key to have a request to spare' },
+        );
+        expect([wrong, await counted(String(wrong))]).toEqual(['BAD_USER_INPUT', 1]);
+      },
+      { environment: { LIVEHOOK_REQUESTS_PER_SECOND: '1' } },
+    );
+  });
+});
+
 describe('/metrics while the database is away', () => {
   test('answers, says so, and counts what was turned away and what waits to be written', async () => {
     const server = await startMariadb();
     const makeDatabase = async () => ({ url: server.url, drop: () => server.stop() });
-    await withHub(makeDatabase, async ({ application, receiver, url }) => {
+    await withHub(makeDatabase, async ({ application, client, receiver, url }) => {
       const shop = await application();
       await shop.webhook('/hook');
       const slow = gate();
@@ -152,6 +197,10 @@ describe('/metrics while the database is away', () => {
       await shop.client.request('mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id } } }');
       const away = await scraped(url, 'livehook_database_up', 0);
       expect(away.get('livehook_events_refused_total{code="UNAVAILABLE"}')).toBe(1);
+      // Nobody knows whose key it is.
+      const stranger = await client('lhk_unknown').request('mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id } } }');
+      expect(codesOf(stranger)).toEqual(['UNAVAILABLE']);
+      await scraped(url, 'livehook_events_refused_total{code="UNAVAILABLE"}', 2);
       expect(away.get('livehook_attempts_total{outcome="SUCCESS"}')).toBe(0);
       await server.restart();
       await scraped(url, 'livehook_attempts_total{outcome="SUCCESS"}', 1);

@@ -40,7 +40,8 @@ export class EventType {
 
   @Field(() => Date, {
     nullable: true,
-    description: 'When the last event of this type was stored, to the minute; null: none was since version 0.4, or not for long.',
+    description:
+      'When the last event of this type was stored, to the minute; null: none was, or not for long. Events that version 0.1 stored are not counted.',
   })
   lastSeenAt?: Date | null;
 

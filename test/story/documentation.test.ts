@@ -218,6 +218,37 @@ describeEachDatabase("The guide's examples", (makeDatabase) => {
     });
   });
 
+  test('of statistics, and of finding and counting, do what they say', async () => {
+    await withHub(makeDatabase, async ({ application, receiver }) => {
+      const shop = await application();
+      receiver.answer('/broken', { status: 503 });
+      const { id } = await shop.webhook('/broken', { retrySchedule: [] });
+      const event = await shop.publish({ type: 'order.created', payload: { total: 100 } });
+      await shop.publish({ type: 'order.created', payload: { total: 99 } });
+      const since = new Date(Date.now() - 60_000).toISOString();
+      const find = () => {
+        const condition = { 'payload.total': { $gte: 100 } };
+        return shop.client.query<{ deliveries: { nodes: object[] }; events: object }>(example(GUIDE, 'find'), { since, condition });
+      };
+      await until(async () => (await find()).deliveries.nodes.length === 2, { description: 'two failed deliveries' });
+      expect(await find()).toMatchObject({
+        deliveries: {
+          nodes: [
+            { webhookId: id, lastAttempt: { statusCode: 503 } },
+            { webhookId: id, eventId: event.id },
+          ],
+          totalCount: { count: 2, isCapped: false },
+          searchedUntil: null,
+        },
+        events: { nodes: [{ id: event.id, type: 'order.created' }] },
+      });
+      const series = () =>
+        shop.client.query<{ webhook: { backlog: object; series: { failed: number }[] } }>(example(GUIDE, 'series'), { id, from: since });
+      await until(async () => (await series()).webhook.series.some(({ failed }) => failed === 2), { description: 'two counted attempts' });
+      expect((await series()).webhook.backlog).toEqual({ waiting: 0, oldestAt: null });
+    });
+  });
+
   test('of order, pace and replay do what they say', async () => {
     await withHub(makeDatabase, async ({ application, receiver }) => {
       const shop = await application();

@@ -13,6 +13,7 @@ import { listInstances } from '../delivery/instances/roll';
 import { bodyId, readBodies, readBody } from '../delivery/request/bodies';
 import type { Shaper } from '../delivery/request/shaper';
 import type { EventStore } from '../events/event-store';
+import { Publisher } from '../events/publisher';
 import { listEvents } from '../events/search';
 import { applicationIdOf, isId } from '../ids';
 import type { Live } from '../live/live';
@@ -141,7 +142,7 @@ function servicesOf({ tenancy, audit, eventStore, delivery, live, observability,
     listEvents: (...request) => listEvents(database.read, ...request),
     eventTypes: eventStore.types,
     redactions: eventStore.redactions,
-    appender: observability,
+    publisher: new Publisher({ clock, slices, eventTypes: eventStore.types, appender: observability }),
     refused: (code, events) => observability.refused(code, events),
     deliveries: new Deliveries(deps),
     retryJobs: jobs,

@@ -17,7 +17,7 @@ import type { Shaper } from '../delivery/request/shaper';
 import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
 import type { Events } from '../events/events';
-import type { GroupCommitter } from '../events/group-committer';
+import type { Publisher } from '../events/publisher';
 import type { Redactions } from '../events/redactions';
 import type { listEvents } from '../events/search';
 import type { JobWatch } from '../live/job-watch';
@@ -64,7 +64,7 @@ export interface Services {
   readonly listEvents: (...request: AfterFirst<typeof listEvents>) => Promise<Page<Event>>;
   readonly eventTypes: EventTypes;
   readonly redactions: Pick<Redactions, 'redact'>;
-  readonly appender: Pick<GroupCommitter, 'append'>;
+  readonly publisher: Pick<Publisher, 'publish' | 'publishAll'>;
   /** Events of a publish were not stored: the code that was answered. */
   readonly refused: (code: string, events: number) => void;
   readonly deliveries: Deliveries;

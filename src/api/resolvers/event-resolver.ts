@@ -4,15 +4,13 @@ import { Scope } from '../../applications/api-key';
 import { decodeCursor, encodeCursor } from '../../cursor';
 import { Delivery } from '../../deliveries/delivery';
 import { sequenceProblems } from '../../deliveries/selection';
-import { HubError, InputRefused, Problems, refuse, refuseLongList, shown, UserErrorCode } from '../../errors';
-import type { AppendedEvent, NewEvent } from '../../events/append';
+import { HubError, InputRefused, refuseLongList } from '../../errors';
 import { Event } from '../../events/event';
 import type { EventColumns } from '../../events/events';
-import { PartlyStored } from '../../events/group-committer';
 import { at } from '../../events/path';
-import { checkEvent, checkType, type EventInput, MAX_EVENTS_PER_PUBLISH } from '../../events/publish';
+import { type EventInput, MAX_EVENTS_PER_PUBLISH } from '../../events/publish';
+import type { Published } from '../../events/publisher';
 import { refuseUnknownEvent } from '../../events/redactions';
-import { CheckAllowance } from '../../events/schema-pool';
 import type { EventSelection } from '../../events/search';
 import { applicationIdOf, sequenceOf } from '../../ids';
 import { eventStream } from '../../live/streams';
@@ -202,13 +200,7 @@ export class EventResolver {
     const payload = await counted(context, 1, () =>
       answer<Partial<EventPublishPayload>>(async () => {
         const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
-        const problems = new Problems();
-        const event = checkEvent(input, problems);
-        if (problems.found.length === 0)
-          await checkType(input, event, await context.services.eventTypes.find(applicationId, input.type), problems);
-        problems.throwIfAny();
-        const [appended] = await context.services.appender.append({ applicationId, events: [event], traceContext: context.traceContext });
-        return { ...appended };
+        return { ...(await context.services.publisher.publish({ applicationId, traceContext: context.traceContext }, input)) };
       }),
     );
     return { deduplicated: false, ...payload };
@@ -225,13 +217,8 @@ export class EventResolver {
     const payload = await counted(context, length, () =>
       answer<Partial<EventsPublishPayload>>(async () => {
         const applicationId = applicationFor(context, Scope.EVENTS_PUBLISH, input.applicationId, 'input');
-        if (length < 1 || length > MAX_EVENTS_PER_PUBLISH)
-          refuse(
-            'events',
-            `expected 1 to ${MAX_EVENTS_PER_PUBLISH} events, got ${length}`,
-            length < 1 ? UserErrorCode.REQUIRED : UserErrorCode.TOO_LARGE,
-          );
-        return { results: await publishAll(context, applicationId, input.events) };
+        const published = await context.services.publisher.publishAll({ applicationId, traceContext: context.traceContext }, input.events);
+        return { results: published.map((each) => resultOf(context, each)) };
       }),
     );
     return { results: [], ...payload };
@@ -312,53 +299,10 @@ async function counted<P extends { userErrors: UserError[] }>(context: Context, 
   }
 }
 
-/** How long the events of one publish are checked before others have their turn. */
-const MAX_TURN_MS = 10;
-
-async function publishAll(context: Context, applicationId: string, inputs: readonly EventPublishInput[]): Promise<EventPublishPayload[]> {
-  const results: EventPublishPayload[] = inputs.map(() => ({ deduplicated: false, userErrors: [] }));
-  const good: { index: number; event: NewEvent }[] = [];
-  const allowance = new CheckAllowance();
-  const { clock, slices } = context.services;
-  let turnBeganAt = clock.monotonic();
-  let chars = 0;
-  for (const [index, input] of inputs.entries()) {
-    if (slices.isOver(chars) || clock.monotonic() - turnBeganAt > MAX_TURN_MS) {
-      await slices.next(applicationId);
-      turnBeganAt = clock.monotonic();
-    }
-    const problems = new Problems();
-    const path = ['events', String(index)];
-    const event = checkEvent(input, problems, path);
-    chars = event.payloadText.length;
-    if (input.applicationId && input.applicationId !== applicationId)
-      problems.add([...path, 'applicationId'], `expected the application of the batch, or none; got ${shown(input.applicationId)}`);
-    if (problems.found.length === 0)
-      await checkType(input, event, await context.services.eventTypes.find(applicationId, input.type), problems, { path, allowance });
-    const [problem] = problems.found;
-    if (problem) {
-      results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused(problems.found)) };
-      context.services.refused(problem.code, 1);
-    } else good.push({ index, event });
-  }
-  if (good.length === 0) return results;
-  const events = good.map(({ event }) => event);
-  const appended = await context.services.appender.append({ applicationId, events, traceContext: context.traceContext }).catch(storedOf);
-  for (const [place, { index }] of good.entries()) {
-    const stored = appended[place];
-    if (stored) results[index] = { ...stored, userErrors: [] };
-    else {
-      const problem = { field: ['events', String(index)], message: NOT_STORED, code: UserErrorCode.UNAVAILABLE };
-      results[index] = { deduplicated: false, userErrors: userErrors(new InputRefused([problem])) };
-      context.services.refused(problem.code, 1);
-    }
-  }
-  return results;
-}
-
-const NOT_STORED = 'the hub could not store it, those before it are stored: publish it again';
-
-function storedOf(error: unknown): readonly AppendedEvent[] {
-  if (error instanceof PartlyStored) return error.answers;
-  throw error;
+/** What became of one event of a batch. */
+function resultOf({ services }: Context, published: Published): EventPublishPayload {
+  if (!(published instanceof InputRefused)) return { ...published, userErrors: [] };
+  const [problem] = published.problems;
+  if (problem) services.refused(problem.code, 1);
+  return { deduplicated: false, userErrors: userErrors(published) };
 }

@@ -16,6 +16,8 @@ import { createDatabase } from '../../../src/data-source';
 import type { NewEvent } from '../../../src/events/append';
 import { Event } from '../../../src/events/event';
 import { EventTypes } from '../../../src/events/event-types';
+import type { GroupCommitter } from '../../../src/events/group-committer';
+import { Publisher } from '../../../src/events/publisher';
 import { SchemaValidator } from '../../../src/events/schema-validator';
 import { Facts } from '../../../src/facts';
 import { newEventId } from '../../../src/ids';
@@ -61,24 +63,25 @@ const questions = {
     const { token } = await apiKeys.create({ applicationId: application.id });
     // What `eventPublish` does not use is not there.
     const config = readConfig({});
+    const slices = new Slices();
+    const eventTypes = new EventTypes({
+      ...stage,
+      schemas: new SchemaValidator(stage),
+      webhooks: { know: async () => NO_WEBHOOKS },
+      seen: { flush: async () => {} },
+    });
+    const appender: Pick<GroupCommitter, 'append'> = {
+      append: async ({ applicationId, events }) => events.map((event) => ({ event: unstored(applicationId, event), deduplicated: false })),
+    };
     const services: Partial<Services> = {
       apiKeys,
       keyLimits: new KeyLimits(systemClock, config),
-      eventTypes: new EventTypes({
-        ...stage,
-        schemas: new SchemaValidator(stage),
-        webhooks: { know: async () => NO_WEBHOOKS },
-        seen: { flush: async () => {} },
-      }),
       audit: { done: async () => {}, read: () => {}, published: () => {} },
       unsent: new Unsent(config.unsentBytes),
       budgetExceeded: () => {},
       clock: systemClock,
-      slices: new Slices(),
-      appender: {
-        append: async ({ applicationId, events }) =>
-          events.map((event) => ({ event: unstored(applicationId, event), deduplicated: false })),
-      },
+      slices,
+      publisher: new Publisher({ clock: systemClock, slices, eventTypes, appender }),
     };
     const server = new ApiServer({
       services: services as Services,

@@ -8,6 +8,7 @@ import { TIMEOUTS } from '../../src/api/server';
 import { staticFile, staticPaths } from '../../src/api/static-files';
 import { DASHBOARD_CSP } from '../../src/dashboard/page';
 import { createSqliteDatabase } from '../support/databases';
+import { FakeClock } from '../support/fake-clock';
 import { ADMIN_KEY, withHub } from '../support/with-hub';
 
 const VIEWER = '{ viewer { admin } }';
@@ -282,5 +283,52 @@ describe('server-sent events', () => {
       const refused = await ask('mutation { applicationDelete(id: "x") { userErrors { code } } }');
       expect([refused.status, await refused.json()]).toMatchObject([405, { errors: [{ extensions: { code: 'BAD_REQUEST' } }] }]);
     });
+  });
+
+  const subscribe = (url: string, key: string) =>
+    fetch(`${url}/graphql?query=${encodeURIComponent('subscription { event { payload } }')}`, {
+      headers: { accept: 'text/event-stream', authorization: `Bearer ${key}` },
+    });
+
+  test('are one line of data each, whatever is in it, and break off without `complete` when the hub stops', async () => {
+    await withHub(createSqliteDatabase, async ({ url, application, hub }) => {
+      const shop = await application();
+      const payload = 'one\ntwo\r\nthree\u2028four\n\nevent: complete\ndata:\n\n';
+      const response = await subscribe(url, shop.key);
+      const decoder = new TextDecoder();
+      const reader = response.body?.getReader();
+      let sent = '';
+      const read = async () => {
+        const { value, done } = (await reader?.read()) ?? { done: true };
+        sent += decoder.decode(value, { stream: true });
+        return !done;
+      };
+      await shop.publish({ payload });
+      while (!sent.includes('event: next') && (await read()));
+      const stopped = hub.stop();
+      while (await read());
+      await stopped;
+      expect(sent).toBe(`:\n\nevent: next\ndata: ${JSON.stringify({ data: { event: { payload } } })}\n\n`);
+    });
+  });
+
+  test('are pinged by comments every 12 s, which proxies see and clients skip', async () => {
+    const clock = new FakeClock();
+    await withHub(
+      createSqliteDatabase,
+      async ({ url, application }) => {
+        const { key } = await application();
+        const response = await subscribe(url, key);
+        const reader = response.body?.getReader();
+        const next = async () => Buffer.from((await reader?.read())?.value ?? []).toString();
+        expect(await next()).toBe(':\n\n');
+        for (let pings = 0; pings < 3; pings++) {
+          await clock.advanceAsync(12_000);
+          expect(await next()).toBe(':\n\n');
+        }
+        await reader?.cancel();
+      },
+      { clock },
+    );
   });
 });

@@ -107,7 +107,7 @@ export class GraphqlHttp {
     const asking: Asking = { caller, traceContext, address: addressOf(request), unsent };
     if (meter) this.#meters.set(asking, meter);
     const answer = await this.#apollo.executeHTTPGraphQLRequest({
-      httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request, accepted.json), search: url.search, body },
+      httpGraphQLRequest: { method: request.method ?? 'GET', headers: headerMap(request, accepted.json), search: searchOf(url), body },
       context: async () => asking,
     });
     for (const [name, value] of answer.headers) response.setHeader(name, value);
@@ -275,6 +275,14 @@ function legacyStatus(status: number, contentType: string | undefined, content: 
   if (status !== 400 || !contentType?.startsWith('application/json')) return status;
   const { errors } = JSON.parse(content) as { errors: { extensions?: { code?: unknown } }[] };
   return REFUSED_OPERATION.has(errors[0]?.extensions?.code) ? 200 : status;
+}
+
+/** To Apollo, an empty name is one that the document has not; to the specification it is none. */
+function searchOf({ search, searchParams }: URL): string {
+  if (searchParams.get('operationName') !== '') return search;
+  const named = new URLSearchParams(searchParams);
+  named.delete('operationName');
+  return `?${named}`;
 }
 
 /** With one media type, which was found to be the best: Apollo would choose by itself. */

@@ -24,6 +24,6 @@ export function operationInUrl({ searchParams }: URL): OperationRequest {
   return operationIn({
     query: searchParams.get('query') ?? undefined,
     operationName: searchParams.get('operationName') || undefined,
-    variables: variables ? parseJson(variables, []) : undefined,
+    variables: variables === null ? undefined : parseJson(variables, []),
   });
 }

@@ -229,6 +229,18 @@ describe('an answer', () => {
     }
   });
 
+  test('to a GET with an empty operation name is as to one without', async () => {
+    const address = `${hub.url}/graphql?operationName=&query=${encodeURIComponent(QUERY)}`;
+    for (const accept of ['application/json', URQL, 'text/event-stream']) {
+      const answered = await fetch(address, { headers: { accept, authorization: `Bearer ${ADMIN_KEY}` } });
+      expect([accept, answered.status, await answered.text()]).toEqual([
+        accept,
+        200,
+        expect.stringContaining('{"data":{"viewer":{"admin":true}}}'),
+      ]);
+    }
+  });
+
   test('varies by Accept', async () => {
     for (const accept of ['*/*', 'text/event-stream', 'application/xml', CHROME])
       expect((await fetch(`${hub.url}/graphql`, { headers: { accept } })).headers.get('vary')).toBe('accept');

@@ -164,6 +164,19 @@ export const SETTINGS = {
     secret: true,
     parse: parseHeaders,
   }),
+  serviceName: setting({
+    name: 'OTEL_SERVICE_NAME',
+    default: null,
+    description: 'service.name of its traces; livehook when neither this nor OTEL_RESOURCE_ATTRIBUTES says otherwise',
+    parse: nonEmpty,
+  }),
+  resourceAttributes: setting({
+    name: 'OTEL_RESOURCE_ATTRIBUTES',
+    default: null,
+    description:
+      'comma-separated name=value pairs that its traces are marked with, values percent-encoded, e.g. deployment.environment.name=production',
+    parse: parseAttributes,
+  }),
   traceRatio: setting({
     name: 'OTEL_TRACES_SAMPLER_ARG',
     default: '1',
@@ -258,6 +271,8 @@ type Optional =
   | 'egressProxy'
   | 'otlpEndpoint'
   | 'otlpHeaders'
+  | 'serviceName'
+  | 'resourceAttributes'
   | 'requestsPerSecond';
 
 export type Config = Readonly<Omit<Values, Optional> & { [K in Optional]: Values[K] | undefined }>;
@@ -489,6 +504,28 @@ function parseHeaders(text: string): Readonly<Record<string, string>> {
     headers[name] = decodeURIComponent(value);
   }
   return headers;
+}
+
+/** As OpenTelemetry writes them: all or nothing. */
+function parseAttributes(text: string): Readonly<Record<string, string>> {
+  const attributes: Record<string, string> = {};
+  for (const part of text.split(',').filter((one) => one.trim() !== '')) {
+    const [, name, value] = /^\s*([^\s=]+)\s*=\s*(.*?)\s*$/.exec(part) ?? [];
+    const decoded = value === undefined ? undefined : percentDecoded(value);
+    if (name === undefined || decoded === undefined)
+      throw new Error('expected name=value pairs separated by commas, values percent-encoded');
+    attributes[name] = decoded;
+  }
+  return attributes;
+}
+
+/** Undefined: it is not percent-encoded. */
+function percentDecoded(value: string): string | undefined {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function parseRatio(text: string): number {

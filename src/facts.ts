@@ -26,7 +26,7 @@ class Signal<Fact = void> {
 /** What the modules of the hub tell each other. Each is told after the commit that made it a fact. */
 export class Facts {
   /** A batch of events is stored, with its deliveries. */
-  readonly eventsStored = new Signal<{ readonly batch: Batch; readonly durationMs: number }>();
+  readonly eventsStored = new Signal<{ readonly batch: Batch; readonly durationMs: number; readonly endedAt: number }>();
   /** Changes of deliveries have their places in the logs of their applications. */
   readonly updatesLogged = new Signal<ReadonlyMap<string, LoggedUpdate[]>>();
   /** The same of changes of webhooks. */

@@ -328,9 +328,11 @@ export class GroupCommitter {
 
   #answer(batch: readonly Part[], result: Batch, reservation: Reservation, began: number): void {
     const { answers, stored, deliveries } = result;
+    const { clock, facts } = this.#deps;
+    const stage = { durationMs: clock.monotonic() - began, endedAt: clock.now() }; // before the first attempt begins
     try {
       reservation.take(deliveries, stored);
-      this.#deps.facts.eventsStored.emit({ batch: result, durationMs: this.#deps.clock.monotonic() - began });
+      facts.eventsStored.emit({ batch: result, ...stage });
     } catch (error) {
       // It is stored all the same: the deliveries are found by the reconciler, watchers find the events in the log.
       this.#deps.log.error({ events: stored.length, error: (error as Error).stack }, 'append.fault');

@@ -53,7 +53,7 @@ export class OperationalEvents {
       return { result: done, batch: told.length === 0 ? undefined : await this.#append(tx, told) };
     });
     if (batch) {
-      facts.eventsStored.emit({ batch, durationMs: clock.monotonic() - began });
+      facts.eventsStored.emit({ batch, durationMs: clock.monotonic() - began, endedAt: clock.now() });
       facts.deliveriesDue.emit({});
     }
     return result;

@@ -98,8 +98,13 @@ export class Observability {
 
 /** Without a collector OpenTelemetry is not even loaded. */
 function tracingFor({ config, ...core }: Core): Tracing | undefined {
-  const { otlpEndpoint: endpoint, otlpHeaders: headers = {}, traceRatio: ratio } = config;
+  const { otlpEndpoint: endpoint, otlpHeaders: headers = {}, traceRatio: ratio, serviceName, resourceAttributes = {} } = config;
   if (endpoint === undefined) return undefined;
   const { Tracing: Started } = require('./tracing') as typeof import('./tracing');
-  return new Started({ ...core, endpoint, headers, ratio });
+  const attributes = {
+    'service.name': 'livehook',
+    ...resourceAttributes,
+    ...(serviceName !== undefined && { 'service.name': serviceName }),
+  };
+  return new Started({ ...core, endpoint, headers, ratio, attributes });
 }

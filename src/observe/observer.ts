@@ -22,12 +22,12 @@ export class Observer {
   constructor(deps: Deps) {
     this.#deps = deps;
     const { facts } = deps;
-    facts.eventsStored.on(({ batch, durationMs }) => this.#committed(batch, durationMs));
+    facts.eventsStored.on(({ batch, durationMs, endedAt }) => this.#committed(batch, durationMs, endedAt));
     facts.attemptsSettled.on(({ verdicts, durationMs }) => void (verdicts.length > 0 && this.#attempted(verdicts, durationMs)));
   }
 
   /** A batch of events is stored. */
-  #committed({ answers, stored, deliveries }: Batch, durationMs: number): void {
+  #committed({ answers, stored, deliveries }: Batch, durationMs: number, endedAt: number): void {
     const { metrics, log, tracing } = this.#deps;
     const events = stored.length;
     const deduplicated = answers.reduce((sum, answer) => sum + (answer?.length ?? 0), 0) - events;
@@ -37,7 +37,7 @@ export class Observer {
       { publishes: answers.length, events, deduplicated, deliveries: deliveries.length, ms: rounded(durationMs) },
       'events.committed',
     );
-    tracing?.committed(stored, durationMs);
+    tracing?.committed(stored, { durationMs, endedAt });
   }
 
   /** Events of a publish were not stored. */

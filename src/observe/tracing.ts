@@ -38,6 +38,8 @@ interface Deps {
   readonly headers: Readonly<Record<string, string>>;
   /** Of the traces that begin here, from 0 to 1, how many are recorded; publishers decide over theirs. */
   readonly ratio: number;
+  /** What the operator marks the traces with, the service's name among it. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 type Append = (request: AppendRequest) => Promise<readonly AppendedEvent[]>;
@@ -61,11 +63,11 @@ export class Tracing {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { endpoint, headers, ratio, instanceId, log } = deps;
+    const { endpoint, headers, ratio, attributes, instanceId, log } = deps;
     const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`;
     const exporter = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: EXPORT_MS });
     this.#provider = new BasicTracerProvider({
-      resource: resourceFromAttributes({ 'service.name': 'livehook', 'service.version': VERSION, 'service.instance.id': instanceId }),
+      resource: resourceFromAttributes({ 'service.version': VERSION, 'service.instance.id': instanceId, ...attributes }),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
       idGenerator: this.#ids,
       spanProcessors: [
@@ -106,8 +108,7 @@ export class Tracing {
   }
 
   /** A commit belongs to the first of the publishes that share it, and names the others. */
-  committed(stored: readonly Event[], durationMs: number): void {
-    const endedAt = this.#deps.clock.now();
+  committed(stored: readonly Event[], { durationMs, endedAt }: { readonly durationMs: number; readonly endedAt: number }): void {
     const contexts = new Set<string>();
     for (const { traceContext } of stored) if (traceContext !== null && contexts.size <= MAX_LINKS) contexts.add(traceContext);
     const [first, ...others] = [...contexts].map(readTraceContext).filter(({ isSampled }) => isSampled);
@@ -140,7 +141,7 @@ export class Tracing {
           startTime: timeOf(startedAt),
           attributes: {
             'http.request.method': 'POST',
-            'server.address': new URL(request.url).hostname, // the rest of the URL may hold a secret
+            ...targetAttributes(request.url),
             ...(exchange.statusCode !== null && { 'http.response.status_code': exchange.statusCode }),
             'livehook.event.id': job.event.id,
             'livehook.event.type': job.event.type,
@@ -153,7 +154,7 @@ export class Tracing {
         },
         under(publish),
       );
-      if (exchange.outcome !== 'SUCCESS') fail(span, exchange.outcome);
+      if (exchange.outcome !== 'SUCCESS') fail(span, exchange.outcome, errorTypeOf(exchange));
       span.end(timeOf(endedAt));
     }
   }
@@ -213,9 +214,28 @@ function contextOf(span: Span, state: string): string {
   return writeTraceContext({ traceId, spanId, isSampled: (traceFlags & TraceFlags.SAMPLED) !== 0, state });
 }
 
-function fail(span: Span, cause: string): void {
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 };
+
+/** By OpenTelemetry's conventions for HTTP clients. Values of the query may be secrets; targets have no credentials in their URLs. */
+function targetAttributes(text: string): { 'server.address': string; 'server.port'?: number; 'url.full': string } {
+  const url = new URL(text);
+  const port = url.port === '' ? DEFAULT_PORTS[url.protocol] : Number(url.port);
+  const address = url.hostname.replace(/^\[|\]$/g, '');
+  url.search = url.search.replace(/=[^&]*/g, `=${REDACTED}`);
+  url.hash = '';
+  return { 'server.address': address, ...(port !== undefined && { 'server.port': port }), 'url.full': url.href };
+}
+
+const REDACTED = 'REDACTED';
+
+/** The status where that is what was wrong. */
+function errorTypeOf({ outcome, statusCode }: Verdict['finished']['exchange']): string {
+  return statusCode !== null && (outcome === 'HTTP_ERROR' || outcome === 'REDIRECT') ? String(statusCode) : outcome;
+}
+
+function fail(span: Span, cause: string, errorType = cause): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: cause });
-  span.setAttribute('error.type', cause);
+  span.setAttribute('error.type', errorType);
 }
 
 /** Milliseconds since the epoch as OpenTelemetry has them: seconds and nanoseconds. */

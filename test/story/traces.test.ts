@@ -124,13 +124,20 @@ describe('Without a collector', () => {
 describe('Spans', () => {
   test('arrive at the collector, from the publisher over the commit to each attempt', async () => {
     const collector = await Collector.listen();
-    const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, OTEL_EXPORTER_OTLP_HEADERS: 'x-api-key=a%20key' };
+    const environment = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
+      OTEL_EXPORTER_OTLP_HEADERS: 'x-api-key=a%20key',
+      OTEL_SERVICE_NAME: 'hooks',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.name=other,deployment.environment.name=a%20test%2C%20of%20course',
+    };
     try {
       await withHub(
         createSqliteDatabase,
         async (hub) => {
           const shop = await hub.application();
-          const webhook = await shop.webhook('/orders');
+          const webhook = await shop.webhook('/orders', {
+            url: `${hub.receiver.url('/orders')}?token=s3cret&v=1`,
+          });
           hub.receiver.answer('/orders', (_request, nth) => ({ status: nth === 1 ? 503 : 204 }));
           await publish(hub, shop, { headers: { traceparent: PARENT } });
           const requests = await hub.receiver.waitFor(2, '/orders');
@@ -142,7 +149,11 @@ describe('Spans', () => {
             parentSpanId: SPAN,
             kind: 2,
             attributes: { 'livehook.application.id': shop.id, 'livehook.events': 1 },
-            resource: { 'service.name': 'livehook', 'service.version': expect.stringMatching(/^\d/) },
+            resource: {
+              'service.name': 'hooks',
+              'service.version': expect.stringMatching(/^\d/),
+              'deployment.environment.name': 'a test, of course',
+            },
           });
           expect(collector.named('commit')).toEqual([expect.objectContaining({ traceId: TRACE, parentSpanId: publishing?.spanId })]);
           const delivering = collector.named('deliver');
@@ -156,16 +167,27 @@ describe('Spans', () => {
             }),
             expect.objectContaining({ traceId: TRACE, parentSpanId: publishing?.spanId, kind: 3, status: { code: 0 } }),
           ]);
+          const { host, hostname, port } = new URL(hub.receiver.url('/'));
+          const target = {
+            'server.address': hostname,
+            'server.port': Number(port),
+            'url.full': `http://${host}/orders?token=REDACTED&v=REDACTED`,
+          };
+          expect(JSON.stringify(collector.spans)).not.toMatch(/s3cret/);
           expect(delivering.map(({ attributes }) => attributes)).toEqual([
             expect.objectContaining({
               'livehook.outcome': 'HTTP_ERROR',
               'http.response.status_code': 503,
               'livehook.attempt': 1,
               'livehook.webhook.id': webhook.id,
-              'server.address': '127.0.0.1',
+              'error.type': '503',
+              ...target,
             }),
-            expect.objectContaining({ 'livehook.outcome': 'SUCCESS', 'http.response.status_code': 204, 'livehook.attempt': 2 }),
+            expect.objectContaining({ 'livehook.outcome': 'SUCCESS', 'http.response.status_code': 204, 'livehook.attempt': 2, ...target }),
           ]);
+          const [commit] = collector.named('commit');
+          for (const { startTimeUnixNano } of delivering)
+            expect(BigInt(startTimeUnixNano) >= BigInt(commit?.endTimeUnixNano ?? 0)).toBe(true);
           for (const { startTimeUnixNano, endTimeUnixNano } of collector.spans)
             expect(BigInt(endTimeUnixNano) >= BigInt(startTimeUnixNano)).toBe(true);
           expect(collector.requests[0]).toMatchObject({ path: '/v1/traces', headers: { 'x-api-key': 'a key' } });

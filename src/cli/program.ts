@@ -5,6 +5,7 @@ import { createKey, listKeys, revokeKey } from './keys';
 import { migrate } from './migrate';
 import { rekey } from './rekey';
 import { loginCommand } from './remote/login';
+import { nounCommands } from './remote/nouns';
 import { publishCommand } from './remote/publish';
 import { replayCommand, retryCommand } from './remote/retry';
 import { tailCommand } from './remote/tail';
@@ -60,6 +61,7 @@ export function createProgram(): Command {
     .action(rekey);
   for (const command of [loginCommand, publishCommand, triggerCommand, tailCommand, retryCommand, replayCommand, verifyCommand])
     program.addCommand(command());
+  for (const command of nounCommands()) program.addCommand(command);
   for (const command of allOf(program)) command.exitOverride().showHelpAfterError();
   return program;
 }

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSchema, parse, validate } from 'graphql';
 import { VIEWER } from '../../src/cli/remote/login';
+import { NOUNS } from '../../src/cli/remote/nouns';
 import { REPLAY, RETRY, RETRY_MANY, WATCH_JOB } from '../../src/cli/remote/retry';
+import { tableOf } from '../../src/cli/remote/table';
 import { EXAMPLES, withChange } from '../../src/cli/remote/trigger';
 import { newSigningSecret } from '../../src/webhooks/signing-secret';
 import { signatureHeaders } from '../receiver/signed-request';
@@ -12,7 +14,7 @@ import { Command, type Ended, run } from '../support/command';
 import { createSqliteDatabase } from '../support/databases';
 import { mutated } from '../support/mutate';
 import { until } from '../support/until';
-import { type TestApplication, type TestHub, withHub } from '../support/with-hub';
+import { ADMIN_KEY, type TestApplication, type TestHub, withHub } from '../support/with-hub';
 
 const schema = buildSchema(readFileSync(join(__dirname, '..', '..', 'schema', 'schema.graphql'), 'utf8'));
 
@@ -40,9 +42,12 @@ function withShop(work: (hub: TestHub, shop: TestApplication, environment: Recor
   });
 }
 
-test.each([EXAMPLES, VIEWER, RETRY, RETRY_MANY, REPLAY, WATCH_JOB])('The schema has what the command line asks for: %s', (document) => {
-  expect(validate(schema, parse(document))).toEqual([]);
-});
+test.each([...NOUNS.flatMap(({ documents }) => Object.values(documents)), EXAMPLES, VIEWER, RETRY, RETRY_MANY, REPLAY, WATCH_JOB])(
+  'The schema has what the command line asks for: %s',
+  (document) => {
+    expect(validate(schema, parse(document))).toEqual([]);
+  },
+);
 
 describe('livehook publish', () => {
   test('publishes its argument, a file, and each line of its input, to the digit', () =>
@@ -260,5 +265,75 @@ describe('livehook verify', () => {
       code: 2,
       err: expect.stringContaining('expected the headers of the request'),
     });
+  });
+});
+
+describe('The nouns of the command line', () => {
+  test('are made, listed, shown, changed and deleted at a running hub', () =>
+    withShop(async (_hub, _shop, environment) => {
+      const made = await run(
+        ['webhooks', 'create', 'url=https://example.com/hooks', 'eventTypes=["order.*"]', 'description=mine'],
+        environment,
+      );
+      expect(made).toMatchObject({ code: 0, err: '' });
+      const [webhook = {}] = lines(made);
+      expect(webhook).toMatchObject({
+        url: 'https://example.com/hooks',
+        eventTypes: ['order.*'],
+        signingSecret: expect.stringMatching(/^whsec_/),
+      });
+      const { signingSecret: _, ...shown } = webhook;
+      const id = String(webhook.id);
+      const input = await file('input.json', '{"description":null,"maxConcurrency":3}');
+      const [listed, got, changed, nothing, unknown] = await Promise.all([
+        run(['webhooks', 'list'], environment),
+        run(['webhooks', 'get', id], environment),
+        run(['webhooks', 'update', id, 'description=yours', '--input', input], environment),
+        run(['webhooks', 'update', id], environment),
+        run(['webhooks', 'get', 'whk_none'], environment),
+      ]);
+      expect(lines(listed)).toHaveLength(1);
+      expect(lines(got)[0]).toMatchObject({ id, url: shown.url });
+      expect(lines(changed)).toMatchObject([{ id, description: 'yours', version: 2 }]);
+      expect(nothing).toMatchObject({ code: 2, err: expect.stringContaining('expected what to change') });
+      expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('there is no webhook whk_none') });
+      expect(await run(['webhooks', 'delete', id], environment)).toMatchObject({ code: 0 });
+      expect(await run(['webhooks', 'list'], environment)).toEqual({ code: 0, out: '', err: '' });
+      const refused = await run(['webhooks', 'create', 'url=ftp://example.com'], environment);
+      expect(refused).toMatchObject({ code: 1, out: '', err: expect.stringContaining('url: expected') });
+    }));
+
+  test('are an admin’s, too: with the application that is named', () =>
+    withShop(async (_hub, shop, environment) => {
+      const asAdmin = { ...environment, LIVEHOOK_KEY: ADMIN_KEY };
+      const [applications, registered] = await Promise.all([
+        run(['applications', 'list', '--limit', '1'], asAdmin),
+        run(['types', 'create', 'name=order.created', 'examples=[{"no":"A-1"}]', '--application', shop.id], asAdmin),
+      ]);
+      expect(lines(applications)).toMatchObject([{ id: shop.id, name: 'shop' }]);
+      expect(lines(registered)).toMatchObject([{ name: 'order.created', examples: [{ no: 'A-1' }] }]);
+      const [changed, type] = [
+        await run(['types', 'update', 'order.created', 'description=new', '--application', shop.id], asAdmin),
+        await run(['types', 'get', 'order.created', '--application', shop.id], asAdmin),
+      ];
+      expect([...lines(changed), ...lines(type)]).toMatchObject([{ description: 'new' }, { name: 'order.created', description: 'new' }]);
+      expect(await run(['applications', 'list'], environment)).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('requires an admin key'),
+      });
+      const terminal = await Command.onTerminal(['types', 'list', '--application', shop.id], asAdmin, folder).ended();
+      expect(terminal.out).toMatch(/NAME +DESCRIPTION +LASTSEENAT/);
+    }));
+
+  test('are a table that fits the terminal', () => {
+    const rows = [
+      { id: 'whk_1', url: `https://example.com/${'x'.repeat(100)}`, types: ['a.b', 'c.d'] },
+      { id: 'whk_2', url: null, types: 'bell\u0007' },
+    ];
+    const lines = tableOf(rows, ['id', 'url', 'types'], 40);
+    expect(lines.every((line) => line.length <= 40)).toBe(true);
+    expect(lines[0]).toMatch(/^ID +URL +TYPES$/);
+    expect(lines[1]).toMatch(/^whk_1 {2}https:\/\/example\S*… {2}a\.b,c\.d$/);
+    expect(lines[2]).toMatch(/^whk_2 +bell $|^whk_2 +bell$/);
   });
 });

@@ -1,6 +1,7 @@
 import { Connection } from '../../client/connection';
 import { accessTo, connect, type HubOptions, hubCommand, WrongUsage } from './hub-access';
 import { isForPeople, plain, print } from './output';
+import { valueIn } from './value';
 
 interface Options extends HubOptions {
   readonly set?: string[];
@@ -49,7 +50,7 @@ async function exampleOf(name: string, options: Options): Promise<unknown> {
 export function withChange(payload: unknown, change: string): unknown {
   const [, path, text] = /^([^=]+)=(.*)$/s.exec(change) ?? [];
   if (path === undefined || text === undefined) throw new WrongUsage(`--set: expected path=value, got ${change}`);
-  return changed(payload, path.split('.'), parsed(text));
+  return changed(payload, path.split('.'), valueIn(text));
 }
 
 function changed(part: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
@@ -62,12 +63,4 @@ function changed(part: unknown, [key, ...rest]: readonly string[], value: unknow
   const object = typeof part === 'object' && part !== null ? (part as Readonly<Record<string, unknown>>) : {};
   const inner = Object.hasOwn(object, key) ? object[key] : undefined;
   return { ...object, [key]: changed(inner, rest, value) };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text;
-  }
 }

@@ -156,6 +156,7 @@ const RECORDS: Readonly<Record<string, Readonly<Record<string, Need>>>> = {
     id: ANY,
     kind: DELIVERIES,
     authorId: DELIVERIES,
+    filter: DELIVERIES, // without the ordering key for a key that may not read events
     ratePerSecond: DELIVERIES,
     status: DELIVERIES,
     total: DELIVERIES,
@@ -186,6 +187,7 @@ const MORE_PARTS: ReadonlySet<string> = new Set([
   'UnmetCondition',
   'WebhookUpdate',
   'HealthChange',
+  'RetryJobFilter',
   'StatsPoint',
   'WebhookStats',
 ]);

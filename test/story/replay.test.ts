@@ -103,6 +103,30 @@ describeEachDatabase('Replay', (makeDatabase) => {
       });
       const { id, total } = deliveriesRetry.retryJob;
       expect(total).toBe(200);
+      const { viewer, retryJob } = await shop.client.query<{ viewer: { apiKey: { id: string } }; retryJob: Record<string, unknown> }>(
+        `query ($id: ID!) { viewer { apiKey { id } } retryJob(id: $id) { authorId ratePerSecond filter {
+          webhookIds eventIds eventTypes statuses createdAfter createdBefore outcomes statusCodes minDurationMs orderingKey minSequence maxSequence } } }`,
+        { id },
+      );
+      const unrestricted = { webhookIds: null, eventIds: null, eventTypes: null, createdBefore: null, outcomes: null, statusCodes: null };
+      expect(retryJob).toEqual({
+        authorId: viewer.apiKey.id,
+        ratePerSecond: expect.any(Number),
+        filter: {
+          ...unrestricted,
+          ...{ minDurationMs: null, orderingKey: null, minSequence: null, maxSequence: null },
+          statuses: ['FAILED'],
+          createdAfter: '2026-01-31T00:00:00.000Z',
+        },
+      });
+      const narrowed = { minSequence: 5, statusCodes: [503], orderingKey: 'one', eventTypes: ['order.*'] };
+      const { retryJob: dry } = await mutated<{ retryJob: Record<string, unknown> }>(
+        shop.client,
+        'deliveriesRetry',
+        { input: { filter: { ...narrowed, statuses: ['RETRYING'] }, dryRun: true } },
+        'retryJob { filter { minSequence statusCodes orderingKey eventTypes statuses webhookIds } }',
+      );
+      expect(dry.filter).toEqual({ ...narrowed, statuses: ['RETRYING'], webhookIds: null });
       const watched = example('schema/guide.md', 'watch-replay');
       const [overSocket, overEvents] = await Promise.all([
         statesOf(shop.client.subscribe<{ retryJob: Job }>(watched, { id })),

@@ -29,7 +29,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
     'Delivery.eventId Delivery.eventType Delivery.status Delivery.attemptCount Delivery.nextAttemptAt Delivery.createdAt ' +
     'Delivery.completedAt Delivery.attempts Delivery.lastAttempt Attempt.trigger Attempt.startedAt Attempt.durationMs Attempt.timings Attempt.outcome ' +
     'Attempt.statusCode Attempt.error Attempt.requestHeaders Attempt.responseHeaders Attempt.responseTruncated Attempt.curl ' +
-    'RetryJob.kind RetryJob.authorId RetryJob.ratePerSecond RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
+    'RetryJob.kind RetryJob.authorId RetryJob.filter RetryJob.ratePerSecond RetryJob.status RetryJob.total RetryJob.done RetryJob.failed RetryJob.createdAt RetryJob.completedAt ' +
     'Query.deliveries Query.delivery Query.retryJob Query.retryJobs Subscription.deliveryUpdates Subscription.retryJob',
   'DELIVERIES_READ, DELIVERIES_WRITE': 'Delivery.id Delivery.sequence Delivery.webhookId RetryJob.id',
   'DELIVERIES_READ, WEBHOOKS_WRITE': 'Attempt.id Attempt.number',
@@ -51,7 +51,7 @@ export const READ_BY: Readonly<Record<string, string>> = {
 
 /** Objects that hold nothing but what the field that leads to them has answered. */
 const PARTS =
-  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|PreviewProblem|PreviewedEvent|SelectionPreview|UnmetCondition|WebhookUpdate|HealthChange|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
+  /^(__.*|\w+Payload|\w+Connection|\w+Edge|PageInfo|TotalCount|UserError|Viewer|Header|ClientCertificate|OAuth|AttemptTimings|WebhookStats|StatsPoint|DeliveryBacklog|HubStatus|Instance|PayloadPreview|PreviewProblem|PreviewedEvent|SelectionPreview|UnmetCondition|WebhookUpdate|HealthChange|RetryJobFilter|AuditEvent|DeliveryUpdate|DeliveryUpdatePage)$/;
 
 /** Whether the fields of this type stand in the table. */
 export const isDecidedByField = (type: string) => !PARTS.test(type);

@@ -1,3 +1,4 @@
+import { GraphQLSafeInt } from 'graphql-scalars';
 import {
   Arg,
   Ctx,
@@ -6,6 +7,7 @@ import {
   Float,
   ID,
   InputType,
+  Int,
   Mutation,
   ObjectType,
   Query,
@@ -15,15 +17,18 @@ import {
 } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { refuseUnknown } from '../../applications/applications';
+import { AttemptOutcome } from '../../attempts/attempt';
 import { decodeKeyCursor, encodeKeyCursor } from '../../cursor';
+import { DeliveryStatus } from '../../deliveries/delivery';
 import { HubError, refuse, shown, UserErrorCode } from '../../errors';
 import { applicationIdOf, isId } from '../../ids';
 import type { ReplayRequest } from '../../replay/check-selection';
-import { RetryJob } from '../../replay/retry-job';
+import { RetryJob, RetryJobKind } from '../../replay/retry-job';
 import { refuseUnknownJob } from '../../replay/retry-jobs';
 import { NOTHING } from '../../store/page';
 import { After, type Connection, connection, connectionType, First, pageRequest } from '../connection';
 import { applicationFor, asSubscription, type Context, mayEnter, maySee, OfApplication, requireCaller } from '../context';
+import { mayRead } from '../field-access';
 import { type Answer, answer, type UserError, UserErrors } from '../user-error';
 import { DeliveryFilter } from './delivery-resolver';
 
@@ -75,10 +80,69 @@ export class RetryJobPayload {
   userErrors!: UserError[];
 }
 
+@ObjectType({ description: 'What a job was asked to take; what is null did not restrict.' })
+export class RetryJobFilter {
+  @Field(() => [ID], { nullable: true, description: 'Deliveries to any of these webhooks; of an `eventReplay`, to this one.' })
+  webhookIds!: readonly string[] | null;
+
+  @Field(() => [ID], { nullable: true, description: 'Those of any of these events.' })
+  eventIds!: readonly string[] | null;
+
+  @Field(() => [String], { nullable: true, description: 'Names or wildcards.' })
+  eventTypes!: readonly string[] | null;
+
+  @Field(() => [DeliveryStatus], { nullable: true, description: 'Those in any of these states; null for an `eventReplay`.' })
+  statuses!: readonly DeliveryStatus[] | null;
+
+  @Field(() => Date, { nullable: true, description: 'Deliveries created later; of an `eventReplay`, events stored later.' })
+  createdAfter!: Date | null;
+
+  @Field(() => Date, { nullable: true, description: 'The same earlier.' })
+  createdBefore!: Date | null;
+
+  @Field(() => [AttemptOutcome], { nullable: true, description: 'Those whose last attempt ended in any of these ways.' })
+  outcomes!: readonly AttemptOutcome[] | null;
+
+  @Field(() => [Int], { nullable: true, description: 'Those whose last attempt was answered with any of these HTTP statuses.' })
+  statusCodes!: readonly number[] | null;
+
+  @Field(() => Int, { nullable: true, description: 'Those whose last attempt took as many milliseconds or more.' })
+  minDurationMs!: number | null;
+
+  @Field(() => String, { nullable: true, description: 'Those of events with this ordering key; null for a key without EVENTS_READ.' })
+  orderingKey!: string | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those of events with this sequence or a higher one.' })
+  minSequence!: number | null;
+
+  @Field(() => GraphQLSafeInt, { nullable: true, description: 'Those of events with this sequence or a lower one.' })
+  maxSequence!: number | null;
+}
+
+const NOT_NARROWED = { outcomes: null, statusCodes: null, minDurationMs: null, orderingKey: null, minSequence: null, maxSequence: null };
+
+/** Pure: as it was asked for. */
+function filterOf(selection: RetryJob['selection']): RetryJobFilter {
+  const time = (at: number | null) => (at === null ? null : new Date(at));
+  const { eventTypes } = selection;
+  const own = { eventTypes, createdAfter: time(selection.createdAfter), createdBefore: time(selection.createdBefore) };
+  if (selection.kind === RetryJobKind.REPLAY)
+    return { ...NOT_NARROWED, ...own, webhookIds: [selection.webhookId], eventIds: null, statuses: null };
+  const { webhookIds, eventIds, statuses = null, narrowed } = selection;
+  const { outcomes = null, statusCodes = null, minDurationMs = null, ...more } = narrowed ?? { ...NOT_NARROWED, statuses };
+  return { ...own, webhookIds, eventIds, outcomes, statusCodes, minDurationMs, ...more };
+}
+
 const RetryJobConnection = connectionType(RetryJob);
 
 @Resolver(() => RetryJob)
 export class RetryJobResolver {
+  @FieldResolver(() => RetryJobFilter, { description: 'What it was asked to take.' })
+  filter(@Ctx() context: Context, @Root() { selection }: RetryJob): RetryJobFilter {
+    const filter = filterOf(selection);
+    return mayRead(context, Scope.EVENTS_READ) ? filter : { ...filter, orderingKey: null };
+  }
+
   @FieldResolver(() => Float, { description: 'Deliveries a second that have ended, on average since it was asked for.' })
   ratePerSecond(@Ctx() { services }: Context, @Root() { done, createdAt, completedAt }: RetryJob): number {
     const tookMs = Math.max(1, (completedAt?.getTime() ?? services.clock.now()) - createdAt.getTime());

@@ -39,6 +39,11 @@ describeEachDatabase('A filter that takes too many comparisons', (makeDatabase) 
       });
       const { healthReason } = await healthOf(shop.client, costly.id);
       expect(healthReason).toContain(`did not get the event ${missed.id} (order.large) of 20`);
+      const { webhook } = await shop.client.query<{ webhook: { healthHistory: { nodes: { health: string; reason: string }[] } } }>(
+        'query ($id: ID!) { webhook(id: $id) { healthHistory { nodes { health reason } } } }',
+        { id: costly.id },
+      );
+      expect(webhook.healthHistory.nodes).toEqual([{ health: 'FILTER_TOO_COSTLY', reason: healthReason }]);
       if (databaseUrl.startsWith('mysql')) {
         const { url } = await startAnother();
         expect(await healthOf(new Client(url, shop.key), costly.id)).toEqual({ health: 'FILTER_TOO_COSTLY', healthReason });

@@ -107,6 +107,28 @@ describeEachDatabase('Updates of webhooks', (makeDatabase) => {
     });
   });
 
+  test('miss none of those that are made at once, whatever instance makes them', async () => {
+    await withHub(makeDatabase, async ({ application, startAnother, databaseUrl, client, url }) => {
+      const shop = await application();
+      const { id } = await shop.webhook('/hook');
+      const urls = databaseUrl.startsWith('sqlite') ? [url] : [url, (await startAnother()).url];
+      const editors = urls.map((one) => new Client(one, shop.key));
+      const after = encodeCursor('webhook', shop.id, 1);
+      const streams = [
+        client(shop.key).subscribe<Data>(DOCUMENT, { after }),
+        ...editors.map((one) => one.subscribe<Data>(DOCUMENT, { after })),
+      ];
+      await Promise.all(
+        Array.from({ length: 40 }, (_, no) =>
+          mutated(editors[no % editors.length] ?? shop.client, 'webhookUpdate', { id, input: { description: String(no) } }),
+        ),
+      );
+      const cursors = Array.from({ length: 40 }, (_, no) => encodeCursor('webhook', shop.id, no + 2));
+      for (const stream of streams) expect((await take(stream, 40)).map(({ cursor }) => cursor)).toEqual(cursors);
+      for (const editor of editors) await editor.close();
+    });
+  });
+
   test('leave a history of health, newest first, for as long as retention says', async () => {
     await withHub(makeDatabase, async ({ application, receiver, databaseUrl, admin, hub, startAnother }) => {
       const shop = await application();

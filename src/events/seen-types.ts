@@ -31,6 +31,9 @@ const MAX_SEEN_TYPES_PER_APPLICATION = 1_000;
 /** For who makes up a type for each event. What is left out is seen with its next event. */
 const MAX_TYPES_PER_FLUSH = 100;
 const MAX_APPLICATIONS_PER_FLUSH = 1_000;
+const MAX_TYPES_PER_TRANSACTION = 500;
+
+type Pending = readonly [applicationId: string, types: ReadonlySet<string>];
 
 /**
  * Which types events have, and when each came last, to the minute: gathered from what is stored, beside the publishes,
@@ -92,34 +95,59 @@ export class SeenTypes {
     const pending = this.#pending;
     this.#pending = new Map();
     const now = clock.now();
-    for (const [applicationId, types] of pending)
+    for (const some of parts([...pending].sort(([one], [other]) => (one < other ? -1 : 1)))) {
       try {
-        await database.transaction((tx) => store(tx, applicationId, [...types], now));
+        await database.transaction((tx) => store(tx, some, now));
       } catch (error) {
-        this.#noted.delete(applicationId);
-        log.warn({ applicationId, error: (error as Error).message }, 'event_types.seen_not_written');
+        for (const [applicationId] of some) this.#noted.delete(applicationId);
+        log.warn({ applications: some.length, error: (error as Error).message }, 'event_types.seen_not_written');
       }
+    }
   }
 }
 
-async function store(tx: Tx, applicationId: string, names: readonly string[], now: number): Promise<void> {
-  const [counter] = await tx.query(`SELECT log FROM counters WHERE application_id = ? AND log = 'event' ${tx.dialect.forShare}`, [
-    applicationId,
-  ]);
-  if (counter === undefined) return; // deleted meanwhile, and its rows are on their way out
+/** What goes into a transaction each. */
+function parts(pending: readonly Pending[]): Pending[][] {
+  const all: Pending[][] = [];
+  let types = MAX_TYPES_PER_TRANSACTION;
+  for (const one of pending) {
+    types += one[1].size;
+    if (types > MAX_TYPES_PER_TRANSACTION) {
+      all.push([]);
+      types = one[1].size;
+    }
+    all.at(-1)?.push(one);
+  }
+  return all;
+}
+
+/** A commit for many: of thousands of applications each has something to write once a minute. */
+async function store(tx: Tx, pending: readonly Pending[], now: number): Promise<void> {
+  const there = tx.dialect.oneOf(
+    'application_id',
+    pending.map(([applicationId]) => applicationId),
+  );
+  const counters = await tx.query<{ application_id: string }>(
+    `SELECT application_id FROM counters WHERE log = 'event' AND ${there.sql}`,
+    there.parameters,
+  );
+  const known = new Set(counters.map((row) => row.application_id));
+  // Those that were deleted meanwhile are on their way out, with all of their rows.
+  for (const [applicationId, types] of pending) if (known.has(applicationId)) await storeTypes(tx, applicationId, [...types], now);
+}
+
+async function storeTypes(tx: Tx, applicationId: string, names: readonly string[], now: number): Promise<void> {
+  const { sql, parameters } = tx.dialect.oneOf('name', names);
+  const updated = await tx.execute(
+    `UPDATE seen_event_types SET last_seen_at = CASE WHEN last_seen_at < ? THEN ? ELSE last_seen_at END WHERE application_id = ? AND ${sql}`,
+    [now, now, applicationId, ...parameters],
+  );
+  if (updated === names.length) return;
   const places = names.map(() => '(?,?,?,?)').join(',');
   const added = await tx.execute(
     `${tx.dialect.insertIgnore} INTO seen_event_types (application_id, name, first_seen_at, last_seen_at) VALUES ${places}`,
     names.flatMap((name) => [applicationId, name, now, now]),
   );
-  const { sql, parameters } = tx.dialect.oneOf('name', names);
-  if (added < names.length)
-    await tx.execute(`UPDATE seen_event_types SET last_seen_at = ? WHERE application_id = ? AND ${sql} AND last_seen_at < ?`, [
-      now,
-      applicationId,
-      ...parameters,
-      now,
-    ]);
   if (added > 0) await forgetMost(tx, applicationId);
 }
 

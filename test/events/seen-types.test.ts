@@ -13,7 +13,7 @@ function rig() {
   const written: string[][] = [];
   const tx = {
     dialect: { insertIgnore: 'INSERT IGNORE', forShare: '', oneOf: () => ({ sql: '1 = 1', parameters: [] }) },
-    query: async () => [{ types: 0 }],
+    query: async (sql: string) => (sql.includes('counters') ? [{ application_id: APP }] : [{ types: 0 }]),
     execute: async (sql: string, parameters: readonly unknown[]) => {
       if (!sql.startsWith('INSERT')) return 0;
       written.push(parameters.filter((_, index) => index % 4 === 1) as string[]);

@@ -198,6 +198,14 @@ describeEachDatabase('Pace', (makeDatabase) => {
         isAway = false;
         await allSucceeded(shop, id, 30);
         await until(async () => (await healthOf(shop, id)).health === 'HEALTHY', { description: 'it to be healthy' });
+        const { webhook } = await shop.client.query<{ webhook: { healthHistory: { nodes: { health: string; reason: string | null }[] } } }>(
+          'query ($id: ID!) { webhook(id: $id) { healthHistory { nodes { health reason } } } }',
+          { id },
+        );
+        expect(webhook.healthHistory.nodes.slice(0, 2)).toEqual([
+          { health: 'HEALTHY', reason: null },
+          { health: 'CIRCUIT_OPEN', reason: expect.stringContaining('the receiver answered 502') },
+        ]);
         const [probe] = receiver.requests('/away').slice(5);
         const fifth = receiver.requests('/away')[4];
         expect((probe?.receivedAt ?? 0) - (fifth?.receivedAt ?? 0)).toBeGreaterThanOrEqual(1_000 - NOISE_MS);

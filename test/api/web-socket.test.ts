@@ -168,6 +168,19 @@ describe('a WebSocket', () => {
     });
   });
 
+  test('reads messages in the order in which they came, also where one takes several turns', async () => {
+    await withSocket(async (scene) => {
+      const { socket } = scene;
+      const x = Array.from({ length: 3 }, (_, no) => ({ payload: Array(50_000).fill(no) }));
+      socket.send({ id: 'large', type: 'subscribe', payload: { query: EVENTS, variables: { x } } });
+      socket.send({ id: 'large', type: 'complete' });
+      socket.send({ type: 'ping' });
+      expect(await socket.next()).toMatchObject({ type: 'pong' });
+      await stillLives(scene); // and what is complete has no events
+      await stillLives(scene);
+    });
+  });
+
   test('ignores ids that it does not know, and pongs that nobody asked for', async () => {
     await withSocket(async (scene) => {
       const { socket } = scene;

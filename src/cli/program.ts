@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { settingLines } from '../config';
 import { VERSION } from '../version';
+import { completionCommand } from './completion';
 import { createKey, listKeys, revokeKey } from './keys';
 import { migrate } from './migrate';
 import { rekey } from './rekey';
@@ -62,6 +63,7 @@ export function createProgram(): Command {
   for (const command of [loginCommand, publishCommand, triggerCommand, tailCommand, retryCommand, replayCommand, verifyCommand])
     program.addCommand(command());
   for (const command of nounCommands()) program.addCommand(command);
+  program.addCommand(completionCommand());
   for (const command of allOf(program)) command.exitOverride().showHelpAfterError();
   return program;
 }

@@ -245,7 +245,7 @@ describeEachDatabase("The guide's examples", (makeDatabase) => {
       const series = () =>
         shop.client.query<{ webhook: { backlog: object; series: { failed: number }[] } }>(example(GUIDE, 'series'), { id, from: since });
       await until(async () => (await series()).webhook.series.some(({ failed }) => failed === 2), { description: 'two counted attempts' });
-      expect((await series()).webhook.backlog).toEqual({ waiting: 0, oldestAt: null });
+      expect((await series()).webhook.backlog).toEqual({ waiting: 0, isCapped: false, oldestAt: null });
     });
   });
 

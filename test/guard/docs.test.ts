@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { pages } from '../support/documentation';
 
@@ -58,6 +58,12 @@ describe('The documentation', () => {
   test('has only links that lead somewhere: to files that exist, and to headings on them', () => {
     expect(PAGES).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', '.github/SECURITY.md', 'schema/webhook.md']));
     expect(PAGES.flatMap(brokenLinksOf)).toEqual([]);
+  });
+
+  test('says what every folder of the sources is for', () => {
+    const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const contributing = readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8');
+    expect(folders.map(({ name }) => name).filter((name) => !contributing.includes(`](src/${name})`))).toEqual([]);
   });
 
   test('stands beside a license that package.json names, too', () => {

@@ -124,7 +124,7 @@ export async function previewSelection(
       const parsed = tests.length === 0 ? 0 : event.payloadText.length / CHARS_PARSED_PER_UNIT;
       if (services.slices.isOver(1 + parsed)) await services.slices.next(applicationId);
       const match = new MatchBudget();
-      events.push({ event, query, ...verdictOn(event, types, query, tests, match) });
+      events.push({ event, query, ...explanationOf(event, types, query, tests, match) });
       units += parsed + match.spent;
       if (services.slices.isOver(match.spent)) await services.slices.next(applicationId);
       if (units > MAX_UNITS_PER_PREVIEW) break;
@@ -171,17 +171,17 @@ function testsOf(filter: unknown, query: PayloadQuery | null): Test[] {
     });
 }
 
-type Verdict = Pick<PreviewedEvent, 'isTaken' | 'reason' | 'unmet'>;
+type Explanation = Pick<PreviewedEvent, 'isTaken' | 'reason' | 'unmet'>;
 
-const no = (reason: string, unmet: readonly FailedCondition[] = []): Verdict => ({ isTaken: false, reason, unmet });
+const no = (reason: string, unmet: readonly FailedCondition[] = []): Explanation => ({ isTaken: false, reason, unmet });
 
-function verdictOn(
+function explanationOf(
   event: Event,
   types: readonly string[],
   query: PayloadQuery | null,
   tests: readonly Test[],
   budget: MatchBudget,
-): Verdict {
+): Explanation {
   if (!wantsType(types, event.type)) return no(`eventTypes do not take ${event.type}`);
   if (query?.types && !matchesAnyType(query.types, event.type)) return no(`the types of the payload query do not take ${event.type}`);
   for (const { whose, isMet, explain } of tests) {

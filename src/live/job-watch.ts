@@ -60,7 +60,7 @@ export class JobWatch<Job extends Watchable> {
   }
 
   /** Looks how far the watched jobs have come at other instances. */
-  async look(): Promise<void> {
+  async refresh(): Promise<void> {
     const ids = [...this.#watchers.keys()];
     for (let start = 0; start < ids.length; start += 500)
       for (const job of await this.#read(ids.slice(start, start + 500))) this.changed(job);

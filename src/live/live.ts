@@ -59,7 +59,7 @@ export class Live {
     );
     this.jobWatch = new JobWatch((ids) => jobs.byIds(ids));
     this.#poller = new LogPoller({ ...deps, logs: { event: this.eventLog, update: this.updateLog, webhook: this.webhookLog } });
-    this.#jobLoop = followOthers(deps, 'jobs', () => this.jobWatch.look());
+    this.#jobLoop = followOthers(deps, 'jobs', () => this.jobWatch.refresh());
     facts.eventsStored.on(({ batch }) => {
       for (const [applicationId, events] of groupBy(batch.stored, (event) => event.applicationId))
         this.eventLog.announce(applicationId, events);

@@ -228,7 +228,7 @@ export class Metrics {
     this.#counters.budgetExceeded.inc({ reason }, operations);
   }
 
-  settled({ attempts, durationMs }: { attempts: number; durationMs: number }): void {
+  attemptsSettled({ attempts, durationMs }: { attempts: number; durationMs: number }): void {
     this.#histograms.settleSeconds.observe(durationMs / 1_000);
     this.#histograms.settleAttempts.observe(attempts);
   }

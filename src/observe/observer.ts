@@ -60,7 +60,7 @@ export class Observer {
     for (const [outcome, attempts] of outcomes) metrics.attempted(outcome, attempts);
     const { SUCCEEDED: succeeded, RETRYING: retrying, FAILED: failed } = statuses;
     metrics.completed({ succeeded, failed });
-    metrics.settled({ attempts: verdicts.length, durationMs });
+    metrics.attemptsSettled({ attempts: verdicts.length, durationMs });
     log.info({ attempts: verdicts.length, succeeded, retrying, failed, ms: rounded(durationMs) }, 'attempts.settled');
     tracing?.attempted(verdicts);
   }

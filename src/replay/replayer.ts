@@ -8,7 +8,7 @@ import { WakeableLoop } from '../wakeable-loop';
 import type { WebhookCache } from '../webhooks/webhook-cache';
 import { nextStretch } from './plan';
 import { RetryJob, RetryJobStatus } from './retry-job';
-import { completeJob, planStretch, stepLane } from './step';
+import { completeJob, planStretch, takeStep } from './step';
 
 interface Deps {
   readonly instanceId: string;
@@ -98,10 +98,10 @@ export class Replayer {
     if (job === null) return;
     if (job.status === RetryJobStatus.RUNNING && job.scanCursor !== null) await this.#plan(job, job.scanCursor);
     let isEmpty = true;
-    for await (const webhookId of this.#lanes(id)) {
+    for await (const webhookId of this.#webhooksOf(id)) {
       if (this.#loop.isStopping) return;
       isEmpty = false;
-      await this.#stepLane(job, webhookId);
+      await this.#takeStep(job, webhookId);
     }
     if (!isEmpty) return;
     const completed = await database.transaction((tx) => completeJob(tx, id, instanceId, clock.now()));
@@ -120,7 +120,7 @@ export class Replayer {
   }
 
   /** The webhooks for which a job has something left: a probe of the key for each. */
-  async *#lanes(jobId: string): AsyncIterable<string> {
+  async *#webhooksOf(jobId: string): AsyncIterable<string> {
     for (let last = ''; ; ) {
       const [row] = await this.#deps.database.read.query<{ webhook_id: string | null }>(
         'SELECT MIN(webhook_id) AS webhook_id FROM retry_job_items WHERE job_id = ? AND webhook_id > ?',
@@ -133,12 +133,12 @@ export class Replayer {
     }
   }
 
-  async #stepLane({ id: jobId, status }: RetryJob, webhookId: string): Promise<void> {
+  async #takeStep({ id: jobId, status }: RetryJob, webhookId: string): Promise<void> {
     const { database, instanceId, clock, webhooks, delivery, facts } = this.#deps;
     const webhook = await webhooks.find(webhookId);
     const withdrawn = status === RetryJobStatus.CANCELLED ? await this.#withdraw(jobId, webhookId) : new Set<string>();
     try {
-      const step = await database.transaction((tx) => stepLane(tx, { jobId, webhookId, webhook, instanceId, withdrawn, now: clock.now() }));
+      const step = await database.transaction((tx) => takeStep(tx, { jobId, webhookId, webhook, instanceId, withdrawn, now: clock.now() }));
       for (const id of step.putBack) withdrawn.delete(id);
       for (const id of step.awaited) this.#awaited.add(id);
       facts.updatesLogged.emit(step.updates);

@@ -78,7 +78,7 @@ export async function completeJob(tx: Tx, id: string, instanceId: string, now: n
   return saveJob(tx, job);
 }
 
-export interface LaneRequest {
+export interface StepRequest {
   readonly jobId: string;
   readonly webhookId: string;
   /** Undefined: it is deleted. */
@@ -90,7 +90,7 @@ export interface LaneRequest {
   readonly now: number;
 }
 
-export interface LaneStep {
+export interface Step {
   /** Null when nothing of it has changed. */
   readonly job: RetryJob | null;
   readonly updates: ReadonlyMap<string, LoggedUpdate[]>;
@@ -100,7 +100,7 @@ export interface LaneStep {
   readonly putBack: readonly string[];
 }
 
-const NO_STEP: LaneStep = { job: null, updates: new Map(), handedOut: 0, awaited: [], putBack: [] };
+const NO_STEP: Step = { job: null, updates: new Map(), handedOut: 0, awaited: [], putBack: [] };
 
 /** An item with its delivery as it is now; without one where it does not exist. */
 interface Item {
@@ -128,7 +128,7 @@ interface Sorted {
  * One webhook's share of a job: counts what has ended, and hands out as much as there is room for. What is under way
  * are the first items in the order of the ids, so the window is a range of the key and nothing remembers where it is.
  */
-export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> {
+export async function takeStep(tx: Tx, request: StepRequest): Promise<Step> {
   const { jobId, webhookId, instanceId } = request;
   const job = await claimJob(tx, jobId, instanceId);
   if (job === null) return takeBackOwn(tx, request);
@@ -139,11 +139,11 @@ export async function stepLane(tx: Tx, request: LaneRequest): Promise<LaneStep> 
   await deleteItems(tx, job, webhookId, items.ended);
   job.done += items.ended.length;
   job.failed += items.ended.filter(({ status }) => status !== DeliveryStatus.SUCCEEDED).length;
-  return isCancelled || !webhook ? closeLane(tx, job, items, request) : goOn(tx, job, webhook, items, window, request);
+  return isCancelled || !webhook ? close(tx, job, items, request) : goOn(tx, job, webhook, items, window, request);
 }
 
 /** Another instance works on the job: where it is cancelled, what this one had queued of it is taken back all the same. */
-async function takeBackOwn(tx: Tx, request: LaneRequest): Promise<LaneStep> {
+async function takeBackOwn(tx: Tx, request: StepRequest): Promise<Step> {
   const { jobId, webhookId, withdrawn, now } = request;
   if (withdrawn.size === 0) return NO_STEP;
   const job = await lockJob(tx, jobId);
@@ -160,7 +160,7 @@ async function takeBackOwn(tx: Tx, request: LaneRequest): Promise<LaneStep> {
 }
 
 /** The job was cancelled, or the webhook is not sent to any more: nothing is handed out, and what can be is taken back. */
-async function closeLane(tx: Tx, job: RetryJob, { waiting, running, ended }: Sorted, request: LaneRequest): Promise<LaneStep> {
+async function close(tx: Tx, job: RetryJob, { waiting, running, ended }: Sorted, request: StepRequest): Promise<Step> {
   const putBack = await putItemsBack(tx, running, request);
   const given = [...waiting, ...putBack];
   await deleteItems(tx, job, request.webhookId, given);
@@ -179,8 +179,8 @@ async function goOn(
   webhook: LiveWebhook,
   { waiting, running, ended }: Sorted,
   window: number,
-  { now }: LaneRequest,
-): Promise<LaneStep> {
+  { now }: StepRequest,
+): Promise<Step> {
   // Few at a time would cost a transaction for each.
   const next = running.length <= window / 2 ? waiting : [];
   const { handedOut, struck, updates } = await handOut(tx, job, webhook, next, now);
@@ -193,8 +193,8 @@ async function goOn(
 async function finished(
   tx: Tx,
   job: RetryJob,
-  step: Pick<LaneStep, 'updates' | 'handedOut'> & { running: readonly Item[]; putBack: readonly Item[]; hasChanged: boolean },
-): Promise<LaneStep> {
+  step: Pick<Step, 'updates' | 'handedOut'> & { running: readonly Item[]; putBack: readonly Item[]; hasChanged: boolean },
+): Promise<Step> {
   const { updates, handedOut, running, putBack, hasChanged } = step;
   return {
     job: hasChanged ? await saveJob(tx, withTotal(job)) : null,
@@ -249,7 +249,7 @@ async function deleteItems(tx: Tx, { id }: RetryJob, webhookId: string, items: r
 }
 
 /** What nobody sends yet is as it was before; returns those. What is being sent ends by itself. */
-async function putItemsBack(tx: Tx, running: readonly Item[], { withdrawn, instanceId, now }: LaneRequest): Promise<Item[]> {
+async function putItemsBack(tx: Tx, running: readonly Item[], { withdrawn, instanceId, now }: StepRequest): Promise<Item[]> {
   const putBack: Item[] = [];
   for (const item of running) {
     const owner = withdrawn.has(item.delivery_id) ? instanceId : '';

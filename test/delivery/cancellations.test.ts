@@ -37,9 +37,9 @@ describeEachDatabase('What others have cancelled of this instance’s', (makeDat
       const ids = idsOf(2_300);
       await note(store, store.instanceId, ids);
       const { told, cancellations } = following(store);
-      await cancellations.look();
+      await cancellations.carryOut();
       expect([new Set(told), told.length, await store.count('cancellations')]).toEqual([new Set(ids), ids.length, 0]);
-      await cancellations.look();
+      await cancellations.carryOut();
       expect(told).toHaveLength(ids.length);
     });
   });
@@ -48,7 +48,7 @@ describeEachDatabase('What others have cancelled of this instance’s', (makeDat
     await withStore(makeDatabase, async (store) => {
       await note(store, newInstanceId(), idsOf(2));
       const { told, cancellations } = following(store);
-      await cancellations.look();
+      await cancellations.carryOut();
       expect([told, await store.count('cancellations')]).toEqual([[], 2]);
     });
   });
@@ -63,9 +63,9 @@ describeEachDatabase('What others have cancelled of this instance’s', (makeDat
         transaction: (work: Parameters<Database['transaction']>[0]) => database.transaction((tx) => work(failingAt(/DELETE/)(tx))),
       };
       const { told, cancellations } = following(store, failing as unknown as Database);
-      await expect(cancellations.look()).rejects.toThrow('injected');
+      await expect(cancellations.carryOut()).rejects.toThrow('injected');
       const next = following(store);
-      await next.cancellations.look();
+      await next.cancellations.carryOut();
       expect([told, next.told]).toEqual([ids, ids]);
     });
   });

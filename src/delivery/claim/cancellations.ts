@@ -22,7 +22,7 @@ export class Cancellations {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#loop = followOthers(deps, 'cancellations', () => this.look());
+    this.#loop = followOthers(deps, 'cancellations', () => this.carryOut());
   }
 
   start(): void {
@@ -33,7 +33,7 @@ export class Cancellations {
     return this.#loop.stop();
   }
 
-  async look(): Promise<void> {
+  async carryOut(): Promise<void> {
     for (let found = MAX_ROWS_PER_LOOK; found === MAX_ROWS_PER_LOOK; ) found = await this.#step();
   }
 

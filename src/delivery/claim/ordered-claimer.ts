@@ -24,7 +24,7 @@ interface Deps {
   readonly webhooks: Pick<WebhookCache, 'find' | 'fetch'>;
   readonly loader: Pick<JobLoader, 'load'>;
   readonly dispatcher: Pick<Dispatcher, 'openClaim' | 'acceptClaimed' | 'spaceFor' | 'orderedQueueOf' | 'release' | 'isFull'>;
-  readonly releaser: Pick<Releaser, 'release' | 'settled'>;
+  readonly releaser: Pick<Releaser, 'release' | 'released'>;
   readonly membership: Pick<Membership, 'isLeaseHeld'>;
   readonly facts: Facts;
 }
@@ -187,7 +187,7 @@ export class OrderedClaimer {
   async #lookAt(webhookId: string): Promise<void> {
     const { log, facts, membership, webhooks, releaser } = this.#deps;
     try {
-      await releaser.settled(webhookId);
+      await releaser.released(webhookId);
       await this.#ending.get(webhookId);
       const webhook = await webhooks.find(webhookId);
       if (!membership.isLeaseHeld() || !webhook?.isSending || webhook.ordering === Ordering.NONE) return;
@@ -339,7 +339,7 @@ export class OrderedClaimer {
   #disown(webhookId: string): void {
     const { database, instanceId, releaser, log } = this.#deps;
     const done = (this.#ending.get(webhookId) ?? Promise.resolve())
-      .then(() => releaser.settled(webhookId))
+      .then(() => releaser.released(webhookId))
       .then(() =>
         database.transaction((tx) => tx.execute('DELETE FROM webhook_owners WHERE webhook_id = ? AND owner = ?', [webhookId, instanceId])),
       )

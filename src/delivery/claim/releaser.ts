@@ -39,7 +39,7 @@ export class Releaser {
   }
 
   /** Resolves when nothing of a webhook is on its way back to the database. */
-  async settled(webhookId: string): Promise<void> {
+  async released(webhookId: string): Promise<void> {
     while (this.#left.has(webhookId)) await this.#batch;
   }
 

@@ -3,7 +3,7 @@ import { Ordering } from '../../webhooks/webhook';
 import type { LiveWebhook } from '../../webhooks/webhook-cache';
 import { type Fleet, quotaOf } from '../instances/quota';
 import type { Exchange } from '../transport/exchange';
-import { grown, narrowest, shrunk, WIDE, type Window } from './aimd-limit';
+import { type AimdLimit, grown, narrowest, shrunk, WIDE } from './aimd-limit';
 import { type Breaker, breakerAfter, breakerAt, CLOSED, MAX_FAILURES, probing, type Sign } from './circuit-breaker';
 import { paceOf } from './pace';
 import { retryAfterMs } from './retry-policy';
@@ -27,7 +27,7 @@ export interface Terms {
 const QUEUED_SECONDS = 2;
 
 /**
- * What a webhook may be sent now: its rate, what its receiver asked for, its circuit breaker, the width of its window.
+ * What a webhook may be sent now: its rate, what its receiver asked for, its circuit breaker, its limit of requests in flight.
  * Times are milliseconds of a clock that never goes back, but for `endedAt`.
  */
 export class FlowControl {
@@ -35,7 +35,7 @@ export class FlowControl {
   #version: number;
   #bucket: Bucket | undefined;
   #breaker: Breaker = CLOSED;
-  #window: Window = WIDE;
+  #aimdLimit: AimdLimit = WIDE;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   /** The failure that was last met. */
   #trouble = '';
@@ -53,7 +53,7 @@ export class FlowControl {
     if (version === this.#version) return;
     this.#version = version;
     this.#breaker = CLOSED;
-    this.#window = WIDE;
+    this.#aimdLimit = WIDE;
     this.#pausedUntil = Number.NEGATIVE_INFINITY;
   }
 
@@ -71,7 +71,7 @@ export class FlowControl {
     if (most === 0) return Number.POSITIVE_INFINITY;
     const breaker = breakerAt(this.#breaker, now);
     if (breaker.state === 'HALF_OPEN' && breaker.isProbing) return Number.POSITIVE_INFINITY;
-    if (breaker.state === 'CLOSED' && inFlight >= Math.min(most, this.#window.limit)) return Number.POSITIVE_INFINITY;
+    if (breaker.state === 'CLOSED' && inFlight >= Math.min(most, this.#aimdLimit.limit)) return Number.POSITIVE_INFINITY;
     const pace = paceFor(terms);
     return pace === null ? 0 : waitMs(this.#bucketAt(pace, now), pace, now);
   }
@@ -105,9 +105,9 @@ export class FlowControl {
     const before = this.#breaker.state;
     this.#breaker = breakerAfter(this.#breaker, sign, { isProbe: ticket.isProbe, now, random });
     const most = mostInFlight(terms);
-    if (this.#breaker.state === 'OPEN' && before !== 'OPEN') this.#window = narrowest(now);
-    else if (isOverload(exchange)) this.#window = shrunk(this.#window, { sentAt: ticket.sentAt, now, most });
-    else if (exchange.outcome === 'SUCCESS' && this.#breaker.state === 'CLOSED') this.#window = grown(this.#window, most);
+    if (this.#breaker.state === 'OPEN' && before !== 'OPEN') this.#aimdLimit = narrowest(now);
+    else if (isOverload(exchange)) this.#aimdLimit = shrunk(this.#aimdLimit, { sentAt: ticket.sentAt, now, most });
+    else if (exchange.outcome === 'SUCCESS' && this.#breaker.state === 'CLOSED') this.#aimdLimit = grown(this.#aimdLimit, most);
     this.#pausedUntil = Math.max(this.#pausedUntil, now + pauseMs(exchange, webhook, endedAt));
   }
 
@@ -118,7 +118,7 @@ export class FlowControl {
 
   /** Whether there is nothing to remember. */
   isNeutral(terms: Terms, now: number): boolean {
-    if (this.#breaker !== CLOSED || this.#window !== WIDE || this.#pausedUntil > now) return false;
+    if (this.#breaker !== CLOSED || this.#aimdLimit !== WIDE || this.#pausedUntil > now) return false;
     const pace = paceFor(terms);
     return pace === null || this.#bucket === undefined || isFull(this.#bucket, pace, now);
   }
@@ -133,10 +133,10 @@ export class FlowControl {
     const pauseMs = this.#pausedUntil - now;
     if (pauseMs > 0)
       return { kind: 'THROTTLED', reason: `The receiver asked for a pause: deliveries wait for ${Math.ceil(pauseMs / 1_000)} s more.` };
-    if (this.#window === WIDE) return null;
+    if (this.#aimdLimit === WIDE) return null;
     return {
       kind: 'THROTTLED',
-      reason: `The receiver is overloaded (${this.#trouble}): at most ${this.#window.limit} in flight, more with every round that succeeds.`,
+      reason: `The receiver is overloaded (${this.#trouble}): at most ${this.#aimdLimit.limit} in flight, more with every round that succeeds.`,
     };
   }
 

@@ -247,7 +247,7 @@ export class Connection {
     });
     this.#wire = socket.setNoDelay(true).setKeepAlive(true, MINUTE);
     try {
-      await settled(socket, 'connect');
+      await established(socket, 'connect');
     } catch (error) {
       throw new SendFailure('CONNECT', refusal(error as Error, this.#host));
     }
@@ -304,7 +304,7 @@ export class Connection {
       if (error.code?.startsWith('ERR_SSL_')) this.#tlsError ??= error;
     });
     try {
-      await settled(socket, 'secureConnect');
+      await established(socket, 'secureConnect');
     } catch (error) {
       throw new SendFailure('TLS', `TLS handshake with ${this.#host} failed: ${tlsReason(error as Error)}`);
     }
@@ -347,7 +347,7 @@ export class Connection {
 }
 
 /** Resolves when the socket has come so far, rejects when it never will. */
-function settled(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
+function established(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once(event, resolve);
     // Stays for the life of the socket: an error nobody listens to would end the process.

@@ -1,5 +1,5 @@
 import { type Delivery, DeliveryStatus } from '../deliveries/delivery';
-import { appendUpdates, type LoggedUpdate } from '../deliveries/update-log';
+import { appendUpdates, type DeliveryUpdate, type LoggedUpdate } from '../deliveries/update-log';
 import { fanOut, insertDeliveries, type Room } from '../fanout/fan-out';
 import { type Selection, Selector } from '../fanout/select';
 import { newEventId } from '../ids';
@@ -74,12 +74,42 @@ export async function append(
   room: Room,
   selector = new Selector(new Slices()),
 ): Promise<Batch> {
-  const { counters, now } = await lockCounters(tx, [...new Set(requests.map(({ applicationId }) => applicationId))]);
+  const locked = await lockCounters(tx, [...new Set(requests.map(({ applicationId }) => applicationId))]);
+  const placed = await placeAll(tx, requests, locked);
+  const { deliveries, unmatched } = await deliver(tx, placed, locked, { directory, room, selector });
+  // On SQLite nothing else would let others go between.
+  const pause = async () => {
+    if (deliveries.length > MAX_DELIVERIES_PER_TURN) await nextTurn();
+  };
+  await pause();
+  await insertEvents(tx, placed.stored);
+  await saveCounters(tx, placed.stored, locked.counters);
+  await insertDeliveries(tx, deliveries);
+  await pause();
+  const updates = await appendUpdates(
+    tx,
+    deliveries.map((delivery) => pending(delivery, locked.now.getTime())),
+  );
+  await pause();
+  return { answers: placed.answers, stored: placed.stored, deliveries, updates, unmatched };
+}
+
+interface Locked {
+  readonly counters: Map<string, Counter>;
+  readonly now: Date;
+}
+
+/** Events with their sequences, and what is known of who gets them. */
+interface Placed extends Pick<Batch, 'answers' | 'stored'> {
+  /** Of each of `stored`, where it was selected before. */
+  readonly selections: readonly (Selection | undefined)[];
+}
+
+async function placeAll(tx: Tx, requests: readonly AppendPart[], { counters, now }: Locked): Promise<Placed> {
   const known = await findByIdempotencyKey(
     tx,
     requests.filter(({ applicationId }) => counters.has(applicationId)),
   );
-
   const stored: Event[] = [];
   const selections: (Selection | undefined)[] = [];
   const answers = requests.map(({ applicationId, events, traceContext = null, selections: selected }) => {
@@ -94,7 +124,21 @@ export async function append(
       return answer;
     });
   });
+  return { answers, stored, selections };
+}
 
+interface Delivering {
+  readonly directory: Pick<WebhookCache, 'at'>;
+  readonly room: Room;
+  readonly selector: Selector;
+}
+
+async function deliver(
+  tx: Tx,
+  { stored, selections }: Placed,
+  { counters, now }: Locked,
+  { directory, room, selector }: Delivering,
+): Promise<{ readonly deliveries: Delivery[]; readonly unmatched: Unmatched[] }> {
   const deliveries: Delivery[] = [];
   const unmatched: Unmatched[] = [];
   for (const [index, event] of stored.entries()) {
@@ -106,34 +150,16 @@ export async function append(
     for (const webhook of selection.tooCostly) unmatched.push({ webhook, event });
     for (const delivery of fanOut(event, selection.wanted, now, room)) deliveries.push(delivery);
   }
+  return { deliveries, unmatched };
+}
 
-  // On SQLite nothing else would let others go between.
-  const pause = async () => {
-    if (deliveries.length > MAX_DELIVERIES_PER_TURN) await nextTurn();
-  };
-  await pause();
-  await insertEvents(tx, stored);
-  await saveCounters(tx, stored, counters);
-  await insertDeliveries(tx, deliveries);
-  await pause();
-  const updates = await appendUpdates(
-    tx,
-    deliveries.map((delivery) => ({
-      deliveryId: delivery.id,
-      eventType: delivery.eventType,
-      status: DeliveryStatus.PENDING,
-      attemptNumber: 0,
-      at: now.getTime(),
-      createdAt: now.getTime(),
-      delivery,
-    })),
-  );
-  await pause();
-  return { answers, stored, deliveries, updates, unmatched };
+function pending(delivery: Delivery, at: number): DeliveryUpdate {
+  const { id: deliveryId, eventType } = delivery;
+  return { deliveryId, eventType, status: DeliveryStatus.PENDING, attemptNumber: 0, at, createdAt: at, delivery };
 }
 
 /** Takes the rows that say where the logs of applications end, in the order of their ids. */
-export async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<{ counters: Map<string, Counter>; now: Date }> {
+export async function lockCounters(tx: Tx, applicationIds: readonly string[]): Promise<Locked> {
   const { sql, parameters } = tx.dialect.oneOf('application_id', [...applicationIds].sort());
   const rows = await tx.query<{ application_id: string; last_sequence: number; version: number; now: number }>(
     `SELECT application_id, last_sequence, version, ${tx.dialect.now} AS now FROM counters

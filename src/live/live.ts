@@ -20,6 +20,13 @@ interface Deps extends Core {
   readonly jobs: Pick<RetryJobs, 'byIds'>;
 }
 
+type Log = Parameters<typeof readHead>[2];
+
+/** What entries are taken to weigh in memory, in bytes. */
+const weightOfEvent = ({ payloadText }: Event) => 500 + 2 * payloadText.length;
+const weightOfUpdate = ({ attempt }: LoggedUpdate) => 1_000 + (attempt ? 2_000 + 2 * (attempt.responseBody?.length ?? 0) : 0);
+const weightOfWebhookUpdate = ({ reason }: LoggedWebhookUpdate) => 500 + 2 * (reason?.length ?? 0);
+
 /** What is watched as it happens: the logs of events and of updates, and retry jobs. */
 export class Live {
   readonly eventLog: LiveLog<Event>;
@@ -33,29 +40,17 @@ export class Live {
   constructor(deps: Deps) {
     const { database, clock, events, jobs, facts } = deps;
     this.#facts = facts;
-    this.eventLog = new LiveLog<Event>(
+    const headOf = (log: Log) => (applicationId: string) => readHead(database, applicationId, log);
+    this.eventLog = new LiveLog(clock, { after: (...place) => events.after(...place), head: headOf('event') }, weightOfEvent);
+    this.updateLog = new LiveLog(
       clock,
-      {
-        after: (applicationId, sequence, most) => events.after(applicationId, sequence, most),
-        head: (applicationId) => readHead(database, applicationId, 'event'),
-      },
-      (event) => 500 + 2 * event.payloadText.length,
+      { after: (...place) => readUpdates(database.read, ...place), head: headOf('update') },
+      weightOfUpdate,
     );
-    this.updateLog = new LiveLog<LoggedUpdate>(
+    this.webhookLog = new LiveLog(
       clock,
-      {
-        after: (applicationId, sequence, most) => readUpdates(database.read, applicationId, sequence, most),
-        head: (applicationId) => readHead(database, applicationId, 'update'),
-      },
-      ({ attempt }) => 1_000 + (attempt ? 2_000 + 2 * (attempt.responseBody?.length ?? 0) : 0),
-    );
-    this.webhookLog = new LiveLog<LoggedWebhookUpdate>(
-      clock,
-      {
-        after: (applicationId, sequence, most) => readWebhookUpdates(database.read, applicationId, sequence, most),
-        head: (applicationId) => readHead(database, applicationId, 'webhook'),
-      },
-      ({ reason }) => 500 + 2 * (reason?.length ?? 0),
+      { after: (...place) => readWebhookUpdates(database.read, ...place), head: headOf('webhook') },
+      weightOfWebhookUpdate,
     );
     this.jobWatch = new JobWatch((ids) => jobs.byIds(ids));
     this.#poller = new LogPoller({ ...deps, logs: { event: this.eventLog, update: this.updateLog, webhook: this.webhookLog } });

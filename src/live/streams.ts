@@ -34,33 +34,8 @@ export async function eventStream(
   checkPatterns('types', types);
   const condition = conditionFor(filter);
   const follower = await log.follow(applicationId, typeof after === 'string' ? decodeCursor('event', applicationId, after) : undefined);
-  const isWanted = (event: Event, budget: MatchBudget) => {
-    if (types && !matchesAnyType(types, event.type)) return false;
-    return condition === null || meets(condition, event, budget);
-  };
   const takeAll = () => follower.take(MAX_PER_STEP);
-  let failure: HubError | undefined;
-  const takeWanted = async (): Promise<readonly Event[]> => {
-    for (;;) {
-      if (failure) throw failure;
-      const entries = await takeAll();
-      const wanted: Event[] = [];
-      for (const event of entries) {
-        // What was read from the database is parsed here first.
-        if (condition && slices.isOver(event.payloadText.length / CHARS_PARSED_PER_UNIT)) await slices.next(applicationId);
-        const budget = new MatchBudget();
-        const answer = isWanted(event, budget);
-        if (answer === null) {
-          failure = tooCostly(event); // after those before it
-          break;
-        }
-        if (answer) wanted.push(event);
-        if (slices.isOver(1 + budget.spent)) await slices.next(applicationId);
-      }
-      if (wanted.length > 0 || entries.length === 0) return wanted;
-    }
-  };
-  const takeSome = types || condition ? takeWanted : takeAll;
+  const takeSome = types || condition ? wantedOf(takeAll, { applicationId, types, condition, slices }) : takeAll;
   let ready: readonly Event[] = [];
   let index = 0;
   const step = async (): Promise<Event | undefined> => {
@@ -71,6 +46,44 @@ export async function eventStream(
     return ready[index++];
   };
   return new Stream(step, () => follower.close(), takeSome);
+}
+
+interface Wanted {
+  readonly applicationId: string;
+  readonly types: EventWatch['types'];
+  readonly condition: ReturnType<typeof conditionFor>;
+  readonly slices: Slices;
+}
+
+/** Takes on until some of it is wanted; nothing: the log has ended. Once an event was too costly to match, it fails. */
+function wantedOf(takeAll: () => Promise<readonly Event[]>, watched: Wanted): () => Promise<readonly Event[]> {
+  let failure: HubError | undefined;
+  return async () => {
+    for (;;) {
+      if (failure) throw failure;
+      const entries = await takeAll();
+      const { wanted, tooCostly: culprit } = await select(entries, watched);
+      if (culprit) failure = tooCostly(culprit); // after those before it
+      if (wanted.length > 0 || entries.length === 0) return wanted;
+    }
+  };
+}
+
+async function select(
+  entries: readonly Event[],
+  { applicationId, types, condition, slices }: Wanted,
+): Promise<{ readonly wanted: readonly Event[]; readonly tooCostly?: Event }> {
+  const wanted: Event[] = [];
+  for (const event of entries) {
+    // What was read from the database is parsed here first.
+    if (condition && slices.isOver(event.payloadText.length / CHARS_PARSED_PER_UNIT)) await slices.next(applicationId);
+    const budget = new MatchBudget();
+    const isWanted = (!types || matchesAnyType(types, event.type)) && (condition === null || meets(condition, event, budget));
+    if (isWanted === null) return { wanted, tooCostly: event };
+    if (isWanted) wanted.push(event);
+    if (slices.isOver(1 + budget.spent)) await slices.next(applicationId);
+  }
+  return { wanted };
 }
 
 export interface UpdateWatch {

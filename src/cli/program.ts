@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { settingLines } from '../config';
 import { VERSION } from '../version';
 import { completionCommand } from './completion';
+import { dev } from './dev';
 import { createKey, listKeys, revokeKey } from './keys';
 import { migrate } from './migrate';
 import { rekey } from './rekey';
@@ -33,6 +34,13 @@ export function createProgram(): Command {
       '1',
     )
     .action(serve);
+  program
+    .command('dev')
+    .description('a hub on SQLite that may deliver to this machine, a receiver that shows what comes, and the address for the browser')
+    .option('--database <path>', 'SQLite file of its own', 'livehook-dev.db')
+    .option('--no-example', 'publish no example event at the start')
+    .addHelpText('after', '\nExample:\n  livehook dev')
+    .action(dev);
   program
     .command('migrate')
     .description('apply the migrations that are missing, in a new database where there is none, and exit')

@@ -68,7 +68,7 @@ async function serveAsOneOf(config: Config, log: Log): Promise<void> {
   process.exit(0);
 }
 
-function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readonly end?: () => void }): void {
+export function onSignals({ stop, end = () => {} }: { readonly stop: () => void; readonly end?: () => void }): void {
   const told = onShutdownSignal({
     clock: systemClock,
     stop,

@@ -795,7 +795,10 @@ export const dashboardScript = String.raw`(function () {
     if (session.live && !document.hidden && session.webhooks.size <= 100) readWebhooks(null).catch(() => {});
   }, WEBHOOKS_EVERY_MS);
 
-  const remembered = sessionStorage.getItem(KEY);
+  // A link brings the key in its fragment, which reaches no log; nor does it stay in the address.
+  const given = new URLSearchParams(location.hash.slice(1)).get('key');
+  if (given) history.replaceState(null, '', location.pathname + location.search);
+  const remembered = given || sessionStorage.getItem(KEY);
   if (remembered) {
     byId('key').value = remembered;
     connect(remembered);

@@ -148,10 +148,11 @@ describeEachDatabase('Updates of webhooks', (makeDatabase) => {
         ['DISABLED', expect.stringContaining('410 Gone')],
       ]);
       expect(await historyOf(shop, id, '(first: 1)')).toEqual(history.slice(0, 1));
-      const { webhook } = await shop.client.query<{ webhook: { healthHistory: { pageInfo: { endCursor: string } } } }>(
-        'query ($id: ID!) { webhook(id: $id) { healthHistory(first: 3) { pageInfo { endCursor hasNextPage } } } }',
+      const { webhook } = await shop.client.query<{ webhook: { healthHistory: { totalCount: object; pageInfo: { endCursor: string } } } }>(
+        'query ($id: ID!) { webhook(id: $id) { healthHistory(first: 3) { totalCount { count isCapped } pageInfo { endCursor hasNextPage } } } }',
         { id },
       );
+      expect(webhook.healthHistory.totalCount).toEqual({ count: 4, isCapped: false });
       expect(await historyOf(shop, id, `(after: "${webhook.healthHistory.pageInfo.endCursor}")`)).toEqual(history.slice(3));
 
       // What retention has removed is no longer resumed from; the sequence goes on.

@@ -15,6 +15,7 @@ const MAX_PROCESSES = 64;
 export async function serve(options: { readonly processes: string }): Promise<void> {
   const config = readConfig(process.env);
   const processes = parseProcesses(options.processes, config);
+  process.stdout.on('error', () => {}); // whoever read the address may be gone: no reason to end
   // On a terminal the address stands above the log; a process of several prints none.
   const held = process.stderr.isTTY && cluster.isPrimary ? new HeldLines() : undefined;
   const log = createLog(config.logLevel, held);

@@ -148,4 +148,14 @@ describe('Variables that are nested deeply, or fit nothing', () => {
     });
     await client.close();
   });
+
+  test('are answered or refused, and fit into memory, where one key sends as many at once as there is room for, and more', async () => {
+    const { key } = await hub.tenant('many at once');
+    const text = batch(Array.from({ length: 15 }, (_, no) => names(MIB - 50, String.fromCharCode(97 + no))));
+    const statuses = (requests: number) => Promise.all(Array.from({ length: requests }, async () => (await post(text, key)).status));
+    await hub.expectServed(async () => {
+      expect(await statuses(2)).toEqual([200, 200]);
+      for (const status of await statuses(8)) expect([200, 429]).toContain(status);
+    });
+  });
 });

@@ -211,6 +211,30 @@ describe('the limits on an operation', () => {
     });
   });
 
+  test.each(['SSE', 'WebSocket'] as const)(
+    'judge a stream message by message over %s: one that is too large is an error in its place',
+    async (transport) => {
+      await withHub(createSqliteDatabase, async ({ application }) => {
+        const shop = await application();
+        const query = `subscription ($after: String) { event(after: $after) { sequence ${repeat(40, (no) => `a${no}: payload`)} } }`;
+        const variables = { after: Buffer.from(`event:${shop.id}:0`).toString('base64url') };
+        for (const chars of [1, 300_000, 2]) await shop.publish({ type: 'big.one', payload: 'x'.repeat(chars) });
+        const stream = transport === 'SSE' ? shop.client.subscribeSse(query, variables) : shop.client.subscribe(query, variables);
+        const messages = [];
+        for (let no = 0; no < 3; no++) messages.push((await stream.next()).value);
+        await stream.return();
+        expect(messages).toMatchObject([
+          { data: { event: { sequence: 1, a39: 'x' } } },
+          {
+            data: null,
+            errors: [{ message: expect.stringContaining(`more than ${LIMITS.answerBytes} bytes`), extensions: { code: 'BAD_USER_INPUT' } }],
+          },
+          { data: { event: { sequence: 3, a39: 'xx' } } },
+        ]);
+      });
+    },
+  );
+
   test.each(TRANSPORTS)('take a thousand events in one mutation over %s', async (transport) => {
     await withHub(createSqliteDatabase, async ({ application }) => {
       const { client } = await application();

@@ -54,7 +54,7 @@ export class KeyLookup {
 
   async #read(batch: ReadonlyMap<string, Asked>): Promise<void> {
     try {
-      const found = await this.#database.read.manager
+      const found = await this.#database.urgentRead.manager
         .createQueryBuilder(ApiKey, 'k')
         .where('k.tokenHash IN (:...hashes)', { hashes: [...batch.keys()] })
         .getMany();

@@ -3,11 +3,10 @@ import { type Clock, SECOND, sleep } from '../clock';
 import type { DatabaseUrl } from '../config';
 import { HubError } from '../errors';
 import type { Log } from '../log';
-import { nextTurn } from '../slices';
 import { BUSY_MS, connectionOptions, PATIENT_BUSY_MS, type Records } from './connections';
 import type { Dialect } from './dialect';
 import { Eraser } from './eraser';
-import { LoopTurn } from './loop-turn';
+import { LoopTurn, type Urgency } from './loop-turn';
 import { mysqlDialect } from './mysql';
 import { MIN_PACKET_BYTES, PATIENCE, type PacketLimit, type Patience, supervise, WAIT_SECONDS } from './mysql-pool';
 import { openFailure } from './open-failure';
@@ -65,6 +64,8 @@ export class Database {
   readonly #writer: DataSource;
   readonly #reader: DataSource;
   readonly #readManager: EntityManager;
+  readonly #urgentReader: DataSource;
+  readonly #urgentManager: EntityManager;
   readonly #log: Log;
   readonly #patience: Patience;
   readonly #packets: PacketLimit = { bytes: Number.POSITIVE_INFINITY };
@@ -88,7 +89,14 @@ export class Database {
     this.dialect = url.kind === 'sqlite' ? sqliteDialect : mysqlDialect;
     this.#writer = new DataSource(connectionOptions(url, 'writer', records));
     this.#reader = url.kind === 'sqlite' ? new DataSource(connectionOptions(url, 'reader', records)) : this.#writer;
-    this.#readManager = managerOver(this.#reader, (work) => this.#guard(work));
+    this.#urgentReader = url.kind === 'sqlite' ? new DataSource(connectionOptions(url, 'reader', records)) : this.#writer;
+    const managerFor = (reader: DataSource, urgency: Urgency) =>
+      managerOver(reader, async (work) => {
+        await this.#letOthersIn(urgency);
+        return this.#guard(work);
+      });
+    this.#readManager = managerFor(this.#reader, 'usual');
+    this.#urgentManager = managerFor(this.#urgentReader, 'urgent');
   }
 
   /**
@@ -106,7 +114,7 @@ export class Database {
           isPatient: () => this.#isMigrating,
           packets: this.#packets,
         });
-      if (this.#reader !== this.#writer) await this.#reader.initialize();
+      for (const reader of this.#readers) await reader.initialize();
     } catch (error) {
       this.#lock?.release();
       throw openFailure(error, this.#url, this.dialect);
@@ -118,7 +126,7 @@ export class Database {
   async close(): Promise<void> {
     this.#eraser.stop();
     await this.#turn;
-    if (this.#reader !== this.#writer && this.#reader.isInitialized) await this.#reader.destroy();
+    for (const reader of this.#readers) if (reader.isInitialized) await reader.destroy();
     if (!this.#writer.isInitialized) return;
     if (!this.dialect.supportsManyInstances) return this.#closeFile();
     // A server that hangs or is gone does not answer a close.
@@ -162,14 +170,21 @@ export class Database {
 
   /** Reads of what is committed. */
   get read(): Queries {
-    return {
-      dialect: this.dialect,
-      manager: this.#readManager,
-      query: async (sql, parameters = []) => {
-        await this.#letOthersIn();
-        return this.#guard(() => this.#reader.query(sql, parameters as unknown[]));
-      },
-    };
+    return this.#queriesOver(this.#readManager);
+  }
+
+  /** The same for what every request waits for, such as its key: on SQLite before what callers read at length. */
+  get urgentRead(): Queries {
+    return this.#queriesOver(this.#urgentManager);
+  }
+
+  /** Connections of their own. */
+  get #readers(): DataSource[] {
+    return [this.#reader, this.#urgentReader].filter((reader) => reader !== this.#writer);
+  }
+
+  #queriesOver(manager: EntityManager): Queries {
+    return { dialect: this.dialect, manager, query: (sql, parameters = []) => manager.query(sql, parameters as unknown[]) };
   }
 
   /** All or nothing. A transaction that only lost a race is run again, so `work` must not have effects of its own. */
@@ -202,8 +217,9 @@ export class Database {
   }
 
   /** A MySQL server answers in another turn of the event loop anyway. */
-  async #letOthersIn(): Promise<void> {
-    if (!this.dialect.supportsManyInstances) while (this.#loopTurn.isOver) await nextTurn();
+  async #letOthersIn(urgency: Urgency): Promise<void> {
+    const turn = this.dialect.supportsManyInstances ? undefined : this.#loopTurn.take(urgency);
+    if (turn) await turn;
   }
 
   async #once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -211,7 +227,7 @@ export class Database {
     try {
       const { tx, commit, rollback } = await begin(runner, this.dialect, {
         packets: this.#packets,
-        letOthersIn: () => this.#letOthersIn(),
+        letOthersIn: () => this.#letOthersIn('urgent'),
       });
       let isCommitting = false;
       try {
@@ -231,7 +247,7 @@ export class Database {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(() => this.#letOthersIn()).then(work);
+    const mine = this.#turn.then(() => this.#letOthersIn('urgent')).then(work);
     this.#turn = mine.catch(() => {});
     return mine;
   }

@@ -169,7 +169,7 @@ export class WebhookCache {
 
   async #refresh(applicationId: string): Promise<Snapshot> {
     const [version] = await this.#versions([applicationId]);
-    return this.#load(this.#deps.database.read, applicationId, version?.version ?? GONE);
+    return this.#load(this.#deps.database.urgentRead, applicationId, version?.version ?? GONE);
   }
 
   /** Reads again what other instances have changed, of the applications that are known here or of some of these. */
@@ -184,7 +184,7 @@ export class WebhookCache {
   }
 
   async #versions(applicationIds: readonly string[]): Promise<{ applicationId: string; version: number }[]> {
-    const { read } = this.#deps.database;
+    const { urgentRead: read } = this.#deps.database;
     const { sql, parameters } = read.dialect.oneOf('application_id', applicationIds);
     const rows = await read.query<{ application_id: string; version: number }>(
       `SELECT application_id, version FROM counters WHERE log = 'event' AND ${sql}`,

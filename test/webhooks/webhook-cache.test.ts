@@ -17,7 +17,7 @@ const read = {
 function cacheOf(maxApplications: number): WebhookCache {
   return new WebhookCache(
     {
-      database: { read } as unknown as Database,
+      database: { urgentRead: read } as unknown as Database,
       seal: new Seal(randomBytes(32)),
       config: readConfig({}),
       clock: new FakeClock(),

@@ -10,7 +10,7 @@ import { FakeClock } from '../support/fake-clock';
 
 /** How often a database is read from now on; every look at it is a query here. */
 function countReads(database: Database): () => number {
-  const reads = jest.spyOn(database, 'read', 'get');
+  const reads = jest.spyOn(database, 'urgentRead', 'get');
   return () => reads.mock.calls.length;
 }
 

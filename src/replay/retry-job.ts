@@ -54,7 +54,7 @@ export interface RetrySelection {
 }
 
 /**
- * More conditions than hubs before version 0.4 know. An instance of such a one that runs beside finds no `statuses` and
+ * More conditions than earlier hubs know. An instance of such a one that runs beside finds no `statuses` and
  * leaves the job alone: by half of its conditions it would send too much.
  */
 export interface NarrowedSelection extends AttemptSelection {

@@ -31,9 +31,20 @@ describe('A seal', () => {
 
   test('names the key that it would take', () => {
     const other = new Seal(Buffer.alloc(32, 2));
-    expect(() => other.open(seal.close(secret, 'whk_1'), 'whk_1')).toThrow(
+    const refusal = thrownBy(() => other.open(seal.close(secret, 'whk_1'), 'whk_1'));
+    expect(refusal.message).not.toContain(seal.keyId); // callers are told no more than to try again
+    expect((refusal.cause as Error).message).toBe(
       `a secret was encrypted with another LIVEHOOK_SECRET_KEY: it needs the key with the id ${seal.keyId}, known are ${other.keyId}`,
     );
     expect(() => new Seal(Buffer.alloc(16))).toThrow('expected a key of 32 bytes, got 16');
   });
 });
+
+function thrownBy(step: () => unknown): Error {
+  try {
+    step();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('expected an error, got none');
+}

@@ -94,12 +94,19 @@ describeEachDatabase('A body that is too large', (makeDatabase) => {
       const large = await shop.publish({ payload: 'x'.repeat(100_000), orderingKey: 'one' });
       await shop.publish({ payload: 'small', orderingKey: 'one' });
       for (const ordering of ORDERINGS) await receiver.waitFor(1, `/${ordering}`);
-      const { event } = await shop.client.query<{
-        event: { deliveries: { nodes: { status: string; attempts: { nodes: AttemptSeen[] } }[] } };
-      }>('query ($id: ID!) { event(id: $id) { deliveries { nodes { status attempts { nodes { outcome error } } } } } }', { id: large.id });
-      expect(event.deliveries.nodes).toHaveLength(3);
-      for (const { status, attempts } of event.deliveries.nodes) {
-        expect(status).toBe('FAILED');
+      const nodes = await until(
+        async () => {
+          const { event } = await shop.client.query<{
+            event: { deliveries: { nodes: { status: string; attempts: { nodes: AttemptSeen[] } }[] } };
+          }>('query ($id: ID!) { event(id: $id) { deliveries { nodes { status attempts { nodes { outcome error } } } } } }', {
+            id: large.id,
+          });
+          return event.deliveries.nodes.every(({ status }) => status === 'FAILED') && event.deliveries.nodes;
+        },
+        { description: 'every delivery of the large body to end' },
+      );
+      expect(nodes).toHaveLength(3);
+      for (const { attempts } of nodes) {
         expect(attempts.nodes.map(({ outcome }) => outcome)).toEqual(['PAYLOAD_ERROR', 'PAYLOAD_ERROR']);
         expect(attempts.nodes[0]?.error).toMatch(/selects more than the \d+ bytes that a body may have/);
       }

@@ -36,8 +36,9 @@ export function accessTo({ url, key, application }: HubOptions): ClientOptions {
   return { url: url ?? profile?.url ?? DEFAULT_URL, key: found, applicationId: application, maxTries: 5 };
 }
 
+/** Publishes one request after the other: what is read in an order is stored in it. */
 export function connect(options: HubOptions): LivehookClient {
-  return new LivehookClient(accessTo(options));
+  return new LivehookClient({ ...accessTo(options), publishing: { maxRequests: 1 } });
 }
 
 /** Readable for its owner alone. */

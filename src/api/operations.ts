@@ -29,7 +29,7 @@ import type { Services } from './services';
 import { type Results, SharedResults } from './shared-results';
 import { Turns } from './turns';
 import type { UnsentAnswer } from './unsent';
-import { largeMisfit } from './variable-misfits';
+import { largeMisfit, MIN_CHARS_WITH_LARGE } from './variable-misfits';
 
 /** An operation as it arrives, on any transport. */
 export interface OperationRequest {
@@ -45,6 +45,15 @@ export interface Asking {
   readonly address: string | null;
   /** What the answer will take; the sender releases it. */
   readonly unsent: UnsentAnswer;
+  /** Of what was sent, where that is known. */
+  readonly requestChars?: number;
+}
+
+/** What is known of an operation that is to be judged. */
+interface Judging {
+  readonly hasOwnVariableCheck: boolean;
+  /** Of the message that it came in. */
+  readonly requestChars?: number;
 }
 
 /** Ready to run. */
@@ -166,7 +175,7 @@ export class Operations {
     document: DocumentNode,
     { variables, operationName }: Omit<OperationRequest, 'query'>,
     caller: Caller | null,
-    { hasOwnVariableCheck }: { hasOwnVariableCheck: boolean } = { hasOwnVariableCheck: false },
+    { hasOwnVariableCheck, requestChars = Number.POSITIVE_INFINITY }: Judging = { hasOwnVariableCheck: false },
   ): readonly GraphQLError[] {
     const tooMuch = caller === null ? unauthenticatedProblem(document) : undefined;
     if (tooMuch) return [coded(tooMuch, 'GRAPHQL_VALIDATION_FAILED')];
@@ -177,7 +186,7 @@ export class Operations {
       this.#valid.add(document);
     }
     const operation = getOperationAST(document, operationName);
-    const unfit = operation && variables ? unfitVariables(this.#deps.schema, operation, variables) : undefined;
+    const unfit = operation && variables ? unfitVariables(this.#deps.schema, operation, variables, requestChars) : undefined;
     if (unfit) return [coded(unfit, 'BAD_USER_INPUT')];
     if (operation) {
       const errors = hasOwnVariableCheck ? [] : this.#variableErrors(operation, variables ?? {});
@@ -335,8 +344,9 @@ export function mayBeSubscription(query: string): boolean {
   return /\bsubscription\b/.test(query);
 }
 
-function unfitVariables(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Record<string, unknown>) {
-  return largeMisfit(schema, operation, variables) ?? exactVariables(schema, operation, variables);
+function unfitVariables(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Record<string, unknown>, chars: number) {
+  const misfit = chars < MIN_CHARS_WITH_LARGE ? undefined : largeMisfit(schema, operation, variables);
+  return misfit ?? exactVariables(schema, operation, variables);
 }
 
 /** Known before anything is parsed; undefined: it is not, or a valid key came with it. */

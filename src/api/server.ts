@@ -269,8 +269,12 @@ function hostsOf({ rawHeaders }: IncomingMessage): number {
   return hosts;
 }
 
+/** Parsed once, for nearly all requests. */
+const GRAPHQL_URL = new URL('http://localhost/graphql');
+
 /** What a request asks for; undefined for a target that is no path, like the `*` of `OPTIONS *`. */
 function urlOf({ url = '/' }: IncomingMessage): URL | undefined {
+  if (url === '/graphql') return GRAPHQL_URL;
   const text = url.startsWith('/') ? `http://localhost${url}` : url;
   return parseUrl(text);
 }

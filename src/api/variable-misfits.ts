@@ -16,6 +16,8 @@ import { Oversized, Unparsed } from '../json-source';
 /** Of a value that GraphQL may quote: values within it, and hundreds of characters. */
 const MAX_QUOTED_UNITS = 1_000;
 const CHARS_PER_UNIT = 100;
+/** In fewer characters of JSON there is no large value: each has one, and a comma or a bracket. */
+export const MIN_CHARS_WITH_LARGE = 2 * MAX_QUOTED_UNITS;
 
 interface Misfit {
   /** From the value that was looked at. */

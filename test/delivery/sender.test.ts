@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { type Clock, MINUTE, systemClock } from '../../src/clock';
 import type { OutgoingRequest } from '../../src/delivery/transport/exchange';
-import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/delivery/transport/http/call';
 import { MAX_RECEIVED_BYTES_PER_EXCHANGE } from '../../src/delivery/transport/http/connection';
+import { MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEADERS } from '../../src/delivery/transport/http/received';
 import { Sender, type SenderOptions } from '../../src/delivery/transport/http/sender';
 import { silentLog } from '../../src/log';
 import { AddressPolicy } from '../../src/net/address-policy';

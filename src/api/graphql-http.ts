@@ -7,6 +7,7 @@ import type { Clock } from '../clock';
 import { isLongRequest } from '../json-source';
 import type { Log } from '../log';
 import { traceContextOf } from '../trace-context';
+import { type Admission, admit } from './admit';
 import type { AddressOf } from './client-address';
 import type { Meter } from './cpu-budget';
 import type { GraphqlSse } from './graphql-sse';
@@ -51,13 +52,15 @@ interface Received {
 /** Queries and mutations over plain HTTP, by the GraphQL-over-HTTP specification. */
 export class GraphqlHttp {
   readonly #deps: Deps;
+  readonly #admission: Admission;
   readonly #apollo: ApolloServer<Asking>;
   /** Of requests without a valid key. */
   readonly #meters = new WeakMap<Asking, Meter>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const { schema, services, log } = deps;
+    const { schema, services, log, identify, intake, refusals } = deps;
+    this.#admission = { keyLimits: services.keyLimits, identify, intake, refusals };
     this.#apollo = new ApolloServer<Asking>({
       schema,
       introspection: true,
@@ -123,7 +126,7 @@ export class GraphqlHttp {
 
   async #read(request: IncomingMessage, response: ServerResponse, url: URL): Promise<Received> {
     const { services, refusals } = this.#deps;
-    const { caller, holding } = await this.#admit(request, response);
+    const { caller, holding } = await admit(this.#admission, request, response);
     const text = request.method === 'POST' ? await readBody(request, holding) : '';
     const meter = caller === null ? this.#meter(text, url) : undefined;
     const inQuery = request.method === 'POST' ? null : url.searchParams.get('variables');
@@ -140,21 +143,6 @@ export class GraphqlHttp {
       throw new BadRequest(413, tooLong.message);
     }
     return { caller, holding, meter, body, operation, chars: text.length + url.search.length };
-  }
-
-  /** Before anything of it is read. */
-  async #admit(request: IncomingMessage, response: ServerResponse): Promise<Pick<Received, 'caller' | 'holding'>> {
-    const { services, identify, intake, refusals } = this.#deps;
-    try {
-      const caller = await identify(request, request.headers.authorization);
-      services.keyLimits.request(caller);
-      const holding = intake.hold(caller);
-      whenClosed(response, () => holding.release());
-      return { caller, holding };
-    } catch (error) {
-      refusals.unread(request, error);
-      throw error;
-    }
   }
 
   #meter(text: string, url: URL): Meter {

@@ -5,6 +5,7 @@ import { type Clock, SECOND } from '../clock';
 import { HubError } from '../errors';
 import type { Slices } from '../slices';
 import { traceContextOf } from '../trace-context';
+import { admit } from './admit';
 import type { AddressOf } from './client-address';
 import type { Context } from './context';
 import type { Identify } from './identify';
@@ -72,27 +73,12 @@ export class GraphqlSse {
 
   async handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const { slices } = this.#deps;
-    const { caller, holding } = await this.#admit(request, response);
+    const { caller, holding } = await admit(this.#deps, request, response);
     const isPost = request.method === 'POST';
     const operation = isPost
       ? operationIn(await parseJsonInTurns(await readBody(request, holding), { slices, caller }))
       : operationInUrl(url);
     await this.serve(request, response, { caller, holding, operation });
-  }
-
-  /** Before anything of it is read. */
-  async #admit(request: IncomingMessage, response: ServerResponse): Promise<Pick<Received, 'caller' | 'holding'>> {
-    const { keyLimits, identify, intake, refusals } = this.#deps;
-    try {
-      const caller = await identify(request, request.headers.authorization);
-      keyLimits.request(caller);
-      const holding = intake.hold(caller);
-      whenClosed(response, () => holding.release());
-      return { caller, holding };
-    } catch (error) {
-      refusals.unread(request, error);
-      throw error;
-    }
   }
 
   /**

@@ -5,12 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import { LivehookClient } from '../client';
 import { Connection } from '../client/connection';
-import { userError } from '../client/errors';
 import { SECOND, systemClock } from '../clock';
 import { type Config, readConfig } from '../config';
 import { Hub } from '../hub';
 import { createLog } from '../log';
 import { nodeHandler, WebhookReceiver } from '../receiver';
+import { mutate } from './remote/mutate';
 import { coloured, plain } from './remote/output';
 import { onSignals } from './serve';
 
@@ -126,21 +126,15 @@ async function setUp(url: string, adminKey: string, receiver: Server): Promise<S
   const { application } = (await hub.run(APPLICATION, '{}')) as {
     application: { id: string; webhooks: { nodes: readonly { id: string; description: string | null }[] } } | null;
   };
-  const applicationId = application?.id ?? (await done<{ application: { id: string } }>(hub, APPLICATION_CREATE, {})).application.id;
+  const applicationId = application?.id ?? (await mutate<{ application: { id: string } }>(hub, APPLICATION_CREATE, {})).application.id;
   for (const { id, description } of application?.webhooks.nodes ?? [])
-    if (description === DESCRIPTION) await done(hub, WEBHOOK_DELETE, { id }); // of an earlier run: nobody listens there
+    if (description === DESCRIPTION) await mutate(hub, WEBHOOK_DELETE, { id }); // of an earlier run: nobody listens there
   const { port } = receiver.address() as AddressInfo;
   const webhook = { applicationId, url: `http://127.0.0.1:${port}/`, description: DESCRIPTION, retrySchedule: RETRY_SECONDS };
-  const { signingSecret } = await done<{ signingSecret: string }>(hub, WEBHOOK_CREATE, { input: webhook });
+  const { signingSecret } = await mutate<{ signingSecret: string }>(hub, WEBHOOK_CREATE, { input: webhook });
   const expiresAt = new Date(systemClock.now() + KEY_MS).toISOString();
-  const { token } = await done<{ token: string }>(hub, KEY_CREATE, { input: { applicationId, name: 'livehook dev', expiresAt } });
+  const { token } = await mutate<{ token: string }>(hub, KEY_CREATE, { input: { applicationId, name: 'livehook dev', expiresAt } });
   return { key: token, secret: signingSecret };
-}
-
-async function done<Answer>(hub: Connection, document: string, variables: object): Promise<Answer> {
-  const answer = (await hub.run(document, JSON.stringify(variables))) as { done: Answer & { userErrors: never[] } };
-  if (answer.done.userErrors.length > 0) throw userError(answer.done.userErrors);
-  return answer.done;
 }
 
 async function publishExample(url: string, key: string): Promise<void> {

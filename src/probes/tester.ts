@@ -9,10 +9,11 @@ import { insertBodies } from '../delivery/request/bodies';
 import type { Shaper } from '../delivery/request/shaper';
 import type { Exchange, OutgoingRequest } from '../delivery/transport/exchange';
 import { Problems, refuse, UserErrorCode } from '../errors';
-import { Event } from '../events/event';
+import type { Event } from '../events/event';
 import type { EventTypes } from '../events/event-types';
 import { checkEvent, checkType, type EventInput } from '../events/publish';
-import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId, newEventId } from '../ids';
+import { NO_SEQUENCE, sampleEvent } from '../events/sample-event';
+import { applicationIdOf, attemptNumberOf, attemptRangeOf, deliveryId } from '../ids';
 import type { Database, Tx } from '../store/database';
 import type { LiveWebhook, WebhookCache } from '../webhooks/webhook-cache';
 import { refuseUnknownWebhook } from '../webhooks/webhooks';
@@ -42,7 +43,6 @@ const TOO_MANY = {
 } as const;
 const MAX_NUMBER = 32 ** 4 - 1;
 /** No event of the log has it: what belongs to sequence 0 belongs to tests. */
-const TEST_SEQUENCE = 0;
 
 /**
  * Sends an event that is in no log to one webhook, now, and waits for the answer: what a real delivery would send,
@@ -95,27 +95,14 @@ export class Tester {
     const checked = checkEvent(input, problems);
     if (problems.found.length === 0) await checkType(input, checked, await this.#deps.eventTypes.find(applicationId, eventType), problems);
     problems.throwIfAny();
-    const now = new Date(this.#deps.clock.now());
-    return Object.assign(new Event(), {
-      applicationId,
-      sequence: TEST_SEQUENCE,
-      id: newEventId(applicationId, TEST_SEQUENCE),
-      type: eventType,
-      payloadText: checked.payloadText,
-      idempotencyKey: null,
-      orderingKey: null,
-      occurredAt: now,
-      createdAt: now,
-      redactedAt: null,
-      traceContext: null,
-    });
+    return sampleEvent({ applicationId, type: eventType, payloadText: checked.payloadText, now: this.#deps.clock.now() });
   }
 
   async #send(webhook: LiveWebhook, event: Event, timeoutMs: number): Promise<{ finished: Finished; release: () => void }> {
     const { clock, sender, userAgent, shaper } = this.#deps;
     const startedAt = clock.now();
     const job = {
-      deliveryId: deliveryId(TEST_SEQUENCE, webhook.id),
+      deliveryId: deliveryId(NO_SEQUENCE, webhook.id),
       event,
       attemptCount: 0,
       manualAttempts: 0,
@@ -162,7 +149,7 @@ async function record(tx: Tx, finished: Finished): Promise<Attempt> {
     await insertBodies(tx, [
       {
         applicationId: applicationIdOf(webhook.id),
-        sequence: TEST_SEQUENCE,
+        sequence: NO_SEQUENCE,
         key: testBodyKey(attempt.id),
         body: body.bytes.toString(),
       },

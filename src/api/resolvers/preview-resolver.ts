@@ -2,9 +2,9 @@ import { GraphQLJSON } from 'graphql-scalars';
 import { Arg, Ctx, Field, FieldResolver, ID, InputType, Int, ObjectType, Query, Resolver, Root } from 'type-graphql';
 import { Scope } from '../../applications/api-key';
 import { HubError, InputRefused, Problems, shown } from '../../errors';
-import { Event } from '../../events/event';
+import type { Event } from '../../events/event';
 import { checkEvent } from '../../events/publish';
-import { newEventId } from '../../ids';
+import { sampleEvent } from '../../events/sample-event';
 import type { PayloadQuery } from '../../webhooks/payload-query';
 import { WebhookFormat } from '../../webhooks/webhook';
 import { applicationFor, type Context, findEvent, mayEnter, maySee, OfApplication, requireScope } from '../context';
@@ -44,7 +44,6 @@ export class WebhookPreviewInput {
 const NEEDS = 'Needs the scopes EVENTS_READ and PAYLOADS_READ: by bisecting, a filter tells all that it asks about.';
 const DEFAULT_TYPE = 'sample.event';
 /** A sample is in no log. */
-const NO_SEQUENCE = 0;
 
 const Last = (most: number) =>
   Arg('last', () => Int, {
@@ -93,7 +92,7 @@ export class PreviewResolver {
     const event =
       typeof eventId === 'string'
         ? await storedEvent(context, eventId)
-        : sampleEvent(context, applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument'), eventType ?? DEFAULT_TYPE, payload);
+        : checkedSample(context, applicationFor(context, Scope.EVENTS_READ, applicationId, 'argument'), eventType ?? DEFAULT_TYPE, payload);
     return bodyOf(context, event, context.services.compilePayloadQuery(payloadQuery));
   }
 
@@ -140,25 +139,12 @@ async function storedEvent(context: Context, eventId: string): Promise<Event> {
   return event;
 }
 
-function sampleEvent({ services }: Context, applicationId: string, type: string, payload: unknown): Event {
+function checkedSample({ services }: Context, applicationId: string, type: string, payload: unknown): Event {
   const problems = new Problems();
   const { payloadText } = checkEvent({ type, payload }, problems);
   if (problems.found.length > 0)
     throw new HubError('BAD_USER_INPUT', new InputRefused(problems.found).message.replace(/^type: /, 'eventType: '));
-  const now = new Date(services.clock.now());
-  return Object.assign(new Event(), {
-    applicationId,
-    sequence: NO_SEQUENCE,
-    id: newEventId(applicationId, NO_SEQUENCE),
-    type,
-    payloadText,
-    idempotencyKey: null,
-    orderingKey: null,
-    occurredAt: now,
-    createdAt: now,
-    redactedAt: null,
-    traceContext: null,
-  });
+  return sampleEvent({ applicationId, type, payloadText, now: services.clock.now() });
 }
 
 /** Made once, when one of the two fields asks for it. */

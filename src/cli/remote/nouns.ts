@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import type { UserError } from '../../client';
 import { Connection } from '../../client/connection';
-import { userError } from '../../client/errors';
 import { accessTo, type HubOptions, hubCommand, WrongUsage } from './hub-access';
+import { mutate } from './mutate';
 import { isForPeople, print } from './output';
 import { tableOf } from './table';
 import { valueIn } from './value';
@@ -205,11 +204,8 @@ async function get({ documents, one, key, isOfApplication }: Noun, id: string, o
 }
 
 async function write(document: string, input: Row | undefined, variables: Row, options: HubOptions): Promise<void> {
-  const { done } = (await new Connection(accessTo(options)).run(document, JSON.stringify({ ...variables, input }))) as {
-    done: { one: Row | null; signingSecret?: string | null; userErrors: readonly UserError[] };
-  };
-  if (done.userErrors.length > 0) throw userError(done.userErrors);
-  const { one, signingSecret } = done;
+  const hub = new Connection(accessTo(options));
+  const { one, signingSecret } = await mutate<{ one: Row | null; signingSecret?: string | null }>(hub, document, { ...variables, input });
   const shown = signingSecret ? { ...one, signingSecret } : one;
   await print(JSON.stringify(shown, null, isForPeople(options) ? 2 : undefined));
 }

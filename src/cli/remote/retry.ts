@@ -1,9 +1,9 @@
 import ms from 'ms';
-import type { UserError } from '../../client';
 import { Connection, dataOf } from '../../client/connection';
-import { asLivehookError, LivehookError, userError } from '../../client/errors';
+import { asLivehookError, LivehookError } from '../../client/errors';
 import { systemClock } from '../../clock';
 import { accessTo, type HubOptions, hubCommand, WrongUsage } from './hub-access';
+import { mutate } from './mutate';
 import { isForPeople, print } from './output';
 
 interface ReplayOptions extends HubOptions {
@@ -16,7 +16,7 @@ interface ReplayOptions extends HubOptions {
 }
 
 interface Job {
-  readonly id: string | null;
+  readonly id: string;
   readonly status: string;
   readonly total: number;
   readonly done: number;
@@ -24,17 +24,17 @@ interface Job {
 }
 
 export const RETRY = `mutation Retry($id: ID!) {
-  deliveryRetry(id: $id) { delivery { id status attemptCount } userErrors { field message code } }
+  done: deliveryRetry(id: $id) { delivery { id status attemptCount } userErrors { field message code } }
 }`;
 
 const JOB = '{ id status total done failed }';
 
 export const RETRY_MANY = `mutation RetryMany($input: DeliveriesRetryInput!) {
-  job: deliveriesRetry(input: $input) { retryJob ${JOB} userErrors { field message code } }
+  done: deliveriesRetry(input: $input) { retryJob ${JOB} userErrors { field message code } }
 }`;
 
 export const REPLAY = `mutation Replay($input: EventReplayInput!) {
-  job: eventReplay(input: $input) { retryJob ${JOB} userErrors { field message code } }
+  done: eventReplay(input: $input) { retryJob ${JOB} userErrors { field message code } }
 }`;
 
 export const WATCH_JOB = `subscription WatchJob($id: ID!) { retryJob(id: $id) ${JOB} }`;
@@ -59,11 +59,7 @@ export const replayCommand = () =>
     .action(replay);
 
 async function retry(id: string, options: HubOptions): Promise<void> {
-  const { deliveryRetry } = (await connection(options).run(RETRY, JSON.stringify({ id }))) as {
-    deliveryRetry: { delivery: { id: string; status: string; attemptCount: number } | null; userErrors: readonly UserError[] };
-  };
-  const { delivery, userErrors } = deliveryRetry;
-  if (delivery === null) throw userError(userErrors);
+  const { delivery } = await mutate<{ delivery: { id: string; status: string; attemptCount: number } }>(connection(options), RETRY, { id });
   await print(
     isForPeople(options) ? `${delivery.id}  is attempted now, after ${delivery.attemptCount} attempts` : JSON.stringify(delivery),
   );
@@ -71,14 +67,13 @@ async function retry(id: string, options: HubOptions): Promise<void> {
 
 async function replay(options: ReplayOptions): Promise<void> {
   const hub = connection(options);
-  const { retryJob, userErrors } = await start(hub, options);
-  if (retryJob === null) throw userError(userErrors);
-  const ended = options.dryRun || retryJob.id === null ? retryJob : await watch(hub, retryJob as Job & { id: string }, options);
+  const job = await start(hub, options);
+  const ended = options.dryRun ? job : await watch(hub, job, options);
   await print(isForPeople(options) ? sentence(ended, options) : JSON.stringify(ended));
   if (ended.failed > 0 || ended.status === 'CANCELLED') process.exitCode = 1;
 }
 
-async function start(hub: Connection, options: ReplayOptions): Promise<{ retryJob: Job | null; userErrors: readonly UserError[] }> {
+async function start(hub: Connection, options: ReplayOptions): Promise<Job> {
   const { application: applicationId, webhook, type: eventTypes, dryRun = false } = options;
   const after = timeOf('--since', options.since);
   const before = options.until === undefined ? undefined : timeOf('--until', options.until);
@@ -86,14 +81,12 @@ async function start(hub: Connection, options: ReplayOptions): Promise<{ retryJo
   const input = options.missed
     ? { applicationId, webhookId: webhook?.[0], after, before, eventTypes, dryRun }
     : { applicationId, filter: { webhookIds: webhook, eventTypes, createdAfter: after, createdBefore: before }, dryRun };
-  const { job } = (await hub.run(options.missed ? REPLAY : RETRY_MANY, JSON.stringify({ input }))) as {
-    job: { retryJob: Job | null; userErrors: readonly UserError[] };
-  };
-  return job;
+  const { retryJob } = await mutate<{ retryJob: Job }>(hub, options.missed ? REPLAY : RETRY_MANY, { input });
+  return retryJob;
 }
 
 /** Until it is finished, however often the stream breaks. */
-async function watch(hub: Connection, started: Job & { readonly id: string }, options: ReplayOptions): Promise<Job> {
+async function watch(hub: Connection, started: Job, options: ReplayOptions): Promise<Job> {
   const bar = isForPeople(options) ? drawBar : () => {};
   const left = new AbortController();
   let job: Job = started;

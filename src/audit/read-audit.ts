@@ -1,6 +1,15 @@
 import { auditRange, HUBS_OWN } from '../ids';
 import type { Queries } from '../store/database';
-import { countUpTo, MAX_COUNTED_ROWS, type Page, type PageRequest, type SearchAllowance, type TotalCount, totalOf } from '../store/page';
+import {
+  countUpTo,
+  MAX_COUNTED_ROWS,
+  type Page,
+  type PageRequest,
+  pageEnd,
+  type SearchAllowance,
+  type TotalCount,
+  totalOf,
+} from '../store/page';
 import type { AuditAction, AuditEvent, KeyRefusal } from './audit-event';
 
 export interface AuditSelection {
@@ -38,8 +47,7 @@ export async function readAudit(
   const { rows, leftOff } = await search(queries, { from: range.from, to: from }, matcher(selection), first + 1, allowance);
   return {
     rows: rows.slice(0, first),
-    hasNextPage: rows.length > first || leftOff !== undefined,
-    leftOff,
+    ...pageEnd(rows.length, first, leftOff),
     count: (most) => count(queries, range, selection, most),
   };
 }
@@ -82,8 +90,7 @@ async function count(queries: Queries, range: Range, selection: AuditSelection, 
   if (!actorIds && !actions && !targetIds)
     return totalOf(await countUpTo(queries, 'SELECT id FROM audit_events WHERE id >= ? AND id < ?', [range.from, range.to], allowance));
   const { rows, leftOff } = await search(queries, range, matcher(selection), MAX_COUNTED_ROWS + 1, allowance);
-  const { count: n, isCapped } = totalOf(rows.length);
-  return { count: n, isCapped: isCapped || leftOff !== undefined };
+  return totalOf(rows.length, leftOff);
 }
 
 function matcher({ actorIds, actions, targetIds }: AuditSelection): (event: AuditEvent) => boolean {

@@ -7,6 +7,7 @@ import {
   type Page,
   type PageRequest,
   type Place,
+  pageEnd,
   type SearchAllowance,
   type TotalCount,
   totalOf,
@@ -90,8 +91,7 @@ export async function listDeliveries(
   const { rows, leftOff } = await search(read, before(plan, after), selection, first + 1, allowance);
   return {
     rows: rows.slice(0, first).map(deliveryOf),
-    hasNextPage: rows.length > first || leftOff !== undefined,
-    leftOff: rows.length > first ? undefined : leftOff,
+    ...pageEnd(rows.length, first, leftOff),
     count: (most) => count(read, plan, selection, most),
   };
 }
@@ -300,8 +300,7 @@ class Merge {
 async function count(read: Queries, plan: Plan, selection: DeliverySelection, allowance: SearchAllowance): Promise<TotalCount> {
   if (!plan.isExact) {
     const { rows, leftOff } = await search(read, plan, selection, MAX_COUNTED_ROWS + 1, allowance);
-    const { count: n, isCapped } = totalOf(rows.length);
-    return { count: n, isCapped: isCapped || leftOff !== undefined };
+    return totalOf(rows.length, leftOff);
   }
   let n = 0;
   for (const { from, to } of plan.ranges)

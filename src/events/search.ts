@@ -11,6 +11,7 @@ import {
   type Page,
   type PageRequest,
   type Place,
+  pageEnd,
   type SearchAllowance,
   type TotalCount,
   totalOf,
@@ -77,8 +78,7 @@ export async function listEvents(
   const events = await readEvents(read, applicationId, sequences, columns);
   return {
     rows: events.sort((a, b) => b.sequence - a.sequence),
-    hasNextPage: found.length > first || leftOff !== undefined,
-    leftOff: found.length > first ? undefined : leftOff,
+    ...pageEnd(found.length, first, leftOff),
     count,
   };
 }
@@ -223,6 +223,5 @@ async function countEvents(
     return totalOf(await countUpTo(read, sql, [applicationId, range.first, range.last], allowance));
   }
   const { found, leftOff } = await search(read, applicationId, selection, range, MAX_COUNTED_ROWS + 1, allowance);
-  const { count, isCapped } = totalOf(found.length);
-  return { count, isCapped: isCapped || leftOff !== undefined };
+  return totalOf(found.length, leftOff);
 }

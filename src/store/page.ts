@@ -57,8 +57,15 @@ const NONE: TotalCount = { count: 0, isCapped: false };
 /** The page of a list that has no rows. */
 export const NOTHING: Page<never> = { rows: [], hasNextPage: false, count: async () => NONE };
 
-export function totalOf(rows: number): TotalCount {
-  return { count: Math.min(rows, MAX_COUNTED_ROWS), isCapped: rows > MAX_COUNTED_ROWS };
+/** `leftOff`: where a search for them has stopped before its end. */
+export function totalOf(rows: number, leftOff?: Place): TotalCount {
+  return { count: Math.min(rows, MAX_COUNTED_ROWS), isCapped: rows > MAX_COUNTED_ROWS || leftOff !== undefined };
+}
+
+/** How a page of `first` rows ends of a search that was for one more: it tells where it left off only where it did not find that one. */
+export function pageEnd(found: number, first: number, leftOff: Place | undefined): Pick<Page<never>, 'hasNextPage' | 'leftOff'> {
+  const isFull = found > first;
+  return { hasNextPage: isFull || leftOff !== undefined, leftOff: isFull ? undefined : leftOff };
 }
 
 /** Keyset paging: whatever is added or removed meanwhile, no row is shown twice or left out between two pages. */

@@ -5,6 +5,7 @@ import {
   type Page,
   type PageRequest,
   type Place,
+  pageEnd,
   parsePlace,
   placeText,
   type SearchAllowance,
@@ -64,8 +65,7 @@ export async function listWebhooks(
   const byId = new Map((await readWebhooks(read, shown)).map((webhook) => [webhook.id, webhook]));
   return {
     rows: shown.flatMap((id) => byId.get(id) ?? []),
-    hasNextPage: ids.length > first || leftOff !== undefined,
-    leftOff: ids.length > first ? undefined : leftOff,
+    ...pageEnd(ids.length, first, leftOff),
     count: (most) => count(read, listing, most),
   };
 }
@@ -169,6 +169,5 @@ async function count(read: Queries, listing: Listing, allowance: SearchAllowance
     return totalOf(await countUpTo(read, sql, [listing.applicationId], allowance));
   }
   const { ids, leftOff } = await search(read, listing, undefined, MAX_COUNTED_ROWS + 1, allowance);
-  const { count: n, isCapped } = totalOf(ids.length);
-  return { count: n, isCapped: isCapped || leftOff !== undefined };
+  return totalOf(ids.length, leftOff);
 }

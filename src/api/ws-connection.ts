@@ -175,6 +175,8 @@ export class WsConnection {
     const stream: AsyncIterableIterator<never> = {
       next: async () => {
         while (await sendSome());
+        // graphql-ws takes it for complete, and has it forgotten: one that was made for a socket on its way to be closed, too.
+        await results.return();
         return { done: true, value: undefined };
       },
       return: async () => {

@@ -272,6 +272,18 @@ describe('A WebSocket', () => {
     expect([client.closings, connection.running, intake.bytes]).toEqual([[[code, reason]], 0, 0]);
   });
 
+  test('that closes while a message is made for it ends the stream, which nobody else knows any more', async () => {
+    const { client, connection } = setUp();
+    const stream = results();
+    const next = connection.pump('1', stream.results).next();
+    await turn();
+    expect(stream.isMaking()).toBe(true);
+    client.readyState = 2; // the other side is gone, and its close not heard yet
+    stream.come('"late"');
+    expect(await next).toEqual({ done: true, value: undefined }); // graphql-ws takes it for complete, and returns nothing
+    expect(stream.hasReturned()).toBe(true);
+  });
+
   test('is closed for a message that is no JSON, and no other message is read after that', async () => {
     const { connection, client } = setUp();
     const read: unknown[] = [];
